@@ -1,0 +1,305 @@
+/*
+** Applying ops.  See apply.h.
+*/
+#include "apply.h"
+
+#include "config.h"
+#include "event.h"
+#include "fence.h"
+#include "file.h"
+#include "notify.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pause between two tries on a full disk. */
+#define FULL_RETRY_US 100000
+
+/* What came of a step. */
+typedef enum Step {
+  STEP_DONE,
+  STEP_NOTHING, /* nothing is queued, and no flush wanted */
+  STEP_STUCK,
+  STEP_FAILED,
+} Step;
+
+/* ---- Calling the parent ---- */
+
+static const char *operation_name(AsyncOpKind kind) {
+  switch (kind) {
+  case ASYNC_OP_CREATE:
+    return "create";
+  case ASYNC_OP_WRITE:
+    return "write";
+  case ASYNC_OP_TRUNCATE:
+    return "truncate";
+  case ASYNC_OP_SIZE_HINT:
+    return "size hint";
+  case ASYNC_OP_SYNC:
+    return "sync";
+  case ASYNC_OP_DELETE:
+    return "delete";
+  case ASYNC_OP_FENCE:
+    return "multi-database commit";
+  }
+  return "";
+}
+
+static void count_sync(AsyncStream *stream, int64_t took_us) {
+  stream->stats.syncs++;
+  stream->stats.sync_us_total += took_us;
+  if (took_us > stream->stats.sync_us_max) stream->stats.sync_us_max = took_us;
+}
+
+/* No mutex is held.  The op and its file stay as they are meanwhile. */
+static int call_parent(AsyncStream *stream, const AsyncOp *op) {
+  AsyncFile *file = op->file;
+  sqlite3_file *parent = file->parent;
+  int rc = SQLITE_OK;
+  switch (op->kind) {
+  case ASYNC_OP_CREATE:
+    return async_file_apply_open(file, op->flags);
+  case ASYNC_OP_WRITE:
+    return parent->pMethods->xWrite(parent, op->payload, (int)op->length, op->offset);
+  case ASYNC_OP_TRUNCATE:
+    return parent->pMethods->xTruncate(parent, op->offset);
+  case ASYNC_OP_SIZE_HINT: {
+    sqlite3_int64 size = op->offset;
+    parent->pMethods->xFileControl(parent, SQLITE_FCNTL_SIZE_HINT, &size);
+    return SQLITE_OK; /* only a hint */
+  }
+  case ASYNC_OP_SYNC: {
+    int64_t start_us = async_os_now_us();
+    rc = parent->pMethods->xSync(parent, op->flags);
+    int64_t took_us = async_os_now_us() - start_us;
+    async_mutex_enter(&stream->mutex);
+    count_sync(stream, took_us);
+    async_mutex_leave(&stream->mutex);
+    return rc;
+  }
+  case ASYNC_OP_DELETE:
+    return async_file_apply_delete(file, op->flags);
+  case ASYNC_OP_FENCE:
+    break;
+  }
+  return rc;
+}
+
+/* The parent has failed: is it for want of space, which may come back? */
+static bool is_disk_full(AsyncStream *stream, const AsyncOp *op, int rc) {
+  if (op->kind == ASYNC_OP_SYNC) return false; /* never retried: see DISK FULL in docs/design.md */
+  if ((rc & 0xff) == SQLITE_FULL) return true;
+  if ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN) return false;
+  sqlite3_vfs *vfs = stream->parent;
+  return vfs->xGetLastError != NULL && async_os_is_disk_full(vfs->xGetLastError(vfs, 0, NULL));
+}
+
+/* ---- Failing ---- */
+
+/*
+** The stream's first background error.  Everything queued is dropped: what is
+** on disk stays a prefix, and every later call gets the code.  The mutex is
+** held at the start and at the end, but not all the time between.
+*/
+static void fail(AsyncStream *stream, int code, const char *operation, const char *path) {
+  assert(stream->error.code == SQLITE_OK);
+  stream->error.operation = operation;
+  stream->error.path = malloc(strlen(path) + 1);
+  if (stream->error.path != NULL) strcpy(stream->error.path, path);
+  stream->error.code = code;
+  stream->full_since_us = 0;
+  char *failed_path = sqlite3_mprintf("%s", path);
+  while (stream->queue.head != NULL) {
+    AsyncOp *op = stream->queue.head;
+    AsyncFence *fence = op->kind == ASYNC_OP_FENCE ? op->fence : NULL;
+    async_file_drop(stream);
+    if (fence != NULL) {
+      async_mutex_leave(&stream->mutex);
+      async_fence_leave(fence, stream, code);
+      async_mutex_enter(&stream->mutex);
+    }
+  }
+  /* Nothing waits to be synced any more. */
+  AsyncFile *older;
+  for (AsyncFile *file = stream->files.newest; file != NULL; file = older) {
+    older = file->older;
+    async_file_let_go(file);
+  }
+  async_stream_changed(stream);
+  async_mutex_leave(&stream->mutex);
+
+  sqlite3_log(code, "sqlite3async: %s of %s failed; the database %s takes no more writes until all "
+                    "its connections are closed",
+              operation, failed_path == NULL ? "?" : failed_path, stream->path);
+  async_event_publish(ASYNC_EVENT_ERROR, code, operation, failed_path == NULL ? "" : failed_path,
+                      stream->path);
+  sqlite3_free(failed_path);
+  async_mutex_enter(&stream->mutex);
+}
+
+/* The op could not be applied.  Under the mutex. */
+static Step op_failed(AsyncStream *stream, AsyncOp *op, int rc, int64_t *due_us) {
+  if (is_disk_full(stream, op, rc)) {
+    int64_t now_us = async_os_now_us();
+    bool is_new = stream->full_since_us == 0;
+    if (is_new) stream->full_since_us = now_us;
+    if (now_us - stream->full_since_us < async_config.disk_full_retry_ms * 1000) {
+      op->under_way = false;
+      *due_us = now_us + FULL_RETRY_US;
+      if (is_new) {
+        async_stream_changed(stream);
+        async_mutex_leave(&stream->mutex);
+        async_event_publish(ASYNC_EVENT_DISK_FULL, SQLITE_FULL, operation_name(op->kind),
+                            op->file->path, stream->path);
+        async_mutex_enter(&stream->mutex);
+      }
+      return STEP_STUCK;
+    }
+    rc = SQLITE_FULL;
+  }
+  fail(stream, rc, operation_name(op->kind), op->file->path);
+  return STEP_FAILED;
+}
+
+/* ---- Steps; all under the mutex, which they leave for the parent's calls ---- */
+
+static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+  AsyncFence *fence = op->fence;
+  int code = SQLITE_OK;
+  async_mutex_leave(&stream->mutex);
+  AsyncFenceState state = async_fence_arrive(fence, stream, &code);
+  if (state == ASYNC_FENCE_OPEN) async_fence_leave(fence, stream, SQLITE_OK);
+  async_mutex_enter(&stream->mutex);
+  switch (state) {
+  case ASYNC_FENCE_OPEN:
+    async_file_retire(stream);
+    async_stream_changed(stream);
+    return STEP_DONE;
+  case ASYNC_FENCE_CLOSED:
+    *due_us = 0;
+    return STEP_STUCK;
+  case ASYNC_FENCE_BROKEN:
+    break;
+  }
+  fail(stream, code, operation_name(ASYNC_OP_FENCE), stream->path);
+  return STEP_FAILED;
+}
+
+static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+  if (op->kind == ASYNC_OP_FENCE) return step_fence(stream, op, due_us);
+  op->under_way = true;
+  async_mutex_leave(&stream->mutex);
+  int64_t start_us = async_os_now_us();
+  int rc = call_parent(stream, op);
+  int64_t took_us = async_os_now_us() - start_us;
+  async_mutex_enter(&stream->mutex);
+  if (rc != SQLITE_OK) return op_failed(stream, op, rc, due_us);
+
+  stream->apply_us_x16 += took_us - stream->apply_us_x16 / 16;
+  bool resumed = stream->full_since_us != 0;
+  stream->full_since_us = 0;
+  int64_t durable = stream->durable.seq;
+  async_file_retire(stream);
+  async_stream_changed(stream);
+  bool reached = stream->durable.seq > durable && stream->flush_wanted > durable;
+  if (resumed || reached) {
+    async_mutex_leave(&stream->mutex);
+    if (resumed) {
+      async_event_publish(ASYNC_EVENT_RESUME, SQLITE_OK, "write", stream->path, stream->path);
+    } else {
+      async_notify();
+    }
+    async_mutex_enter(&stream->mutex);
+  }
+  return STEP_DONE;
+}
+
+static AsyncFile *first_dirty(AsyncStream *stream) {
+  if (stream->files.dirty == 0) return NULL;
+  AsyncFile *file = stream->files.newest;
+  while (file != NULL && (!file->dirty || file->gone)) file = file->older;
+  return file;
+}
+
+/* Sync all files that were written, and the folder if names changed. */
+static Step step_flush(AsyncStream *stream) {
+  AsyncMark target = stream->applied;
+  AsyncFile *file;
+  while ((file = first_dirty(stream)) != NULL) {
+    file->in_use = true;
+    async_mutex_leave(&stream->mutex);
+    int64_t start_us = async_os_now_us();
+    int rc = file->parent->pMethods->xSync(file->parent, SQLITE_SYNC_NORMAL);
+    int64_t took_us = async_os_now_us() - start_us;
+    async_mutex_enter(&stream->mutex);
+    file->in_use = false;
+    count_sync(stream, took_us);
+    if (rc != SQLITE_OK) {
+      fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
+      return STEP_FAILED;
+    }
+    async_file_synced(file);
+    async_file_let_go(file);
+  }
+  if (stream->directory_dirty) {
+    async_mutex_leave(&stream->mutex);
+    int error = async_os_sync_directory(stream->path);
+    async_mutex_enter(&stream->mutex);
+    if (error != 0) {
+      fail(stream, SQLITE_IOERR_DIR_FSYNC, operation_name(ASYNC_OP_SYNC), stream->path);
+      return STEP_FAILED;
+    }
+    stream->directory_dirty = false;
+  }
+  /* A commit noted meanwhile whose ops had all been applied is durable too. */
+  stream->durable = target.seq == stream->applied.seq ? stream->applied : target;
+  stream->unsynced_since_us = 0;
+  async_stream_changed(stream);
+  async_mutex_leave(&stream->mutex);
+  async_notify();
+  async_mutex_enter(&stream->mutex);
+  return STEP_DONE;
+}
+
+/* Shall what has been applied be made durable before anything else? */
+static bool flush_is_due(AsyncStream *stream) {
+  if (stream->durable.seq == stream->applied.seq) return false;
+  int64_t max_delay_us = async_config.max_delay_ms * 1000;
+  if (max_delay_us > 0 && stream->unsynced_since_us != 0 &&
+      async_os_now_us() - stream->unsynced_since_us >= max_delay_us) {
+    return true;
+  }
+  if (stream->flush_wanted <= stream->durable.seq) return false;
+  /* Those who ask from here on wait for the next sync, so that this one is
+  ** not put off for ever. */
+  if (stream->flush_target <= stream->durable.seq) stream->flush_target = stream->flush_wanted;
+  return stream->applied.seq >= stream->flush_target;
+}
+
+static Step step(AsyncStream *stream, int64_t *due_us) {
+  if (stream->error.code != SQLITE_OK) return STEP_NOTHING;
+  if (flush_is_due(stream)) return step_flush(stream);
+  AsyncOp *op = stream->queue.head;
+  return op == NULL ? STEP_NOTHING : step_op(stream, op, due_us);
+}
+
+AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_us) {
+  *due_us = 0;
+  Step last = STEP_DONE;
+  async_mutex_enter(&stream->mutex);
+  for (int i = 0; i < max_steps && last == STEP_DONE; i++) last = step(stream, due_us);
+  bool dry = stream->queue.head == NULL;
+  bool garbage = stream->files.garbage != NULL;
+  if (dry && last != STEP_STUCK) {
+    int64_t since_us = async_stream_undurable_since(stream);
+    int64_t max_delay_us = async_config.max_delay_ms * 1000;
+    if (since_us != 0 && max_delay_us > 0) *due_us = since_us + max_delay_us;
+  }
+  async_mutex_leave(&stream->mutex);
+
+  if (garbage) async_file_collect(stream);
+  if (dry) async_lock_settle(stream);
+  if (last == STEP_STUCK) return ASYNC_RUN_STUCK;
+  return last == STEP_DONE ? ASYNC_RUN_MORE : ASYNC_RUN_DRY;
+}

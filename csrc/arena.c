@@ -1,0 +1,100 @@
+/*
+** Chunked memory for queues.  See arena.h.
+*/
+#include "arena.h"
+
+#include "mutex.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdlib.h>
+
+#define CHUNK_SIZE ((size_t)256 * 1024)
+/* Spares keep a steady stream of commits from faulting in new pages all the time. */
+#define SPARES_MAX 4
+
+struct AsyncChunk {
+  AsyncChunk *next_spare;
+  size_t used;   /* bytes from the start of data */
+  size_t pieces; /* taken and not given back */
+  alignas(16) unsigned char data[];
+};
+
+#define CHUNK_CAPACITY (CHUNK_SIZE - sizeof(AsyncChunk))
+_Static_assert(CHUNK_CAPACITY >= ASYNC_ARENA_PIECE_MAX, "a piece must fit a chunk");
+
+static AsyncMutex spare_mutex;
+static AsyncChunk *spares; /* guarded by spare_mutex, as is spare_count */
+static int spare_count;
+
+void async_arena_init_spares(void) { async_mutex_init(&spare_mutex, ASYNC_RANK_ARENA); }
+
+static AsyncChunk *chunk_new(void) {
+  async_mutex_enter(&spare_mutex);
+  AsyncChunk *chunk = spares;
+  if (chunk != NULL) {
+    spares = chunk->next_spare;
+    spare_count--;
+  }
+  async_mutex_leave(&spare_mutex);
+  if (chunk == NULL) chunk = malloc(CHUNK_SIZE);
+  if (chunk != NULL) chunk->used = chunk->pieces = 0;
+  return chunk;
+}
+
+static void chunk_free(AsyncChunk *chunk) {
+  async_mutex_enter(&spare_mutex);
+  bool keep = spare_count < SPARES_MAX;
+  if (keep) {
+    chunk->next_spare = spares;
+    spares = chunk;
+    spare_count++;
+  }
+  async_mutex_leave(&spare_mutex);
+  if (!keep) free(chunk);
+}
+
+void *async_arena_take(AsyncArena *arena, size_t n) {
+  assert(n <= ASYNC_ARENA_PIECE_MAX);
+  AsyncChunk *chunk = arena->filling;
+  size_t start = chunk == NULL ? 0 : (chunk->used + 15) & ~(size_t)15;
+  if (chunk == NULL || start + n > CHUNK_CAPACITY) {
+    AsyncChunk *fresh = chunk_new();
+    if (fresh == NULL) return NULL;
+    /* The last piece of the old chunk frees it; if all are back, do it now. */
+    if (chunk != NULL && chunk->pieces == 0) chunk_free(chunk);
+    arena->filling = chunk = fresh;
+    start = 0;
+  }
+  chunk->used = start + n;
+  chunk->pieces++;
+  return chunk->data + start;
+}
+
+void *async_arena_extend(AsyncArena *arena, const void *end, size_t n) {
+  AsyncChunk *chunk = arena->filling;
+  if (chunk == NULL || end != chunk->data + chunk->used) return NULL;
+  if (chunk->used + n > CHUNK_CAPACITY) return NULL;
+  void *more = chunk->data + chunk->used;
+  chunk->used += n;
+  return more;
+}
+
+AsyncChunk *async_arena_chunk(const AsyncArena *arena) { return arena->filling; }
+
+void async_arena_give(AsyncArena *arena, AsyncChunk *chunk) {
+  assert(chunk->pieces > 0);
+  if (--chunk->pieces > 0) return;
+  if (chunk == arena->filling) {
+    chunk->used = 0;
+  } else {
+    chunk_free(chunk);
+  }
+}
+
+void async_arena_free(AsyncArena *arena) {
+  if (arena->filling == NULL) return;
+  assert(arena->filling->pieces == 0);
+  chunk_free(arena->filling);
+  arena->filling = NULL;
+}

@@ -1,0 +1,45 @@
+/*
+** Memory for queued ops and their payload: chunks that are filled from one
+** end and, since a queue is first in, first out, given back whole.
+**
+** An op costs no call of malloc, and payload that is written to neighbouring
+** places of a file one after the other lies together in memory, which is what
+** lets the queue merge it into one op without copying.
+**
+** An arena belongs to one queue and is guarded by the same mutex.  Spare
+** chunks are shared by all arenas, under a leaf mutex.
+*/
+#ifndef ASYNC_ARENA_H
+#define ASYNC_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The longest piece that can be taken: SQLite's largest write and an op. */
+#define ASYNC_ARENA_PIECE_MAX (65536 + 256)
+
+typedef struct AsyncChunk AsyncChunk;
+
+typedef struct AsyncArena {
+  AsyncChunk *filling; /* where the next piece comes from, or NULL */
+} AsyncArena;
+
+/* n bytes, aligned for any object, or NULL if memory is out. */
+void *async_arena_take(AsyncArena *arena, size_t n);
+
+/* n more bytes directly behind `end`, the end of the last piece taken; or NULL. */
+void *async_arena_extend(AsyncArena *arena, const void *end, size_t n);
+
+/* The chunk of the last piece taken: what to hand to async_arena_give(). */
+AsyncChunk *async_arena_chunk(const AsyncArena *arena);
+
+/* One piece of the chunk is no longer needed. */
+void async_arena_give(AsyncArena *arena, AsyncChunk *chunk);
+
+/* No piece is out: give back the chunk being filled. */
+void async_arena_free(AsyncArena *arena);
+
+/* Once, before any of the above. */
+void async_arena_init_spares(void);
+
+#endif /* ASYNC_ARENA_H */

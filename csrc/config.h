@@ -1,0 +1,31 @@
+/*
+** The parameters that sqlite3async_set() sets, as numbers any thread may read
+** at any time.  What a value must be, and when it may change, is control.c's
+** to check.
+*/
+#ifndef ASYNC_CONFIG_H
+#define ASYNC_CONFIG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct AsyncConfig {
+  _Atomic int64_t delay_ms;
+  _Atomic int64_t lock_files;
+  _Atomic int64_t max_queue_bytes;
+  _Atomic int64_t on_queue_full;
+  _Atomic int64_t max_delay_ms;
+  _Atomic int64_t max_lock_hold_ms;
+  _Atomic int64_t disk_full_retry_ms;
+  _Atomic int64_t drain_on_exit;
+  _Atomic int64_t exit_drain_ms;
+  _Atomic int64_t drain_on_signals;
+} AsyncConfig;
+
+extern AsyncConfig async_config;
+
+/* Set in the child of a fork: it has no writer and must leave everything alone. */
+extern atomic_bool async_forked;
+
+#endif /* ASYNC_CONFIG_H */

@@ -1,0 +1,319 @@
+/*
+** Control.  See control.h and sqlite3async.h.
+*/
+#include "control.h"
+
+#include "arena.h"
+#include "config.h"
+#include "event.h"
+#include "exit.h"
+#include "fence.h"
+#include "notify.h"
+#include "registry.h"
+#include "router.h"
+#include "vfs.h"
+#include "writer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VERSION 1000 /* 0.1.0 */
+#define MESSAGE_MAX 1024
+
+/* What a program gets that only knows the original's four functions. */
+AsyncConfig async_config = {
+    .lock_files = 1,
+    .max_lock_hold_ms = 1000,
+    .disk_full_retry_ms = 30000,
+    .drain_on_exit = 1,
+    .exit_drain_ms = 10000,
+};
+atomic_bool async_forked;
+
+/* Guarded by control_mutex: what sqlite3async_start() is not to change. */
+static AsyncMutex control_mutex;
+static bool max_queue_bytes_set;
+static bool max_delay_ms_set;
+
+static sqlite3_vfs *_Atomic parent_vfs; /* written under control_mutex */
+
+static _Thread_local char message[MESSAGE_MAX];
+
+static void init_once(void) {
+  async_mutex_init(&control_mutex, ASYNC_RANK_CONTROL);
+  async_registry_init();
+  async_fence_init();
+  async_scheduler_init();
+  async_event_init();
+  async_notify_init();
+  async_arena_init_spares();
+  async_router_init();
+  async_exit_init();
+}
+
+void async_control_init(void) { async_os_once(init_once); }
+
+sqlite3_vfs *async_control_parent(void) { return parent_vfs; }
+
+/* ---- Messages ---- */
+
+int async_control_error(int code, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(message, sizeof message, format, args);
+  va_end(args);
+  return code;
+}
+
+int sqlite3async_errmsg(char *buf, int n) {
+  if (n > 0) snprintf(buf, (size_t)n, "%s", message);
+  return (int)strlen(message);
+}
+
+int async_control_ready(const char *operation) {
+  if (parent_vfs != NULL) return SQLITE_OK;
+  return async_control_error(SQLITE_MISUSE, "%s: the VFS %s is not registered", operation,
+                             SQLITEASYNC_VFSNAME);
+}
+
+int sqlite3async_version(void) { return VERSION; }
+
+/* ---- Paths ---- */
+
+char *async_control_full_path(const char *zPath) {
+  sqlite3_vfs *vfs = parent_vfs;
+  size_t size = (size_t)vfs->mxPathname + 1;
+  char *full = calloc(1, size);
+  if (full == NULL) return NULL;
+  int rc = vfs->xFullPathname(vfs, zPath, (int)size, full);
+  if ((rc & 0xff) == SQLITE_OK) return full; /* SQLITE_OK_SYMLINK too */
+  free(full);
+  return NULL;
+}
+
+AsyncStream **async_control_find(const char *zPath) {
+  AsyncStream **found = calloc(2, sizeof(AsyncStream *));
+  if (found == NULL) return NULL;
+  char *full = async_control_full_path(zPath);
+  if (full != NULL) found[0] = async_registry_find(full);
+  free(full);
+  return found;
+}
+
+/* ---- Life cycle ---- */
+
+static int initialize(const char *zParent, bool is_default) {
+  if (parent_vfs != NULL) return SQLITE_OK;
+  sqlite3_vfs *parent = sqlite3_vfs_find(zParent);
+  if (parent == NULL) {
+    return async_control_error(SQLITE_ERROR, "initialize: there is no VFS called \"%s\"",
+                               zParent == NULL ? "" : zParent);
+  }
+  int rc = async_vfs_register(parent, is_default);
+  if (rc != SQLITE_OK) return async_control_error(rc, "initialize: %s", sqlite3_errstr(rc));
+  parent_vfs = parent;
+  return SQLITE_OK;
+}
+
+int sqlite3async_initialize(const char *zParent, int isDefault) {
+  async_control_init();
+  async_mutex_enter(&control_mutex);
+  int rc = initialize(zParent, isDefault != 0);
+  async_mutex_leave(&control_mutex);
+  return rc;
+}
+
+void sqlite3async_shutdown(void) {
+  if (parent_vfs == NULL) return;
+  async_router_unregister();
+  async_vfs_unregister();
+  parent_vfs = NULL;
+}
+
+void sqlite3async_run(void) {
+  async_control_init();
+  async_writer_run();
+}
+
+int sqlite3async_start(void) {
+  int rc = async_control_ready("start");
+  if (rc != SQLITE_OK) return rc;
+  async_mutex_enter(&control_mutex);
+  if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
+  if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
+  max_queue_bytes_set = max_delay_ms_set = true;
+  bool started = async_writer_start();
+  async_mutex_leave(&control_mutex);
+  if (started) return SQLITE_OK;
+  return async_control_error(SQLITE_ERROR, "start: the system gives no thread for the writer");
+}
+
+int sqlite3async_stop(int timeoutMs) {
+  int rc = async_control_ready("stop");
+  if (rc != SQLITE_OK) return rc;
+  if (timeoutMs < 0) {
+    return async_control_error(SQLITE_MISUSE, "stop: the timeout is %d ms; it must be 0 or more",
+                               timeoutMs);
+  }
+  bool drained = async_writer_drain((int64_t)timeoutMs * 1000, false);
+  async_mutex_enter(&control_mutex);
+  async_writer_stop();
+  async_mutex_leave(&control_mutex);
+  if (drained) return SQLITE_OK;
+  return async_control_error(SQLITE_BUSY, "stop: not all was written within %d ms; the rest stays "
+                                          "queued",
+                             timeoutMs);
+}
+
+/* Name the databases that are open, in the message. */
+static int refuse_open_databases(void) {
+  AsyncStream **streams = async_registry_all();
+  if (streams == NULL) return async_control_error(SQLITE_NOMEM, "close: out of memory");
+  char names[MESSAGE_MAX] = "";
+  size_t length = 0;
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) {
+    async_mutex_enter(&(*stream)->mutex);
+    bool open = (*stream)->handles > 0;
+    async_mutex_leave(&(*stream)->mutex);
+    if (!open || length >= sizeof names) continue;
+    length += (size_t)snprintf(names + length, sizeof names - length, "%s%s",
+                               length == 0 ? "" : ", ", (*stream)->path);
+  }
+  async_registry_release_all(streams);
+  if (length == 0) return SQLITE_OK;
+  return async_control_error(SQLITE_BUSY, "close: still open: %.900s", names);
+}
+
+int sqlite3async_close(int timeoutMs) {
+  int rc = async_control_ready("close");
+  if (rc == SQLITE_OK) rc = refuse_open_databases();
+  if (rc != SQLITE_OK) return rc;
+  if (!async_writer_drain((int64_t)timeoutMs * 1000, false)) {
+    return async_control_error(SQLITE_BUSY, "close: not all was written within %d ms; is the "
+                                            "writer halted?",
+                               timeoutMs);
+  }
+  /* What was just applied is also made durable, as at the end of any stream. */
+  rc = sqlite3async_flush(NULL, timeoutMs);
+  if (rc == SQLITE_BUSY) return rc;
+  async_mutex_enter(&control_mutex);
+  async_writer_stop();
+  async_mutex_leave(&control_mutex);
+  sqlite3async_shutdown();
+  return SQLITE_OK;
+}
+
+/* ---- Parameters ---- */
+
+typedef struct Parameter {
+  int op;
+  const char *name;
+  _Atomic int64_t *value;
+  int64_t max; /* 0 .. max are allowed */
+} Parameter;
+
+#define MS_MAX INT32_MAX
+
+static Parameter parameters[] = {
+    {SQLITEASYNC_DELAY, "delay", &async_config.delay_ms, MS_MAX},
+    {SQLITEASYNC_LOCKFILES, "lockfiles", &async_config.lock_files, 1},
+    {SQLITEASYNC_MAX_QUEUE_BYTES, "max queue bytes", &async_config.max_queue_bytes, INT64_MAX / 2},
+    {SQLITEASYNC_ON_QUEUE_FULL, "on queue full", &async_config.on_queue_full, 1},
+    {SQLITEASYNC_MAX_DELAY_MS, "max delay", &async_config.max_delay_ms, MS_MAX},
+    {SQLITEASYNC_MAX_LOCK_HOLD_MS, "max lock hold", &async_config.max_lock_hold_ms, MS_MAX},
+    {SQLITEASYNC_DISK_FULL_RETRY_MS, "disk full retry", &async_config.disk_full_retry_ms, MS_MAX},
+    {SQLITEASYNC_DRAIN_ON_EXIT, "drain on exit", &async_config.drain_on_exit, 1},
+    {SQLITEASYNC_EXIT_DRAIN_MS, "exit drain", &async_config.exit_drain_ms, MS_MAX},
+    {SQLITEASYNC_DRAIN_ON_SIGNALS, "drain on signals", &async_config.drain_on_signals, 1},
+};
+
+static Parameter *find_parameter(int op) {
+  for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
+    if (parameters[i].op == op) return &parameters[i];
+  }
+  return NULL;
+}
+
+static int unknown(int op) {
+  return async_control_error(SQLITE_ERROR, "there is no parameter of number %d", op);
+}
+
+static int set_halt(int64_t value) {
+  if (value < SQLITEASYNC_HALT_NEVER || value > SQLITEASYNC_HALT_IDLE) {
+    return async_control_error(SQLITE_MISUSE, "halt: %lld is none of NEVER (0), NOW (1), IDLE (2)",
+                               (long long)value);
+  }
+  async_writer_set_halt((int)value);
+  return SQLITE_OK;
+}
+
+/* Values that do more than to be read.  Under control_mutex. */
+static int set_parameter(Parameter *parameter, int64_t value) {
+  if (parameter->op == SQLITEASYNC_LOCKFILES && async_registry_is_in_use()) {
+    return async_control_error(SQLITE_MISUSE, "lockfiles: it cannot change while a database is "
+                                              "open or anything is queued");
+  }
+  if (parameter->op == SQLITEASYNC_DRAIN_ON_SIGNALS && !async_exit_watch_signals(value != 0)) {
+    return async_control_error(SQLITE_ERROR, "drain on signals: the system gives no thread for it");
+  }
+  if (parameter->op == SQLITEASYNC_MAX_QUEUE_BYTES) max_queue_bytes_set = true;
+  if (parameter->op == SQLITEASYNC_MAX_DELAY_MS) max_delay_ms_set = true;
+  *parameter->value = value;
+  return SQLITE_OK;
+}
+
+int sqlite3async_set(int op, sqlite3_int64 value) {
+  async_control_init();
+  if (op == SQLITEASYNC_HALT) return set_halt(value);
+  Parameter *parameter = find_parameter(op);
+  if (parameter == NULL) return unknown(op);
+  if (value < 0 || value > parameter->max) {
+    return async_control_error(SQLITE_MISUSE, "%s: %lld is not in 0 .. %lld", parameter->name,
+                               (long long)value, (long long)parameter->max);
+  }
+  async_mutex_enter(&control_mutex);
+  int rc = set_parameter(parameter, value);
+  async_mutex_leave(&control_mutex);
+  return rc;
+}
+
+int sqlite3async_get(int op, sqlite3_int64 *value) {
+  async_control_init();
+  if (op == SQLITEASYNC_HALT) {
+    *value = async_writer_halt();
+    return SQLITE_OK;
+  }
+  Parameter *parameter = find_parameter(op);
+  if (parameter == NULL) return unknown(op);
+  *value = *parameter->value;
+  return SQLITE_OK;
+}
+
+int sqlite3async_control(int op, ...) {
+  int rc = SQLITE_ERROR;
+  va_list args;
+  va_start(args, op);
+  switch (op) {
+  case SQLITEASYNC_HALT:
+  case SQLITEASYNC_DELAY:
+  case SQLITEASYNC_LOCKFILES:
+    rc = sqlite3async_set(op, va_arg(args, int));
+    break;
+  case SQLITEASYNC_GET_HALT:
+  case SQLITEASYNC_GET_DELAY:
+  case SQLITEASYNC_GET_LOCKFILES: {
+    /* Each GET verb follows its verb. */
+    sqlite3_int64 value = 0;
+    rc = sqlite3async_get(op - 1, &value);
+    *va_arg(args, int *) = (int)value;
+    break;
+  }
+  default:
+    rc = unknown(op);
+    break;
+  }
+  va_end(args);
+  return rc;
+}

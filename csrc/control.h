@@ -1,0 +1,32 @@
+/*
+** Control: the life cycle and the parameters, behind the public functions.
+*/
+#ifndef ASYNC_CONTROL_H
+#define ASYNC_CONTROL_H
+
+#include "stream.h"
+
+/* Once in the process, before anything else; any number of calls. */
+void async_control_init(void);
+
+/* The VFS that does the real I/O; NULL if ours is not registered. */
+sqlite3_vfs *async_control_parent(void);
+
+/* SQLITE_OK if the VFS is registered; otherwise SQLITE_MISUSE, with a message. */
+int async_control_ready(const char *operation);
+
+/* Remember the words for sqlite3async_errmsg() and return code. */
+int async_control_error(int code, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+/* The stream of a database by the path a user gave: an array of it, or of
+** nothing, as from async_registry_all().  NULL if memory is out. */
+AsyncStream **async_control_find(const char *zPath);
+
+/* The full path, as the parent makes it, from malloc; NULL if it cannot. */
+char *async_control_full_path(const char *zPath);
+
+#endif /* ASYNC_CONTROL_H */

@@ -1,0 +1,55 @@
+/*
+** The process's end.  See exit.h.
+**
+** The writer's thread lives on while the exit handlers run, and drains; if
+** there is none, the thread that exits does it.  Either way there is a
+** deadline, and what was not written by then is told on stderr: that much of
+** the latest commits is lost, and everything before them is there.
+*/
+#include "exit.h"
+
+#include "config.h"
+#include "registry.h"
+#include "writer.h"
+
+#include <stdio.h>
+
+#define LINE_MAX_LENGTH 1200
+
+static void report_undrained(void) {
+  AsyncStream **streams = async_registry_all();
+  if (streams == NULL) return;
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) {
+    async_mutex_enter(&(*stream)->mutex);
+    int64_t lost = (*stream)->pushed.transactions - (*stream)->applied.transactions;
+    int64_t ops = (*stream)->queue.ops;
+    async_mutex_leave(&(*stream)->mutex);
+    if (lost == 0 && ops == 0) continue;
+    char line[LINE_MAX_LENGTH];
+    snprintf(line, sizeof line,
+             "sqlite3async: exit: %lld committed transactions of %.1000s were not written within "
+             "%lld ms\n",
+             (long long)lost, (*stream)->path, (long long)async_config.exit_drain_ms);
+    async_os_complain(line);
+  }
+  async_registry_release_all(streams);
+}
+
+static void drain(void) {
+  if (async_forked || !async_config.drain_on_exit) return;
+  async_writer_hurry();
+  if (!async_writer_drain(async_config.exit_drain_ms * 1000, true)) report_undrained();
+}
+
+static void on_fork(void) { async_forked = true; }
+
+void async_exit_init(void) {
+  async_os_at_exit(drain);
+  async_os_after_fork(on_fork);
+}
+
+bool async_exit_watch_signals(bool on) {
+  if (on) return async_os_watch_signals(drain);
+  async_os_unwatch_signals();
+  return true;
+}

@@ -1,0 +1,98 @@
+/*
+** The library as a run-time extension: the entry points SQLite calls.
+**
+** All state is the process's, so one SQLite library may load us, any number
+** of times (each Worker of a runtime does).  A second, different SQLite in
+** the same process has its own VFS list and its own locks; it is refused.
+*/
+#ifndef SQLITE_CORE
+
+#include "sqlite3async.h"
+
+#include "sqlite3ext.h"
+SQLITE_EXTENSION_INIT1
+
+#include "control.h"
+
+#include <stdio.h>
+
+/* WAL-reset corruption: a bug of SQLite's own, from 3.7.0 on, mended in 3.51.3. */
+#define WAL_RESET_BUG_LAST 3051002
+
+/* What sqlite3async_prepare() said; before that the extension's own choice. */
+static char prepared_parent[256];
+static int prepared_default;
+
+SQLITE3ASYNC_API int sqlite3_extension_init(sqlite3 *db, char **error,
+                                            const sqlite3_api_routines *api);
+SQLITE3ASYNC_API int sqlite3_sqlite3async_init(sqlite3 *db, char **error,
+                                               const sqlite3_api_routines *api);
+
+int sqlite3async_prepare(const char *zParent, int isDefault) {
+  async_control_init();
+  if (zParent == NULL) zParent = "";
+  if (async_control_parent() != NULL) {
+    bool same = zParent[0] == '\0' || sqlite3_stricmp(zParent, async_control_parent()->zName) == 0;
+    if (same && (!isDefault || prepared_default)) return SQLITE_OK;
+    return async_control_error(SQLITE_MISUSE,
+                               "the VFS is registered already, with parent \"%s\"%s",
+                               async_control_parent()->zName,
+                               prepared_default ? ", as the default" : ", not as the default");
+  }
+  int length = snprintf(prepared_parent, sizeof prepared_parent, "%s", zParent);
+  if (length >= (int)sizeof prepared_parent) {
+    prepared_parent[0] = '\0';
+    return async_control_error(SQLITE_MISUSE, "the parent's name has %d bytes", length);
+  }
+  prepared_default = isDefault;
+  return SQLITE_OK;
+}
+
+static int load(char **error, const sqlite3_api_routines *api) {
+  if (sqlite3_api != NULL && sqlite3_api != api) {
+    if (error != NULL) {
+      *error = api->mprintf("sqlite3async is in use already by another SQLite library of this "
+                            "process (%s; this one is %s)",
+                            sqlite3_api->libversion(), api->libversion());
+    }
+    return SQLITE_ERROR;
+  }
+  SQLITE_EXTENSION_INIT2(api);
+  const char *parent = prepared_parent[0] == '\0' ? NULL : prepared_parent;
+  int rc = sqlite3async_initialize(parent, prepared_default);
+  if (rc == SQLITE_OK) rc = sqlite3async_start();
+  if (rc != SQLITE_OK) {
+    char words[512];
+    sqlite3async_errmsg(words, (int)sizeof words);
+    if (error != NULL) *error = sqlite3_mprintf("sqlite3async: %s", words);
+    return rc;
+  }
+  if (sqlite3_libversion_number() <= WAL_RESET_BUG_LAST) {
+    sqlite3_log(SQLITE_WARNING, "sqlite3async: SQLite %s has a bug that can corrupt databases in "
+                                "WAL mode; 3.51.3 and later are free of it",
+                sqlite3_libversion());
+  }
+  return SQLITE_OK_LOAD_PERMANENTLY;
+}
+
+int sqlite3_extension_init(sqlite3 *db, char **error, const sqlite3_api_routines *api) {
+  (void)db;
+  return load(error, api);
+}
+
+int sqlite3_sqlite3async_init(sqlite3 *db, char **error, const sqlite3_api_routines *api) {
+  return sqlite3_extension_init(db, error, api);
+}
+
+#else
+
+#include "control.h"
+
+/* Linked in, there is nothing to prepare: sqlite3async_initialize() has it all. */
+int sqlite3async_prepare(const char *zParent, int isDefault) {
+  (void)zParent;
+  (void)isDefault;
+  return async_control_error(SQLITE_MISUSE, "prepare: call sqlite3async_initialize()");
+}
+
+#endif /* SQLITE_CORE */

@@ -1,0 +1,109 @@
+/*
+** Fences.  See fence.h.
+*/
+#include "fence.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+typedef struct Member {
+  AsyncStream *stream; /* NULL once it has left */
+  bool arrived;
+} Member;
+
+/* Guarded by fence_mutex. */
+struct AsyncFence {
+  int code; /* of the stream that broke it */
+  int count;
+  int waiting_for; /* members that have not arrived */
+  int present;     /* members that have not left, and the pusher */
+  Member members[];
+};
+
+static AsyncMutex fence_mutex;
+
+void async_fence_init(void) { async_mutex_init(&fence_mutex, ASYNC_RANK_FENCE); }
+
+/* The streams cannot end meanwhile: the fence is in their queues, and they
+** need this mutex to get past it. */
+static void wake_members(AsyncFence *fence) {
+  for (int i = 0; i < fence->count; i++) {
+    AsyncStream *stream = fence->members[i].stream;
+    if (stream != NULL && fence->members[i].arrived) async_scheduler_wake(&stream->task);
+  }
+}
+
+static void break_fence(AsyncFence *fence, int code) {
+  if (fence->code != SQLITE_OK) return;
+  fence->code = code;
+  wake_members(fence);
+}
+
+static void drop_presence(AsyncFence *fence) {
+  assert(fence->present > 0);
+  if (--fence->present == 0) free(fence);
+}
+
+int async_fence_push(AsyncStream *const *streams, int n) {
+  AsyncFence *fence = calloc(1, sizeof *fence + (size_t)n * sizeof(Member));
+  if (fence == NULL) return SQLITE_NOMEM;
+  fence->waiting_for = n;
+  fence->present = 1;
+  int rc = SQLITE_OK;
+  async_mutex_enter(&fence_mutex);
+  for (int i = 0; i < n; i++) {
+    AsyncStream *stream = streams[i];
+    async_mutex_enter(&stream->mutex);
+    rc = stream->error.code;
+    AsyncOp *op = NULL;
+    if (rc == SQLITE_OK) {
+      op = async_stream_push(stream, ASYNC_OP_FENCE, NULL, 0);
+      if (op == NULL) rc = SQLITE_NOMEM;
+    }
+    if (op != NULL) {
+      op->fence = fence;
+      fence->members[fence->count++].stream = stream;
+      fence->present++;
+    }
+    async_stream_leave_and_wake(stream);
+    if (rc != SQLITE_OK) break;
+  }
+  if (rc != SQLITE_OK) break_fence(fence, rc);
+  drop_presence(fence);
+  async_mutex_leave(&fence_mutex);
+  return rc;
+}
+
+static Member *member_of(AsyncFence *fence, const AsyncStream *stream) {
+  for (int i = 0; i < fence->count; i++) {
+    if (fence->members[i].stream == stream) return &fence->members[i];
+  }
+  assert(!"the stream has the fence in its queue");
+  return NULL;
+}
+
+AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream, int *code) {
+  async_mutex_enter(&fence_mutex);
+  Member *member = member_of(fence, stream);
+  if (!member->arrived) {
+    member->arrived = true;
+    if (--fence->waiting_for == 0) wake_members(fence);
+  }
+  AsyncFenceState state = ASYNC_FENCE_CLOSED;
+  if (fence->code != SQLITE_OK) {
+    state = ASYNC_FENCE_BROKEN;
+  } else if (fence->waiting_for == 0) {
+    state = ASYNC_FENCE_OPEN;
+  }
+  *code = fence->code;
+  async_mutex_leave(&fence_mutex);
+  return state;
+}
+
+void async_fence_leave(AsyncFence *fence, AsyncStream *stream, int code) {
+  async_mutex_enter(&fence_mutex);
+  member_of(fence, stream)->stream = NULL;
+  if (code != SQLITE_OK && fence->waiting_for > 0) break_fence(fence, code);
+  drop_presence(fence);
+  async_mutex_leave(&fence_mutex);
+}

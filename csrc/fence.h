@@ -1,0 +1,43 @@
+/*
+** Fences: a point that several streams pass together.
+**
+** A multi-database transaction has one commit point, the deletion of its
+** super-journal, and what was queued for each of its databases before it must
+** be on disk by then, and nothing after it.  So a fence is pushed to all of
+** them, as an op.  A stream whose writer comes to it waits there until all
+** have; then all go on.  If one fails before it arrives, the others fail at
+** the fence with its code: they share the transaction.
+**
+** Fences are pushed under one mutex, so they stand in the same order in all
+** queues and cannot wait for each other in a circle.
+*/
+#ifndef ASYNC_FENCE_H
+#define ASYNC_FENCE_H
+
+#include "stream.h"
+
+typedef struct AsyncFence AsyncFence;
+
+typedef enum AsyncFenceState {
+  ASYNC_FENCE_OPEN,   /* all have arrived */
+  ASYNC_FENCE_CLOSED, /* wait: the scheduler wakes the stream when it opens */
+  ASYNC_FENCE_BROKEN, /* a stream has failed */
+} AsyncFenceState;
+
+void async_fence_init(void);
+
+/*
+** Push a fence to n different streams.  The caller holds a reference to each
+** and no mutex.  SQLITE_OK; or SQLITE_NOMEM or the error of a stream that has
+** failed: then those that have the fence already will fail at it.
+*/
+int async_fence_push(AsyncStream *const *streams, int n);
+
+/* The stream's writer has come to the fence.  No mutex held.  *code: if broken. */
+AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream, int *code);
+
+/* The stream goes on behind the fence, or, if code is not SQLITE_OK, has
+** failed before it.  Once for each stream; no mutex held. */
+void async_fence_leave(AsyncFence *fence, AsyncStream *stream, int code);
+
+#endif /* ASYNC_FENCE_H */

@@ -1,0 +1,224 @@
+/*
+** Reading and writing a file through the queue.  See file.h; opening, closing
+** and deleting are in name.c, what the writer does to a file in retire.c.
+*/
+#include "file.h"
+
+#include "config.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <string.h>
+
+/* Under the mutex: may SQLite still work with this stream? */
+static int usable(const AsyncStream *stream) {
+  assert(async_mutex_is_held(&((AsyncStream *)stream)->mutex));
+  return stream->error.code;
+}
+
+/* ---- Reading ---- */
+
+/* Bytes of the disk from here on are not part of the file any more. */
+static int64_t disk_limit(const AsyncFile *file) {
+  return file->first_truncate == NULL ? INT64_MAX : file->first_truncate->offset;
+}
+
+/*
+** Read the disk's part of [offset, offset + n), what is not there as zeros.
+** Leaves the mutex for it.  False if an op was retired that overlaps.
+*/
+static bool read_disk(AsyncFile *file, unsigned char *buf, int64_t offset, int n, int *rc) {
+  AsyncMutex *mutex = &file->stream->mutex;
+  int64_t limit = disk_limit(file);
+  int from_disk = n;
+  if (offset + from_disk > limit) from_disk = limit > offset ? (int)(limit - offset) : 0;
+  sqlite3_file *parent = file->parent;
+  if (parent == NULL) from_disk = 0;
+
+  AsyncDiskRead self = {.next = file->disk_reads, .start = offset, .end = offset + n};
+  file->disk_reads = &self;
+  async_mutex_leave(mutex);
+  *rc = SQLITE_OK;
+  if (from_disk > 0) {
+    *rc = parent->pMethods->xRead(parent, buf, from_disk, offset);
+    /* A short read has filled the rest with zeros. */
+    if (*rc == SQLITE_IOERR_SHORT_READ) *rc = SQLITE_OK;
+  }
+  memset(buf + from_disk, 0, (size_t)(n - from_disk));
+  async_mutex_enter(mutex);
+
+  AsyncDiskRead **link = &file->disk_reads;
+  while (*link != &self) link = &(*link)->next;
+  *link = self.next;
+  return !self.stale;
+}
+
+int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = usable(stream);
+  if (rc != SQLITE_OK || (file->pending == 0 && file->parent != NULL)) {
+    async_mutex_leave(&stream->mutex);
+    if (rc != SQLITE_OK) return rc;
+    return file->parent->pMethods->xRead(file->parent, buf, n, offset);
+  }
+
+  /* With ops pending the size is known: async_file_write() and others see to it. */
+  int inside = n;
+  if (offset + inside > file->size) {
+    inside = file->size > offset ? (int)(file->size - offset) : 0;
+  }
+  size_t covered = async_overlay_read(&file->overlay, offset, (size_t)inside, buf);
+  while (rc == SQLITE_OK && covered < (size_t)inside) {
+    bool fresh = read_disk(file, buf, offset, inside, &rc);
+    covered = async_overlay_read(&file->overlay, offset, (size_t)inside, buf);
+    if (fresh) break;
+  }
+  async_mutex_leave(&stream->mutex);
+  if (rc != SQLITE_OK || inside == n) return rc;
+  memset((unsigned char *)buf + inside, 0, (size_t)(n - inside));
+  return SQLITE_IOERR_SHORT_READ;
+}
+
+/* ---- The size ---- */
+
+/* Under the mutex, which it may leave meanwhile: make the size known. */
+static int know_size(AsyncFile *file) {
+  if (file->size_known) return SQLITE_OK;
+  assert(file->parent != NULL && "a file that is not open yet has a known size");
+  AsyncMutex *mutex = &file->stream->mutex;
+  async_mutex_leave(mutex);
+  sqlite3_int64 size = 0;
+  int rc = file->parent->pMethods->xFileSize(file->parent, &size);
+  async_mutex_enter(mutex);
+  if (rc == SQLITE_OK && !file->size_known) {
+    file->size = size;
+    file->size_known = true;
+  }
+  return rc != SQLITE_OK ? rc : usable(file->stream);
+}
+
+int async_file_size(AsyncFile *file, int64_t *size) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = usable(stream);
+  bool ask = rc == SQLITE_OK && !file->size_known;
+  if (!ask) *size = file->size;
+  async_mutex_leave(&stream->mutex);
+  if (!ask) return rc;
+  sqlite3_int64 now = 0;
+  rc = file->parent->pMethods->xFileSize(file->parent, &now);
+  *size = now;
+  return rc;
+}
+
+/* ---- Writing ---- */
+
+/* Under the mutex: queue up to ASYNC_WRITE_MAX bytes. */
+static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, int64_t offset) {
+  AsyncStream *stream = file->stream;
+  unsigned char *place = async_queue_continue(&stream->queue, file, offset, n);
+  if (place != NULL) {
+    memcpy(place, data, n);
+    AsyncSegment **segments = &stream->queue.tail->segments;
+    if (!async_overlay_write(&file->overlay, &stream->segments, segments, offset, place, n)) {
+      return SQLITE_NOMEM;
+    }
+    async_queue_grow(&stream->queue, n);
+    stream->pushes++;
+  } else {
+    AsyncOp *before = stream->queue.tail;
+    AsyncOp *op = async_stream_push(stream, ASYNC_OP_WRITE, file, n);
+    if (op == NULL) return SQLITE_NOMEM;
+    op->offset = offset;
+    memcpy(op->payload, data, n);
+    if (!async_overlay_write(&file->overlay, &stream->segments, &op->segments, offset, op->payload,
+                             n)) {
+      async_queue_unpush(&stream->queue, before);
+      stream->pushed.seq--;
+      return SQLITE_NOMEM;
+    }
+    file->pending++;
+  }
+  if (offset + n > file->size) file->size = offset + n;
+  return SQLITE_OK;
+}
+
+int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = usable(stream);
+  if (rc == SQLITE_OK) rc = async_stream_wait_for_room(stream, n);
+  if (rc == SQLITE_OK) rc = know_size(file);
+  const unsigned char *bytes = data;
+  while (rc == SQLITE_OK && n > 0) {
+    uint32_t piece = n > ASYNC_WRITE_MAX ? ASYNC_WRITE_MAX : (uint32_t)n;
+    rc = push_write(file, bytes, piece, offset);
+    bytes += piece;
+    offset += piece;
+    n -= (int)piece;
+  }
+  async_stream_leave_and_wake(stream);
+  return rc;
+}
+
+/* Under the mutex: queue an op that has no payload. */
+static int push_plain(AsyncFile *file, AsyncOpKind kind, int64_t offset, int flags) {
+  AsyncOp *op = async_stream_push(file->stream, kind, file, 0);
+  if (op == NULL) return SQLITE_NOMEM;
+  op->offset = offset;
+  op->flags = flags;
+  file->pending++;
+  return SQLITE_OK;
+}
+
+/* Under the mutex: the tail op is a truncation; note what it hides of the disk. */
+static void note_truncate(AsyncFile *file, AsyncOp *op) {
+  /* Earlier ones that leave as much or more hide nothing beside this one. */
+  while (file->last_truncate != NULL && file->last_truncate->offset >= op->offset) {
+    file->last_truncate = file->last_truncate->truncates.prev;
+  }
+  op->truncates.prev = file->last_truncate;
+  op->truncates.next = NULL;
+  if (file->last_truncate == NULL) {
+    file->first_truncate = op;
+  } else {
+    file->last_truncate->truncates.next = op;
+  }
+  file->last_truncate = op;
+}
+
+int async_file_truncate(AsyncFile *file, int64_t size) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = usable(stream);
+  if (rc == SQLITE_OK) rc = know_size(file);
+  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_TRUNCATE, size, 0);
+  if (rc == SQLITE_OK) {
+    note_truncate(file, stream->queue.tail);
+    async_overlay_truncate(&file->overlay, size, file->size);
+    file->size = size;
+  }
+  async_stream_leave_and_wake(stream);
+  return rc;
+}
+
+int async_file_sync(AsyncFile *file, int flags) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = usable(stream);
+  if (rc == SQLITE_OK) rc = know_size(file);
+  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SYNC, 0, flags);
+  async_stream_leave_and_wake(stream);
+  return rc;
+}
+
+int async_file_size_hint(AsyncFile *file, int64_t size) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = usable(stream);
+  if (rc == SQLITE_OK) rc = know_size(file);
+  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SIZE_HINT, size, 0);
+  async_stream_leave_and_wake(stream);
+  return rc;
+}

@@ -1,0 +1,135 @@
+/*
+** A file of a stream as SQLite sees it: what is on disk, and over it what is
+** queued.
+**
+** The same name can mean several files in turn: a journal that was deleted
+** and made again is a new generation, and ops queued for the old one still
+** go to the old one.  AsyncFiles (stream.h) says which generation a name
+** means now.
+**
+** A journal that SQLite creates is opened by the writer: until that op has
+** been applied, `parent` is NULL and everything is in the overlay.
+**
+** The size: while ops are queued, or were in this transaction, `size` is what
+** the file will have; otherwise another process may change it and the
+** parent is asked.  Bytes of the disk at or beyond the smallest queued
+** truncation are not part of the file any more, and read as nothing.
+**
+** A read that needs disk and overlay reads the disk without the mutex.  It
+** registers itself before; if an op that overlaps it is retired meanwhile,
+** it is told that it is stale and starts over.  This ends, since every round
+** uses up an op, and SQLite's locks keep others from queueing more for a page
+** that is being read.
+**
+** Everything is guarded by the stream's mutex, but for what says otherwise.
+*/
+#ifndef ASYNC_FILE_H
+#define ASYNC_FILE_H
+
+#include "stream.h"
+
+typedef enum AsyncRole {
+  ASYNC_ROLE_DATABASE,
+  ASYNC_ROLE_JOURNAL,
+  ASYNC_ROLE_WAL,
+  ASYNC_ROLE_SUPER_JOURNAL,
+} AsyncRole;
+
+/* A read of the disk that is under way; on the reader's stack. */
+typedef struct AsyncDiskRead AsyncDiskRead;
+struct AsyncDiskRead {
+  AsyncDiskRead *next;
+  int64_t start;
+  int64_t end;
+  bool stale;
+};
+
+typedef struct AsyncFile AsyncFile;
+struct AsyncFile {
+  AsyncFile *older;
+  AsyncFile *newer;
+  AsyncStream *stream; /* constant, as are path and role */
+  char *path;
+  AsyncRole role;
+
+  int handles; /* of SQLite */
+  int pending; /* ops queued for it, the one under way included */
+  bool exists; /* as SQLite sees it */
+  bool gone;   /* deleted on disk */
+  bool dirty;  /* written on disk since the last sync; counted in AsyncFiles */
+  bool in_use;  /* the writer works with it without the mutex: it must not end */
+
+  bool size_known;
+  int64_t size;
+  AsyncOverlay overlay;
+  /* Queued truncations that decide what of the disk still counts: sizes grow
+  ** from the first to the last. */
+  AsyncOp *first_truncate;
+  AsyncOp *last_truncate;
+  AsyncDiskRead *disk_reads;
+
+  /* The parent's handle: NULL until opened, then constant until the file ends.
+  ** Its methods are called without the mutex, by any number of threads. */
+  sqlite3_file *parent;
+  sqlite3_file *parent_room;
+  int open_flags; /* what the parent's xOpen said it did */
+
+  struct AsyncSuper *super; /* of a super-journal, see super.h */
+};
+
+/* How much of a file's name is its database's; 0 if it is no journal's name. */
+size_t async_file_owner_length(const char *path);
+
+/*
+** As xOpen.  On SQLITE_OK *file has one handle more.  The stream is
+** referenced by the caller.
+*/
+int async_file_open_database(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
+                             int *out_flags);
+int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
+                            int *out_flags);
+
+/* A handle was closed. */
+void async_file_close(AsyncFile *file);
+
+/* As the methods of sqlite3_io_methods, and xDelete and xAccess of sqlite3_vfs. */
+int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset);
+int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset);
+int async_file_truncate(AsyncFile *file, int64_t size);
+int async_file_sync(AsyncFile *file, int flags);
+int async_file_size(AsyncFile *file, int64_t *size);
+int async_file_size_hint(AsyncFile *file, int64_t size);
+int async_file_delete(AsyncStream *stream, const char *path, int sync_directory);
+/* False if only the disk knows. */
+bool async_file_knows(AsyncStream *stream, const char *path, int *exists);
+
+/* The file that the name means now, under the mutex, or NULL. */
+AsyncFile *async_file_find(AsyncStream *stream, const char *path);
+
+/* Under the mutex: if nobody needs the file any more, it becomes garbage. */
+void async_file_let_go(AsyncFile *file);
+
+/* ---- For the writer ---- */
+
+/* Open the parent's handle of a journal that SQLite has created. */
+int async_file_apply_open(AsyncFile *file, int flags);
+/* Delete it: its handle first, if SQLite has none, for some systems want that. */
+int async_file_apply_delete(AsyncFile *file, int sync_directory);
+
+/* The op at the queue's head was applied: take it off.  Under the mutex. */
+void async_file_retire(AsyncStream *stream);
+/* The stream failed: take it off all the same, as if it had never been. */
+void async_file_drop(AsyncStream *stream);
+
+/* The file was synced.  Under the mutex. */
+void async_file_synced(AsyncFile *file);
+
+/* The OS lock was given back: sizes may change.  Under the mutex. */
+void async_file_forget_sizes(AsyncStream *stream);
+
+/* Close what is no longer needed.  Without the mutex. */
+void async_file_collect(AsyncStream *stream);
+/* Everything, at the stream's end. */
+void async_file_forget_all(AsyncStream *stream);
+
+#endif /* ASYNC_FILE_H */

@@ -1,0 +1,150 @@
+/*
+** File control: what SQLite and applications ask of an open file besides
+** reading and writing, and the module's two PRAGMAs.
+**
+**     PRAGMA async_flush[=TIMEOUT_MS]   wait until all commits are durable; the
+**                                       number of durable ones, or an error
+**     PRAGMA async_status               the status as one row of JSON
+**
+** Both act when the statement is prepared, as SQLite does it with all PRAGMAs
+** of a VFS: prepare them anew each time.
+*/
+#include "handle.h"
+
+#include "config.h"
+#include "flush.h"
+#include "status.h"
+#include "super.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STATUS_ROOM 4096
+
+static int pragma_flush(AsyncStream *stream, const char *value, char **result) {
+  int timeout_ms = -1;
+  if (value != NULL) {
+    char *end;
+    long number = strtol(value, &end, 10);
+    if (end == value || *end != '\0' || number < 0 || number > 0x7fffffff) {
+      *result = sqlite3_mprintf("async_flush=%s: the timeout is to be in ms, 0 or more", value);
+      return SQLITE_ERROR;
+    }
+    timeout_ms = (int)number;
+  }
+  int rc = async_flush_stream(stream, timeout_ms);
+  if (rc == SQLITE_BUSY) {
+    *result = sqlite3_mprintf("async_flush: not durable within %d ms; it goes on", timeout_ms);
+  } else if (rc == SQLITE_MISUSE) {
+    *result = sqlite3_mprintf("async_flush: no writer is running, so it would never end");
+  } else if (rc != SQLITE_OK) {
+    *result = sqlite3_mprintf("async_flush: the database failed: %s", sqlite3_errstr(rc));
+  } else {
+    async_mutex_enter(&stream->mutex);
+    int64_t durable = stream->durable.transactions;
+    async_mutex_leave(&stream->mutex);
+    *result = sqlite3_mprintf("%lld", (long long)durable);
+  }
+  return rc == SQLITE_MISUSE ? SQLITE_ERROR : rc;
+}
+
+static int pragma_status(AsyncStream *stream, char **result) {
+  char text[STATUS_ROOM];
+  async_status_write(stream, text, sizeof text);
+  *result = sqlite3_mprintf("%s", text);
+  return *result == NULL ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+static int control_pragma(AsyncHandle *handle, char **args) {
+  if (sqlite3_stricmp(args[1], "async_flush") == 0) {
+    return pragma_flush(handle->stream, args[2], &args[0]);
+  }
+  if (sqlite3_stricmp(args[1], "async_status") == 0) {
+    return pragma_status(handle->stream, &args[0]);
+  }
+  return SQLITE_NOTFOUND;
+}
+
+/* A flag that each connection has for itself: < 0 asks, 0 and 1 set. */
+static int control_flag(bool *flag, int *value) {
+  if (*value >= 0) *flag = *value != 0;
+  *value = *flag;
+  return SQLITE_OK;
+}
+
+static int forward(AsyncHandle *handle, int op, void *arg) {
+  AsyncFile *file = handle->file;
+  async_mutex_enter(&file->stream->mutex);
+  sqlite3_file *parent = file->parent;
+  async_mutex_leave(&file->stream->mutex);
+  return parent == NULL ? SQLITE_NOTFOUND : parent->pMethods->xFileControl(parent, op, arg);
+}
+
+static int control_vfs_name(AsyncHandle *handle, char **name) {
+  char *parents = NULL;
+  if (forward(handle, SQLITE_FCNTL_VFSNAME, &parents) != SQLITE_OK || parents == NULL) {
+    parents = sqlite3_mprintf("%s", handle->stream->parent->zName);
+  }
+  *name = sqlite3_mprintf("%s/%z", SQLITEASYNC_VFSNAME, parents);
+  return SQLITE_OK;
+}
+
+static int control_chunk_size(AsyncHandle *handle, void *arg) {
+  handle->has_chunks = true;
+  return forward(handle, SQLITE_FCNTL_CHUNK_SIZE, arg);
+}
+
+static int control_sync(AsyncHandle *handle, const char *super) {
+  if (super == NULL || super[0] == '\0') return SQLITE_OK;
+  return async_super_sync_child(handle->stream, super);
+}
+
+int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
+  AsyncHandle *handle = (AsyncHandle *)base;
+  if (async_forked) return SQLITE_NOTFOUND;
+  switch (op) {
+  case SQLITE_FCNTL_LOCKSTATE:
+    *(int *)arg = handle->lock.level;
+    return SQLITE_OK;
+  case SQLITE_FCNTL_PERSIST_WAL:
+    return control_flag(&handle->persist_wal, arg);
+  case SQLITE_FCNTL_POWERSAFE_OVERWRITE:
+    return control_flag(&handle->powersafe_overwrite, arg);
+  case SQLITE_FCNTL_VFSNAME:
+    return control_vfs_name(handle, arg);
+  case SQLITE_FCNTL_MMAP_SIZE:
+    *(sqlite3_int64 *)arg = 0;
+    return SQLITE_OK;
+  case SQLITE_FCNTL_CHUNK_SIZE:
+    return control_chunk_size(handle, arg);
+  case SQLITE_FCNTL_SIZE_HINT:
+    if (!handle->has_chunks) return SQLITE_OK;
+    return async_file_size_hint(handle->file, *(sqlite3_int64 *)arg);
+  case SQLITE_FCNTL_SYNC:
+    return control_sync(handle, arg);
+  case SQLITE_FCNTL_COMMIT_PHASETWO:
+    async_stream_committed(handle->stream);
+    return SQLITE_OK;
+  case SQLITE_FCNTL_PRAGMA:
+    return control_pragma(handle, arg);
+
+  /* What these promise or do, we cannot while writes are queued. */
+  case SQLITE_FCNTL_BEGIN_ATOMIC_WRITE:
+  case SQLITE_FCNTL_COMMIT_ATOMIC_WRITE:
+  case SQLITE_FCNTL_ROLLBACK_ATOMIC_WRITE:
+  case SQLITE_FCNTL_LOCK_TIMEOUT:
+  case SQLITE_FCNTL_SET_LOCKPROXYFILE:
+  case SQLITE_FCNTL_GET_LOCKPROXYFILE:
+    return SQLITE_NOTFOUND;
+
+  /* These change nothing of the file; and whatever else an application asks
+  ** is between it and the parent. */
+  case SQLITE_FCNTL_LAST_ERRNO:
+  case SQLITE_FCNTL_HAS_MOVED:
+  case SQLITE_FCNTL_TEMPFILENAME:
+  case SQLITE_FCNTL_WIN32_AV_RETRY:
+  case SQLITE_FCNTL_WIN32_GET_HANDLE:
+  default:
+    return forward(handle, op, arg);
+  }
+}

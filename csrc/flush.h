@@ -1,0 +1,22 @@
+/*
+** Flush: waiting until commits are durable.
+**
+** A request raises the position that somebody wants durable; the writer
+** (apply.c) syncs once when it gets there, for all who wait.
+*/
+#ifndef ASYNC_FLUSH_H
+#define ASYNC_FLUSH_H
+
+#include "stream.h"
+
+/* Request that all pushed so far becomes durable.  Returns the position to
+** wait for, or 0 if it is durable already, or the negated error. */
+int64_t async_flush_request(AsyncStream *stream);
+
+/*
+** Request it and wait, at most timeout_ms (< 0: without bound).  Codes as
+** sqlite3async_flush().  No mutex held; the caller has a reference.
+*/
+int async_flush_stream(AsyncStream *stream, int timeout_ms);
+
+#endif /* ASYNC_FLUSH_H */

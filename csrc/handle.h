@@ -1,0 +1,28 @@
+/*
+** A handle: what SQLite holds of a file it opened through us.
+**
+** One thread at a time uses a handle, as SQLite promises.  The methods do
+** little: they hand on to file.h and lock.h.
+*/
+#ifndef ASYNC_HANDLE_H
+#define ASYNC_HANDLE_H
+
+#include "file.h"
+
+typedef struct AsyncHandle {
+  sqlite3_file base;
+  AsyncStream *stream; /* with a reference */
+  AsyncFile *file;
+  AsyncHolder lock;
+  bool persist_wal;
+  bool powersafe_overwrite;
+  bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */
+} AsyncHandle;
+
+/* Make *handle a handle on the file; it takes over the reference. */
+void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file);
+
+/* As xFileControl; in filecontrol.c. */
+int async_handle_file_control(sqlite3_file *base, int op, void *arg);
+
+#endif /* ASYNC_HANDLE_H */

@@ -1,0 +1,28 @@
+/*
+** A writer of small JSON objects into a buffer of given size, for the status
+** and the events.  Like snprintf, it counts what does not fit.
+*/
+#ifndef ASYNC_JSON_H
+#define ASYNC_JSON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct AsyncJson {
+  char *buf;
+  size_t room;
+  size_t length; /* of the whole text, written or not; the buffer is terminated */
+  int members;   /* of the object being written */
+} AsyncJson;
+
+/* Begin and end an object. */
+void async_json_open(AsyncJson *json);
+void async_json_close(AsyncJson *json);
+
+void async_json_number(AsyncJson *json, const char *name, int64_t value);
+/* value may be NULL. */
+void async_json_text(AsyncJson *json, const char *name, const char *value);
+/* Begin a member that is itself an object; close it with async_json_close(). */
+void async_json_object(AsyncJson *json, const char *name);
+
+#endif /* ASYNC_JSON_H */

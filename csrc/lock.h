@@ -1,0 +1,58 @@
+/*
+** File locks of a database.
+**
+** Inside the process a lock is a line in a table, with SQLite's rules: many
+** SHARED, one RESERVED, PENDING or EXCLUSIVE.  It is granted and given back
+** at once.
+**
+** Toward other processes one parent handle carries one lock for all our
+** connections.  It is taken at once, and given back when two things hold:
+** nothing of the stream is queued, and nobody in the process needs it.  So
+** what is on disk while other processes may look is always complete.
+**
+** A process that commits without pause would so hold the lock for ever.
+** Therefore, once it has been held for maxLockHoldMs, the next transaction
+** first waits until the queue ran dry and the lock was free for a tenth of
+** that time (free moments that come by themselves count).  SQLite's busy
+** handler looks every 100 ms at the slowest, so with the default of 1 s
+** another process gets in at the first such moment.
+**
+** The mutex is held during the parent's xLock and xUnlock: these calls do
+** not wait.  It also guards the opening of the parent's handle.
+*/
+#ifndef ASYNC_LOCK_H
+#define ASYNC_LOCK_H
+
+#include "mutex.h"
+
+struct AsyncStream;
+
+/* A connection's line in the table; part of its handle. */
+typedef struct AsyncHolder {
+  int level; /* SQLITE_LOCK_NONE .. SQLITE_LOCK_EXCLUSIVE; written under the mutex */
+} AsyncHolder;
+
+typedef struct AsyncLock {
+  AsyncMutex mutex;
+  AsyncCond freed;         /* the OS lock was given back */
+  int shared;              /* holders at SHARED or above */
+  AsyncHolder *writer;     /* the one at RESERVED or above */
+  int os_level;            /* what the parent's handle has */
+  int64_t hold_since_us;   /* since when the lock was not free long enough */
+  int64_t free_since_us;   /* last given back */
+  int64_t free_total_us;   /* free moments since hold_since_us */
+  int64_t contended_us;    /* when another process last stood in our way */
+} AsyncLock;
+
+void async_lock_init(AsyncLock *lock);
+void async_lock_free(AsyncLock *lock);
+
+/* As xLock, xUnlock and xCheckReservedLock of sqlite3_io_methods. */
+int async_lock_acquire(struct AsyncStream *stream, AsyncHolder *holder, int level);
+int async_lock_release(struct AsyncStream *stream, AsyncHolder *holder, int level);
+int async_lock_check_reserved(struct AsyncStream *stream, int *reserved);
+
+/* The queue ran dry: give the OS lock back as far as nobody needs it. */
+void async_lock_settle(struct AsyncStream *stream);
+
+#endif /* ASYNC_LOCK_H */

@@ -1,0 +1,84 @@
+/*
+** The porting layer: all that this module needs of an operating system and
+** that C11 and the parent VFS do not give.  os_posix.c and os_win32.c
+** implement it and are the only files that include the system's headers.
+**
+** Mutexes and threads are wrapped once more in mutex.h, which knows the lock
+** order; nothing else uses the async_os_mutex functions.
+*/
+#ifndef ASYNC_OS_H
+#define ASYNC_OS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Room for the system's own objects; the implementation asserts it is enough. */
+typedef union AsyncOsMutex {
+  uint64_t align;
+  unsigned char room[64];
+} AsyncOsMutex;
+typedef union AsyncOsCond {
+  uint64_t align;
+  unsigned char room[64];
+} AsyncOsCond;
+typedef union AsyncOsThread {
+  uint64_t align;
+  unsigned char room[16];
+} AsyncOsThread;
+
+void async_os_mutex_init(AsyncOsMutex *mutex);
+void async_os_mutex_free(AsyncOsMutex *mutex);
+void async_os_mutex_enter(AsyncOsMutex *mutex);
+void async_os_mutex_leave(AsyncOsMutex *mutex);
+
+void async_os_cond_init(AsyncOsCond *cond);
+void async_os_cond_free(AsyncOsCond *cond);
+/* Wait at most timeout_us (< 0: without bound).  False if the time ran out. */
+bool async_os_cond_wait(AsyncOsCond *cond, AsyncOsMutex *mutex, int64_t timeout_us);
+void async_os_cond_broadcast(AsyncOsCond *cond);
+
+/* Start a thread that runs main(arg), with all signals blocked. */
+bool async_os_thread_start(AsyncOsThread *thread, void (*main)(void *), void *arg);
+void async_os_thread_join(AsyncOsThread *thread);
+
+/* Run init() once in the life of the process, however many threads ask. */
+void async_os_once(void (*init)(void));
+
+/* Microseconds of a clock that never goes back. */
+int64_t async_os_now_us(void);
+void async_os_sleep_us(int64_t us);
+
+/*
+** Make the names in a file's folder durable.  SQLite's VFS interface can do
+** this only together with a deletion, and a flush needs it after one.
+** Returns 0 or the system's error number.
+*/
+int async_os_sync_directory(const char *path_of_file);
+
+/* Is this error number of the parent's xGetLastError "no space left"? */
+bool async_os_is_disk_full(int error_number);
+
+/* Has this process got the file open, by whatever way? */
+bool async_os_is_open_here(const char *path);
+bool async_os_is_directory(const char *path);
+
+/* Run handler at exit() and at quick_exit(), where the system has both. */
+void async_os_at_exit(void (*handler)(void));
+/* Run handler in the child after every fork(). */
+void async_os_after_fork(void (*handler)(void));
+
+/*
+** At SIGTERM and SIGINT: run handler on a thread of its own, then let the
+** signal do what it would have done without us.  False if the system gives
+** no thread for it.
+*/
+bool async_os_watch_signals(void (*handler)(void));
+void async_os_unwatch_signals(void);
+
+/* A symbol of the process that loaded us, or NULL. */
+void *async_os_symbol(const char *name);
+
+/* One line to stderr, without stdio's buffers. */
+void async_os_complain(const char *line);
+
+#endif /* ASYNC_OS_H */

@@ -1,0 +1,302 @@
+/*
+** The porting layer for POSIX systems: Linux, macOS, the BSDs.  See os.h.
+**
+** Clocks: condition variables wait on the monotonic clock, so that a change
+** of the wall clock neither hangs nor hurries anybody.  macOS cannot set a
+** condition variable's clock but has a wait by relative time instead.
+*/
+#if !defined(_WIN32)
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#if defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
+#define _DARWIN_C_SOURCE 1
+#endif
+
+#include "os.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(pthread_mutex_t) <= sizeof(AsyncOsMutex), "AsyncOsMutex is too small");
+_Static_assert(sizeof(pthread_cond_t) <= sizeof(AsyncOsCond), "AsyncOsCond is too small");
+_Static_assert(sizeof(pthread_t) <= sizeof(AsyncOsThread), "AsyncOsThread is too small");
+
+/* ---- Mutexes and condition variables ---- */
+
+static pthread_mutex_t *posix_mutex(AsyncOsMutex *mutex) {
+  return (pthread_mutex_t *)(void *)mutex->room;
+}
+
+static pthread_cond_t *posix_cond(AsyncOsCond *cond) {
+  return (pthread_cond_t *)(void *)cond->room;
+}
+
+/* These calls fail only on misuse, which is a bug of ours. */
+static void must(int error) {
+  assert(error == 0);
+  (void)error;
+}
+
+void async_os_mutex_init(AsyncOsMutex *mutex) { must(pthread_mutex_init(posix_mutex(mutex), NULL)); }
+
+void async_os_mutex_free(AsyncOsMutex *mutex) { must(pthread_mutex_destroy(posix_mutex(mutex))); }
+
+void async_os_mutex_enter(AsyncOsMutex *mutex) { must(pthread_mutex_lock(posix_mutex(mutex))); }
+
+void async_os_mutex_leave(AsyncOsMutex *mutex) { must(pthread_mutex_unlock(posix_mutex(mutex))); }
+
+void async_os_cond_init(AsyncOsCond *cond) {
+  pthread_condattr_t attributes;
+  must(pthread_condattr_init(&attributes));
+#if !defined(__APPLE__)
+  must(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC));
+#endif
+  must(pthread_cond_init(posix_cond(cond), &attributes));
+  must(pthread_condattr_destroy(&attributes));
+}
+
+void async_os_cond_free(AsyncOsCond *cond) { must(pthread_cond_destroy(posix_cond(cond))); }
+
+bool async_os_cond_wait(AsyncOsCond *cond, AsyncOsMutex *mutex, int64_t timeout_us) {
+  if (timeout_us < 0) {
+    must(pthread_cond_wait(posix_cond(cond), posix_mutex(mutex)));
+    return true;
+  }
+  struct timespec time;
+#if defined(__APPLE__)
+  time.tv_sec = (time_t)(timeout_us / 1000000);
+  time.tv_nsec = (long)(timeout_us % 1000000) * 1000;
+  int error = pthread_cond_timedwait_relative_np(posix_cond(cond), posix_mutex(mutex), &time);
+#else
+  int64_t until_us = async_os_now_us() + timeout_us;
+  time.tv_sec = (time_t)(until_us / 1000000);
+  time.tv_nsec = (long)(until_us % 1000000) * 1000;
+  int error = pthread_cond_timedwait(posix_cond(cond), posix_mutex(mutex), &time);
+#endif
+  assert(error == 0 || error == ETIMEDOUT);
+  return error == 0;
+}
+
+void async_os_cond_broadcast(AsyncOsCond *cond) { must(pthread_cond_broadcast(posix_cond(cond))); }
+
+/* ---- Threads ---- */
+
+typedef struct ThreadStart {
+  void (*main)(void *);
+  void *arg;
+} ThreadStart;
+
+static void *thread_main(void *start_arg) {
+  ThreadStart start = *(ThreadStart *)start_arg;
+  free(start_arg);
+  start.main(start.arg);
+  return NULL;
+}
+
+bool async_os_thread_start(AsyncOsThread *thread, void (*main)(void *), void *arg) {
+  ThreadStart *start = malloc(sizeof *start);
+  if (start == NULL) return false;
+  *start = (ThreadStart){.main = main, .arg = arg};
+
+  /* Signals belong to the threads of the program we are a guest in. */
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create((pthread_t *)(void *)thread->room, NULL, thread_main, start);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (error != 0) free(start);
+  return error == 0;
+}
+
+void async_os_thread_join(AsyncOsThread *thread) {
+  must(pthread_join(*(pthread_t *)(void *)thread->room, NULL));
+}
+
+static pthread_once_t once_control = PTHREAD_ONCE_INIT;
+
+void async_os_once(void (*init)(void)) { must(pthread_once(&once_control, init)); }
+
+/* ---- Time ---- */
+
+int64_t async_os_now_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void async_os_sleep_us(int64_t us) {
+  struct timespec left = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+}
+
+/* ---- Files ---- */
+
+int async_os_sync_directory(const char *path_of_file) {
+  const char *slash = strrchr(path_of_file, '/');
+  size_t length = slash == NULL ? 0 : (size_t)(slash - path_of_file);
+  char *folder = malloc(length + 2);
+  if (folder == NULL) return ENOMEM;
+  memcpy(folder, path_of_file, length);
+  folder[length] = '\0';
+  if (length == 0) strcpy(folder, slash == NULL ? "." : "/");
+
+  int fd = open(folder, O_RDONLY | O_CLOEXEC);
+  free(folder);
+  if (fd < 0) return errno;
+  int error = fsync(fd) == 0 ? 0 : errno;
+  close(fd);
+  /* Some file systems cannot sync a folder; there is nothing more to do on them. */
+  return error == EINVAL ? 0 : error;
+}
+
+bool async_os_is_disk_full(int error_number) {
+#if defined(EDQUOT)
+  if (error_number == EDQUOT) return true;
+#endif
+  return error_number == ENOSPC;
+}
+
+bool async_os_is_open_here(const char *path) {
+  struct stat wanted;
+  if (stat(path, &wanted) != 0) return false;
+  DIR *descriptors = opendir("/dev/fd");
+  if (descriptors == NULL) return false;
+  bool found = false;
+  struct dirent *entry;
+  while (!found && (entry = readdir(descriptors)) != NULL) {
+    char *end;
+    long fd = strtol(entry->d_name, &end, 10);
+    struct stat open_file;
+    if (end == entry->d_name || *end != '\0' || fstat((int)fd, &open_file) != 0) continue;
+    found = open_file.st_dev == wanted.st_dev && open_file.st_ino == wanted.st_ino;
+  }
+  closedir(descriptors);
+  return found;
+}
+
+bool async_os_is_directory(const char *path) {
+  struct stat file;
+  return stat(path, &file) == 0 && S_ISDIR(file.st_mode);
+}
+
+/* ---- The process's end ---- */
+
+void async_os_at_exit(void (*handler)(void)) {
+  atexit(handler);
+#if defined(__linux__)
+  at_quick_exit(handler);
+#endif
+}
+
+void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, handler); }
+
+/*
+** Signals.  The handler does one write() to a pipe, the only thing that is
+** safe there; a thread of ours reads it, drains, puts back the disposition
+** that was there before us and raises the signal again.
+*/
+static const int watched_signals[] = {SIGTERM, SIGINT};
+#define WATCHED_COUNT ((int)(sizeof watched_signals / sizeof watched_signals[0]))
+
+static struct sigaction previous_actions[WATCHED_COUNT];
+static int signal_pipe[2] = {-1, -1};
+static void (*signal_handler)(void);
+static bool signals_watched;
+
+static void on_signal(int number) {
+  int saved = errno;
+  unsigned char byte = (unsigned char)number;
+  ssize_t written = write(signal_pipe[1], &byte, 1);
+  (void)written;
+  errno = saved;
+}
+
+static void restore_signals(void) {
+  for (int i = 0; i < WATCHED_COUNT; i++) {
+    struct sigaction current;
+    /* Someone may have installed a handler over ours; that one stays. */
+    if (sigaction(watched_signals[i], NULL, &current) == 0 && current.sa_handler == on_signal) {
+      sigaction(watched_signals[i], &previous_actions[i], NULL);
+    }
+  }
+  signals_watched = false;
+}
+
+static void watch_main(void *arg) {
+  (void)arg;
+  for (;;) {
+    unsigned char byte;
+    ssize_t got = read(signal_pipe[0], &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got != 1) return;
+    signal_handler();
+    restore_signals();
+    kill(getpid(), byte);
+  }
+}
+
+bool async_os_watch_signals(void (*handler)(void)) {
+  if (signals_watched) return true;
+  signal_handler = handler;
+  if (signal_pipe[0] < 0) {
+    if (pipe(signal_pipe) != 0) return false;
+    fcntl(signal_pipe[0], F_SETFD, FD_CLOEXEC);
+    fcntl(signal_pipe[1], F_SETFD, FD_CLOEXEC);
+    AsyncOsThread thread;
+    if (!async_os_thread_start(&thread, watch_main, NULL)) {
+      close(signal_pipe[0]);
+      close(signal_pipe[1]);
+      signal_pipe[0] = signal_pipe[1] = -1;
+      return false;
+    }
+    pthread_detach(*(pthread_t *)(void *)thread.room);
+  }
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (int i = 0; i < WATCHED_COUNT; i++) {
+    sigaction(watched_signals[i], &action, &previous_actions[i]);
+  }
+  signals_watched = true;
+  return true;
+}
+
+void async_os_unwatch_signals(void) {
+  if (signals_watched) restore_signals();
+}
+
+/* ---- The process that loaded us ---- */
+
+void *async_os_symbol(const char *name) { return dlsym(RTLD_DEFAULT, name); }
+
+void async_os_complain(const char *line) {
+  size_t length = strlen(line);
+  while (length > 0) {
+    ssize_t written = write(STDERR_FILENO, line, length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    line += written;
+    length -= (size_t)written;
+  }
+}
+
+#endif /* !_WIN32 */
+
+/* A translation unit must not be empty. */
+typedef int async_os_posix_is_not_empty;

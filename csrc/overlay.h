@@ -1,0 +1,80 @@
+/*
+** The overlay: what a file's queued writes say that its disk does not say yet.
+**
+** The file is cut into blocks of 4096 bytes, and a hash table leads from a
+** block's number to its segments: runs of bytes of queued writes, newest
+** content only.  Segments of one block never overlap, so a lookup costs the
+** same whatever the queue's length: a bucket, and at most as many segments as
+** a block has separately written pieces (one, for page writes).
+**
+** A segment borrows its bytes from the op that wrote them (queue.h) and ends
+** with it: when the op has been applied, async_overlay_retire() takes its
+** segments out, those that newer writes have covered being out already.
+**
+** Truncation takes out what lies beyond the new size.  What the *disk* still
+** has there is file.c's concern.
+**
+** No lock of its own: the stream's mutex guards a file's overlay.
+*/
+#ifndef ASYNC_OVERLAY_H
+#define ASYNC_OVERLAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ASYNC_BLOCK_SIZE 4096
+
+typedef struct AsyncSegment AsyncSegment;
+struct AsyncSegment {
+  AsyncSegment *bucket_next; /* in the table; or the next free one */
+  AsyncSegment *op_next;     /* the other segments of the same op */
+  const unsigned char *data; /* the byte at start */
+  int64_t block;
+  uint16_t start; /* within the block */
+  uint16_t end;   /* exclusive; start == end: covered by newer writes, out of the table */
+};
+
+/* Where segments come from; one a stream, guarded by the stream's mutex. */
+typedef struct AsyncSegmentPool {
+  AsyncSegment *free;
+  struct AsyncSegmentSlab *slabs;
+  size_t live;
+} AsyncSegmentPool;
+
+typedef struct AsyncOverlay {
+  AsyncSegment **buckets; /* NULL until the first write */
+  size_t bucket_count;    /* a power of two */
+  size_t count;           /* segments in the table */
+} AsyncOverlay;
+
+/*
+** Put in a write of n > 0 bytes at offset.  The bytes at data must stay until
+** the op is retired.  *op_segments is the op's list; a write that continues
+** one of its segments in the file and in memory extends that one.  False, and
+** nothing changed, if memory is out.
+*/
+bool async_overlay_write(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSegment **op_segments,
+                         int64_t offset, const unsigned char *data, size_t n);
+
+/*
+** Copy to out the bytes that the overlay has of [offset, offset + n), each to
+** its place, and return how many they are.  out may be NULL, to count.
+*/
+size_t async_overlay_read(const AsyncOverlay *overlay, int64_t offset, size_t n,
+                          unsigned char *out);
+
+/* Forget all at or beyond size; old_size is where the file ended so far. */
+void async_overlay_truncate(AsyncOverlay *overlay, int64_t size, int64_t old_size);
+
+/* The op was applied: its segments go. */
+void async_overlay_retire(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSegment *op_segments);
+
+/* Give the table back.  It must be empty. */
+void async_overlay_free(AsyncOverlay *overlay);
+
+/* Give back the pool's memory but for one slab; nothing may be live. */
+void async_segment_pool_trim(AsyncSegmentPool *pool);
+void async_segment_pool_free(AsyncSegmentPool *pool);
+
+#endif /* ASYNC_OVERLAY_H */

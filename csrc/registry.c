@@ -1,0 +1,249 @@
+/*
+** The registry of streams.  See registry.h.
+*/
+#include "registry.h"
+
+#include "file.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 1024
+#define FAILURES_KEPT 64
+
+static AsyncMutex registry_mutex;
+
+/* Guarded by registry_mutex. */
+static AsyncStream *by_path[BUCKETS];
+static AsyncStream *by_id[BUCKETS];
+static int stream_count;
+static int64_t last_id;
+static AsyncPast past;
+static struct {
+  int64_t id;
+  int code;
+} failures[FAILURES_KEPT]; /* the latest streams that failed and have gone */
+static int failure_count;
+
+void async_registry_init(void) { async_mutex_init(&registry_mutex, ASYNC_RANK_REGISTRY); }
+
+static AsyncStream **path_bucket(const char *path, size_t length) {
+  uint32_t hash = 2166136261u; /* FNV-1a */
+  for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)path[i]) * 16777619u;
+  return &by_path[hash % BUCKETS];
+}
+
+/* The stream whose path is the first `length` bytes of `path`. */
+static AsyncStream *find(const char *path, size_t length) {
+  assert(async_mutex_is_held(&registry_mutex));
+  AsyncStream *stream = *path_bucket(path, length);
+  for (; stream != NULL; stream = stream->path_next) {
+    if (strncmp(stream->path, path, length) == 0 && stream->path[length] == '\0') break;
+  }
+  if (stream != NULL) stream->references++;
+  return stream;
+}
+
+AsyncStream *async_registry_find(const char *path) {
+  async_mutex_enter(&registry_mutex);
+  AsyncStream *stream = find(path, strlen(path));
+  async_mutex_leave(&registry_mutex);
+  return stream;
+}
+
+AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent) {
+  async_mutex_enter(&registry_mutex);
+  AsyncStream *stream = find(path, strlen(path));
+  if (stream == NULL) {
+    stream = async_stream_new(path, parent, last_id + 1);
+    if (stream != NULL) {
+      last_id++;
+      AsyncStream **bucket = path_bucket(path, strlen(path));
+      stream->path_next = *bucket;
+      *bucket = stream;
+      stream->id_next = by_id[stream->id % BUCKETS];
+      by_id[stream->id % BUCKETS] = stream;
+      stream->references = 1;
+      stream_count++;
+    }
+  }
+  async_mutex_leave(&registry_mutex);
+  return stream;
+}
+
+AsyncStream *async_registry_find_owner(const char *path_of_file) {
+  size_t length = strlen(path_of_file);
+  async_mutex_enter(&registry_mutex);
+  AsyncStream *stream = stream_count == 0 ? NULL : find(path_of_file, length);
+  if (stream == NULL && stream_count > 0) {
+    length = async_file_owner_length(path_of_file);
+    if (length > 0) stream = find(path_of_file, length);
+  }
+  async_mutex_leave(&registry_mutex);
+  return stream;
+}
+
+void async_registry_retain(AsyncStream *stream) {
+  async_mutex_enter(&registry_mutex);
+  stream->references++;
+  async_mutex_leave(&registry_mutex);
+}
+
+static void add_marks(AsyncMark *sum, const AsyncMark *mark) {
+  sum->seq += mark->seq;
+  sum->transactions += mark->transactions;
+}
+
+/* Nobody needs the stream any more: take it out of the list. */
+static void unlink_stream(AsyncStream *stream) {
+  AsyncStream **link = path_bucket(stream->path, strlen(stream->path));
+  while (*link != stream) link = &(*link)->path_next;
+  *link = stream->path_next;
+  link = &by_id[stream->id % BUCKETS];
+  while (*link != stream) link = &(*link)->id_next;
+  *link = stream->id_next;
+  stream_count--;
+
+  past.stats.ops_applied += stream->stats.ops_applied;
+  past.stats.bytes_written += stream->stats.bytes_written;
+  past.stats.syncs += stream->stats.syncs;
+  past.stats.sync_us_total += stream->stats.sync_us_total;
+  if (stream->stats.sync_us_max > past.stats.sync_us_max) {
+    past.stats.sync_us_max = stream->stats.sync_us_max;
+  }
+  past.stats.full_waits += stream->stats.full_waits;
+  past.stats.full_wait_us += stream->stats.full_wait_us;
+  add_marks(&past.pushed, &stream->pushed);
+  add_marks(&past.applied, &stream->applied);
+  add_marks(&past.durable, &stream->durable);
+  if (stream->error.code != SQLITE_OK) {
+    failures[failure_count % FAILURES_KEPT].id = stream->id;
+    failures[failure_count % FAILURES_KEPT].code = stream->error.code;
+    failure_count++;
+  }
+}
+
+/* Under the stream's mutex: nobody refers to it any more; does it end here? */
+static bool ends_now(AsyncStream *stream) {
+  return stream->references == 0 && async_stream_is_settled(stream) &&
+         async_scheduler_forget(&stream->task);
+}
+
+/* Free a stream that was taken out of the list. */
+static void end_stream(AsyncStream *stream) {
+  async_file_forget_all(stream);
+  async_stream_free(stream);
+}
+
+void async_registry_release(AsyncStream *stream) {
+  async_mutex_enter(&registry_mutex);
+  assert(stream->references > 0);
+  stream->references--;
+  async_mutex_enter(&stream->mutex);
+  bool end = ends_now(stream);
+  bool wake = false;
+  if (stream->references == 0 && !async_stream_is_settled(stream)) {
+    /* The last commits are made durable before the stream ends. */
+    stream->flush_wanted = stream->pushed.seq;
+    wake = !stream->awake;
+    stream->awake = true;
+  }
+  async_mutex_leave(&stream->mutex);
+  if (end) unlink_stream(stream);
+  if (wake) async_scheduler_wake(&stream->task);
+  async_mutex_leave(&registry_mutex);
+  if (end) end_stream(stream);
+}
+
+bool async_registry_rest(AsyncStream *stream, int64_t due_us) {
+  async_mutex_enter(&registry_mutex);
+  async_mutex_enter(&stream->mutex);
+  bool failed = stream->error.code != SQLITE_OK;
+  bool idle = failed || (stream->queue.head == NULL && stream->flush_wanted <= stream->durable.seq);
+  bool end = false;
+  if (idle) {
+    stream->awake = false;
+    async_mutex_enter(&async_scheduler.mutex);
+    async_scheduler_finish(&stream->task, false, failed ? 0 : due_us);
+    async_mutex_leave(&async_scheduler.mutex);
+    end = ends_now(stream);
+  }
+  async_mutex_leave(&stream->mutex);
+  if (end) unlink_stream(stream);
+  async_mutex_leave(&registry_mutex);
+  if (end) end_stream(stream);
+  return idle;
+}
+
+AsyncStream **async_registry_all(void) {
+  async_mutex_enter(&registry_mutex);
+  AsyncStream **streams = calloc((size_t)stream_count + 1, sizeof(AsyncStream *));
+  if (streams != NULL) {
+    int n = 0;
+    for (int i = 0; i < BUCKETS; i++) {
+      for (AsyncStream *stream = by_path[i]; stream != NULL; stream = stream->path_next) {
+        stream->references++;
+        streams[n++] = stream;
+      }
+    }
+  }
+  async_mutex_leave(&registry_mutex);
+  return streams;
+}
+
+void async_registry_release_all(AsyncStream **streams) {
+  if (streams == NULL) return;
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) async_registry_release(*stream);
+  free(streams);
+}
+
+int64_t async_registry_durable(int64_t id) {
+  int64_t result = INT64_MAX;
+  async_mutex_enter(&registry_mutex);
+  AsyncStream *stream = by_id[(uint64_t)id % BUCKETS];
+  while (stream != NULL && stream->id != id) stream = stream->id_next;
+  if (stream != NULL) {
+    async_mutex_enter(&stream->mutex);
+    result = stream->error.code != SQLITE_OK ? -stream->error.code : stream->durable.seq;
+    async_mutex_leave(&stream->mutex);
+  } else {
+    for (int i = 0; i < failure_count && i < FAILURES_KEPT; i++) {
+      if (failures[i].id == id) result = -failures[i].code;
+    }
+  }
+  async_mutex_leave(&registry_mutex);
+  return result;
+}
+
+AsyncPast async_registry_past(void) {
+  async_mutex_enter(&registry_mutex);
+  AsyncPast copy = past;
+  async_mutex_leave(&registry_mutex);
+  return copy;
+}
+
+static bool any_stream(bool (*test)(const AsyncStream *)) {
+  bool found = false;
+  async_mutex_enter(&registry_mutex);
+  for (int i = 0; i < BUCKETS && stream_count > 0 && !found; i++) {
+    for (AsyncStream *stream = by_path[i]; stream != NULL && !found; stream = stream->path_next) {
+      async_mutex_enter(&stream->mutex);
+      found = test(stream);
+      async_mutex_leave(&stream->mutex);
+    }
+  }
+  async_mutex_leave(&registry_mutex);
+  return found;
+}
+
+static bool has_queued(const AsyncStream *stream) { return stream->queue.head != NULL; }
+
+static bool is_in_use(const AsyncStream *stream) {
+  return stream->handles > 0 || stream->queue.head != NULL;
+}
+
+bool async_registry_has_queued(void) { return any_stream(has_queued); }
+
+bool async_registry_is_in_use(void) { return any_stream(is_in_use); }

@@ -1,0 +1,66 @@
+/*
+** The registry: which streams there are, by path and by id, and who may still
+** look at them.
+**
+** A reference keeps a stream in being: each handle of SQLite has one, and
+** each function that looks one up has one until it is done.  Besides, a
+** stream lives as long as its writer is awake or it has something left to
+** do; async_registry_rest() and async_registry_release() end it under the
+** registry's mutex, so that nobody can find it while it goes.
+*/
+#ifndef ASYNC_REGISTRY_H
+#define ASYNC_REGISTRY_H
+
+#include "stream.h"
+
+void async_registry_init(void);
+
+/*
+** The stream of the database at path, with a reference for the caller; NULL
+** if there is none.  create: make one if need be; then NULL means that
+** memory is out.
+*/
+AsyncStream *async_registry_find(const char *path);
+AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent);
+
+/*
+** The stream a file belongs to by its name: the database itself, or
+** DATABASE-journal, DATABASE-wal, DATABASE-mjXXXXXXXXX.
+*/
+AsyncStream *async_registry_find_owner(const char *path_of_file);
+
+void async_registry_retain(AsyncStream *stream);
+void async_registry_release(AsyncStream *stream);
+
+/*
+** The writer has found nothing to do before due_us (0: nothing at all) and
+** ends its run.  From here on it must not touch the stream, unless this
+** returns false: then something came in meanwhile, and the run is not over.
+*/
+bool async_registry_rest(AsyncStream *stream, int64_t due_us);
+
+/*
+** All streams, with a reference each, as an array that ends with NULL; give
+** it back with async_registry_release_all().  NULL if memory is out.
+*/
+AsyncStream **async_registry_all(void);
+void async_registry_release_all(AsyncStream **streams);
+
+/* The state of a stream by its id, after it has gone as well: see
+** sqlite3async_durable(). */
+int64_t async_registry_durable(int64_t id);
+
+/* What all streams that have gone had done, for the status of all. */
+typedef struct AsyncPast {
+  AsyncStats stats;
+  AsyncMark pushed;
+  AsyncMark applied;
+  AsyncMark durable;
+} AsyncPast;
+AsyncPast async_registry_past(void);
+
+/* Is any op queued?  Is a database open, or any op queued? */
+bool async_registry_has_queued(void);
+bool async_registry_is_in_use(void);
+
+#endif /* ASYNC_REGISTRY_H */

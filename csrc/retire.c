@@ -1,0 +1,108 @@
+/*
+** What an op that was applied, or dropped, leaves behind in its file and its
+** stream.  Under the stream's mutex throughout.  See file.h and stream.h.
+*/
+#include "file.h"
+
+#include <assert.h>
+
+/* The disk changed in [start, end): reads of it that are under way must start over. */
+static void disk_changed(AsyncFile *file, int64_t start, int64_t end) {
+  for (AsyncDiskRead *read = file->disk_reads; read != NULL; read = read->next) {
+    if (read->start < end && start < read->end) read->stale = true;
+  }
+}
+
+static void make_dirty(AsyncFile *file) {
+  if (!file->dirty && !file->gone) file->stream->files.dirty++;
+  file->dirty = true;
+}
+
+void async_file_synced(AsyncFile *file) {
+  if (file->dirty && !file->gone) file->stream->files.dirty--;
+  file->dirty = false;
+}
+
+static void forget_truncate(AsyncFile *file, AsyncOp *op) {
+  if (file->first_truncate != op) return; /* a later one has taken its place */
+  file->first_truncate = op->truncates.next;
+  if (file->first_truncate == NULL) {
+    file->last_truncate = NULL;
+  } else {
+    file->first_truncate->truncates.prev = NULL;
+  }
+}
+
+/* What the op did to the disk. */
+static void note_applied(AsyncStream *stream, AsyncOp *op) {
+  AsyncFile *file = op->file;
+  switch (op->kind) {
+  case ASYNC_OP_CREATE:
+    /* The commits in a WAL are nothing without its name; a journal's name
+    ** may get lost once its transaction is committed. */
+    if (file->role == ASYNC_ROLE_WAL) stream->directory_dirty = true;
+    break;
+  case ASYNC_OP_WRITE:
+    disk_changed(file, op->offset, op->offset + op->length);
+    make_dirty(file);
+    stream->stats.bytes_written += op->length;
+    break;
+  case ASYNC_OP_TRUNCATE:
+    disk_changed(file, op->offset, INT64_MAX);
+    make_dirty(file);
+    break;
+  case ASYNC_OP_SYNC:
+    async_file_synced(file);
+    break;
+  case ASYNC_OP_DELETE:
+    async_file_synced(file);
+    file->gone = true;
+    stream->directory_dirty = op->flags == 0;
+    break;
+  case ASYNC_OP_SIZE_HINT:
+  case ASYNC_OP_FENCE:
+    break;
+  }
+}
+
+/* Take the head off: it is no longer queued for its file. */
+static void unqueue(AsyncStream *stream) {
+  AsyncOp *op = stream->queue.head;
+  AsyncFile *file = op->file;
+  if (op->kind == ASYNC_OP_WRITE) {
+    async_overlay_retire(&file->overlay, &stream->segments, op->segments);
+  } else if (op->kind == ASYNC_OP_TRUNCATE) {
+    forget_truncate(file, op);
+  }
+  async_queue_pop(&stream->queue);
+  if (file != NULL) {
+    file->pending--;
+    async_file_let_go(file);
+  }
+}
+
+static void move_marks(AsyncStream *stream, const AsyncOp *op) {
+  if (op->transactions > stream->applied.transactions && stream->unsynced_since_us == 0) {
+    stream->unsynced_since_us = op->queued_us;
+  }
+  stream->applied = (AsyncMark){.seq = op->seq, .transactions = op->transactions};
+  if (stream->files.dirty == 0 && !stream->directory_dirty) {
+    stream->durable = stream->applied;
+    stream->unsynced_since_us = 0;
+  }
+}
+
+void async_file_retire(AsyncStream *stream) {
+  AsyncOp *op = stream->queue.head;
+  assert(op != NULL && async_mutex_is_held(&stream->mutex));
+  note_applied(stream, op);
+  move_marks(stream, op);
+  stream->stats.ops_applied++;
+  unqueue(stream);
+  if (stream->queue.head == NULL) async_segment_pool_trim(&stream->segments);
+}
+
+void async_file_drop(AsyncStream *stream) {
+  assert(stream->error.code != SQLITE_OK);
+  unqueue(stream);
+}

@@ -1,0 +1,176 @@
+/*
+** The router.  See router.h.
+**
+** Whatever is not routed is opened by the former default VFS in SQLite's own
+** handle, with its own methods: after that we are not involved any more.
+*/
+#include "router.h"
+
+#include "control.h"
+#include "file.h"
+#include "registry.h"
+#include "vfs.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Route Route;
+struct Route {
+  Route *next;
+  char *path; /* in full */
+};
+
+static AsyncMutex router_mutex;
+static Route *routes; /* guarded by router_mutex */
+/* So that with no routes nothing is locked on behalf of others' files. */
+static atomic_int route_count;
+
+static sqlite3_vfs router_vfs;
+static bool router_registered; /* guarded by router_mutex */
+
+void async_router_init(void) { async_mutex_init(&router_mutex, ASYNC_RANK_ROUTER); }
+
+static Route **find_route(const char *path, size_t length) {
+  Route **link = &routes;
+  while (*link != NULL &&
+         (strncmp((*link)->path, path, length) != 0 || (*link)->path[length] != '\0')) {
+    link = &(*link)->next;
+  }
+  return link;
+}
+
+static bool is_routed(const char *name) {
+  if (name == NULL || route_count == 0) return false;
+  size_t owner = async_file_owner_length(name);
+  async_mutex_enter(&router_mutex);
+  bool routed = *find_route(name, strlen(name)) != NULL;
+  if (!routed && owner > 0) routed = *find_route(name, owner) != NULL;
+  async_mutex_leave(&router_mutex);
+  return routed;
+}
+
+static sqlite3_vfs *vfs_for(const char *name) {
+  return is_routed(name) ? async_vfs() : router_vfs.pAppData;
+}
+
+static int router_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
+                       int *out_flags) {
+  (void)vfs;
+  sqlite3_vfs *target = vfs_for(name);
+  return target->xOpen(target, name, base, flags, out_flags);
+}
+
+static int router_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
+  (void)vfs;
+  sqlite3_vfs *target = vfs_for(name);
+  return target->xDelete(target, name, sync_directory);
+}
+
+static int router_access(sqlite3_vfs *vfs, const char *name, int flags, int *result) {
+  (void)vfs;
+  sqlite3_vfs *target = vfs_for(name);
+  return target->xAccess(target, name, flags, result);
+}
+
+/* Under router_mutex: become the default VFS, unless what is the default is ours. */
+static int register_router(void) {
+  sqlite3_vfs *before = sqlite3_vfs_find(NULL);
+  if (router_registered || before == async_vfs()) return SQLITE_OK;
+  router_vfs = (sqlite3_vfs){.zName = "sqlite3async-router",
+                             .xOpen = router_open,
+                             .xDelete = router_delete,
+                             .xAccess = router_access};
+  async_vfs_derive(&router_vfs, before);
+  int rc = sqlite3_vfs_register(&router_vfs, 1);
+  router_registered = rc == SQLITE_OK;
+  return rc;
+}
+
+void async_router_unregister(void) {
+  async_mutex_enter(&router_mutex);
+  if (router_registered) sqlite3_vfs_unregister(&router_vfs);
+  router_registered = false;
+  while (routes != NULL) {
+    Route *route = routes;
+    routes = route->next;
+    free(route->path);
+    free(route);
+  }
+  route_count = 0;
+  async_mutex_leave(&router_mutex);
+}
+
+/* Under router_mutex; takes over full. */
+static int add_route(char *full) {
+  Route *route = malloc(sizeof *route);
+  if (route == NULL) {
+    free(full);
+    return SQLITE_NOMEM;
+  }
+  *route = (Route){.next = routes, .path = full};
+  routes = route;
+  route_count++;
+  return SQLITE_OK;
+}
+
+static bool is_open_in_stream(const char *full) {
+  AsyncStream *stream = async_registry_find(full);
+  if (stream == NULL) return false;
+  async_registry_release(stream);
+  return true;
+}
+
+int sqlite3async_route(const char *zPath) {
+  int rc = async_control_ready("route");
+  if (rc != SQLITE_OK) return rc;
+  char *full = async_control_full_path(zPath);
+  if (full == NULL || async_os_is_directory(full)) {
+    free(full);
+    return async_control_error(SQLITE_CANTOPEN,
+                               "route: \"%s\" is a directory, or cannot be resolved", zPath);
+  }
+  if (!is_open_in_stream(full) && async_os_is_open_here(full)) {
+    free(full);
+    return async_control_error(SQLITE_BUSY,
+                               "route: \"%s\" is already open in this process, outside of %s; "
+                               "route it before it is opened",
+                               zPath, SQLITEASYNC_VFSNAME);
+  }
+  async_mutex_enter(&router_mutex);
+  rc = register_router();
+  if (rc == SQLITE_OK && *find_route(full, strlen(full)) == NULL) {
+    rc = add_route(full);
+  } else {
+    free(full);
+  }
+  async_mutex_leave(&router_mutex);
+  if (rc != SQLITE_OK) return async_control_error(rc, "route: %s", sqlite3_errstr(rc));
+  return SQLITE_OK;
+}
+
+int sqlite3async_unroute(const char *zPath) {
+  int rc = async_control_ready("unroute");
+  if (rc != SQLITE_OK) return rc;
+  char *full = async_control_full_path(zPath);
+  if (full != NULL && is_open_in_stream(full)) {
+    free(full);
+    return async_control_error(SQLITE_BUSY,
+                               "unroute: \"%s\" is open, or not all of it is written yet; close "
+                               "it and flush first",
+                               zPath);
+  }
+  async_mutex_enter(&router_mutex);
+  Route **link = full == NULL ? NULL : find_route(full, strlen(full));
+  Route *route = link == NULL ? NULL : *link;
+  if (route != NULL) {
+    *link = route->next;
+    route_count--;
+    free(route->path);
+    free(route);
+  }
+  async_mutex_leave(&router_mutex);
+  free(full);
+  if (route != NULL) return SQLITE_OK;
+  return async_control_error(SQLITE_NOTFOUND, "unroute: \"%s\" was not routed", zPath);
+}

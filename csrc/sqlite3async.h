@@ -1,0 +1,261 @@
+/*
+** sqlite3async: a SQLite VFS whose writes never wait for the disk.
+**
+** This is the whole public C interface.  The first part is the interface of
+** SQLite's own, retired asynchronous I/O module: four functions and the
+** constants' values are the same, so a program written for it compiles and
+** runs on this one.  The second part is what this module adds.
+**
+** Two ways to use it:
+**
+**   Linked in      Compile every .c file of this folder with -DSQLITE_CORE
+**                  next to any sqlite3.h from 3.37 on, link with the SQLite
+**                  library and the system's threads, and call
+**                  sqlite3async_initialize().
+**
+**   Loaded         Load the shared library into a SQLite as a run-time
+**                  extension.  Its entry point registers the VFS and starts
+**                  the writer.  The same file, opened by dlopen(), gives the
+**                  functions below for the same instance.
+**
+** Thread rules: sqlite3async_initialize(), sqlite3async_shutdown(),
+** sqlite3async_prepare() and sqlite3async_close() must not run at the same
+** time as any other function here.  All others may be called by any thread
+** at any time, but never from inside a SQLite callback.
+**
+** Result codes are SQLite's.  sqlite3async_errmsg() has the words for the
+** last failure on the calling thread.
+*/
+#ifndef SQLITE3ASYNC_H
+#define SQLITE3ASYNC_H
+
+#ifndef SQLITE3_H
+#include "sqlite3.h"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Only what is marked so leaves the shared library. */
+#ifndef SQLITE3ASYNC_API
+#if defined(_WIN32) && !defined(SQLITE_CORE)
+#define SQLITE3ASYNC_API __declspec(dllexport)
+#elif defined(__GNUC__)
+#define SQLITE3ASYNC_API __attribute__((visibility("default")))
+#else
+#define SQLITE3ASYNC_API
+#endif
+#endif
+
+/* ------------------------------------------------------------------------
+** The original module's interface
+** ---------------------------------------------------------------------- */
+
+/* The name under which the VFS is registered. */
+#define SQLITEASYNC_VFSNAME "sqlite3async"
+
+/*
+** Register the VFS.  It does its real I/O through the VFS called zParent, or
+** through the current default VFS if zParent is NULL.  With isDefault it
+** becomes the default VFS of the process.
+**
+** SQLITE_OK        registered, or it was already (then nothing changes)
+** SQLITE_ERROR     there is no VFS of that name
+** SQLITE_NOMEM and whatever sqlite3_vfs_register() returns
+*/
+SQLITE3ASYNC_API int sqlite3async_initialize(const char *zParent, int isDefault);
+
+/*
+** Take the VFS off SQLite's list.  Call it when no database is open through
+** it.  Ops still queued stay queued: sqlite3async_run() applies them, and so
+** does the drain at exit.
+*/
+SQLITE3ASYNC_API void sqlite3async_shutdown(void);
+
+/*
+** Apply queued ops on the calling thread.  When it returns is decided by the
+** HALT parameter; with HALT_NEVER, the default, it does not.  Two threads in
+** here at once take turns: the second waits until the first has returned.
+** The thread of sqlite3async_start() counts as such a thread.
+*/
+SQLITE3ASYNC_API void sqlite3async_run(void);
+
+/*
+** Set or get a parameter.  To set one, pass its verb and the new value as an
+** int; to get one, pass its GET verb and an int* to receive it.
+**
+** SQLITE_OK        done
+** SQLITE_ERROR     there is no such verb
+** SQLITE_MISUSE    the value is out of range, or LOCKFILES was set while a
+**                  database was open or an op queued; nothing was changed
+*/
+SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
+
+#define SQLITEASYNC_HALT 1          /* when sqlite3async_run() returns, below */
+#define SQLITEASYNC_GET_HALT 2
+#define SQLITEASYNC_DELAY 3         /* pause after each op, in ms, >= 0 */
+#define SQLITEASYNC_GET_DELAY 4
+#define SQLITEASYNC_LOCKFILES 5     /* 1: take the OS's file locks; 0: omit them */
+#define SQLITEASYNC_GET_LOCKFILES 6
+
+#define SQLITEASYNC_HALT_NEVER 0    /* never (the default) */
+#define SQLITEASYNC_HALT_NOW 1      /* as soon as the op under way is done */
+#define SQLITEASYNC_HALT_IDLE 2     /* once nothing is queued */
+
+/* ------------------------------------------------------------------------
+** What this module adds: parameters
+** ---------------------------------------------------------------------- */
+
+/*
+** Further parameters.  sqlite3async_set() and sqlite3async_get() take these
+** and the original's SQLITEASYNC_HALT, _DELAY and _LOCKFILES.
+**
+** The defaults are those of a program that uses the original's four
+** functions alone: nothing there can starve or surprise such a program, so
+** the queue's bound and the delay bound are off.  sqlite3async_start() is
+** the sign of a program that knows this module: the first call turns on what
+** was not set by then (64 MiB, 1000 ms).
+*/
+#define SQLITEASYNC_MAX_QUEUE_BYTES 16    /* payload a database may have queued; 0: no bound */
+#define SQLITEASYNC_ON_QUEUE_FULL 17      /* SQLITEASYNC_FULL_BLOCK or SQLITEASYNC_FULL_BUSY */
+#define SQLITEASYNC_MAX_DELAY_MS 18       /* a commit is made durable within this; 0: only on flush */
+#define SQLITEASYNC_MAX_LOCK_HOLD_MS 19   /* let other processes in after this; 0: no bound */
+#define SQLITEASYNC_DISK_FULL_RETRY_MS 20 /* retry a full disk this long before failing */
+#define SQLITEASYNC_DRAIN_ON_EXIT 21      /* 1 (default): drain at exit() and quick_exit() */
+#define SQLITEASYNC_EXIT_DRAIN_MS 22      /* deadline of that drain (default 10000) */
+#define SQLITEASYNC_DRAIN_ON_SIGNALS 23   /* 1: drain at SIGTERM and SIGINT, then raise again */
+
+#define SQLITEASYNC_FULL_BLOCK 0 /* a full queue makes the caller wait until it is at half */
+#define SQLITEASYNC_FULL_BUSY 1  /* a transaction that would start gets SQLITE_BUSY instead */
+
+/*
+** Set parameter op to value, or read it into *value.  Result codes as for
+** sqlite3async_control().
+*/
+SQLITE3ASYNC_API int sqlite3async_set(int op, sqlite3_int64 value);
+SQLITE3ASYNC_API int sqlite3async_get(int op, sqlite3_int64 *value);
+
+/* ------------------------------------------------------------------------
+** What this module adds: life cycle
+** ---------------------------------------------------------------------- */
+
+/*
+** Say, before the library is loaded into a SQLite, what its entry point
+** shall pass to sqlite3async_initialize().  zParent may be NULL or "".
+** Once the VFS is registered: SQLITE_OK if it agrees with what is, otherwise
+** SQLITE_MISUSE.
+*/
+SQLITE3ASYNC_API int sqlite3async_prepare(const char *zParent, int isDefault);
+
+/*
+** Start a native thread that applies the queue until sqlite3async_stop().
+** SQLITE_OK also when it runs already.  SQLITE_MISUSE before the VFS is
+** registered.  SQLITE_ERROR if the system gives no thread.
+*/
+SQLITE3ASYNC_API int sqlite3async_start(void);
+
+/*
+** Let the writer's thread drain the queue for at most timeoutMs (0: not at
+** all), then end it.  SQLITE_OK; SQLITE_BUSY if ops were left: they stay
+** queued, and sqlite3async_start() goes on with them.
+*/
+SQLITE3ASYNC_API int sqlite3async_stop(int timeoutMs);
+
+/*
+** Drain for at most timeoutMs, stop the writer and unregister the VFS.
+** SQLITE_BUSY, with nothing changed, if a database is open (the message
+** names them) or the queue could not be drained in time.
+*/
+SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
+
+/* ------------------------------------------------------------------------
+** What this module adds: which databases
+** ---------------------------------------------------------------------- */
+
+/*
+** Route a plain path: from now on the database of that name, opened with no
+** VFS named, goes through sqlite3async.  The first call makes a router the
+** default VFS; whatever is not routed passes through it to the VFS that was
+** the default, untouched.
+**
+** SQLITE_OK; SQLITE_BUSY if the file is already open in this process outside
+** of sqlite3async; SQLITE_CANTOPEN if the path cannot be resolved or names a
+** directory; SQLITE_MISUSE before the VFS is registered.
+*/
+SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
+
+/*
+** Take a route back.  SQLITE_BUSY while the database is open through it or
+** has ops queued; SQLITE_NOTFOUND if the path was not routed.
+*/
+SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
+
+/* ------------------------------------------------------------------------
+** What this module adds: durability
+** ---------------------------------------------------------------------- */
+
+/*
+** Wait until every commit made before this call is durable: on the database
+** zPath, or on all if zPath is NULL or "".  Callers that wait at the same
+** time share one sync.
+**
+** timeoutMs < 0 waits without bound; the wait ends because the writer either
+** makes progress or fails the stream.
+**
+** SQLITE_OK        durable (or nothing was left to be made so)
+** SQLITE_BUSY      not within timeoutMs; the request stands
+** SQLITE_MISUSE    no writer is running, so it could never end
+** other            the database's background error
+*/
+SQLITE3ASYNC_API int sqlite3async_flush(const char *zPath, int timeoutMs);
+
+/*
+** The same without waiting.  For each database that has anything to make
+** durable, request it and write a pair (stream id, ticket) to pairs, which
+** has room for nPair pairs.  Returns the number of pairs there are, which
+** may exceed nPair (then call again with more room), or a negated result
+** code.  A path that is not open has nothing to wait for: 0.
+*/
+SQLITE3ASYNC_API int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair);
+
+/*
+** How far the stream is durable: a ticket is reached once this is >= it.
+** A stream that failed gives its negated result code, also after it was
+** closed; one that was closed in good order gives the largest integer.
+*/
+SQLITE3ASYNC_API sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId);
+
+/* ------------------------------------------------------------------------
+** What this module adds: looking at it
+** ---------------------------------------------------------------------- */
+
+/*
+** Write the status as one JSON object, for the database zPath or, with NULL
+** or "", for all together.  Returns the length of the text; if that is >= n
+** it was cut short and the call is to be repeated with more room.  A path
+** that is not open gives -SQLITE_NOTFOUND.
+*/
+SQLITE3ASYNC_API int sqlite3async_status(const char *zPath, char *buf, int n);
+
+/*
+** Events: "error", "diskfull", "resume".  *cursor is the number of events
+** already seen (start with what a call with buf NULL puts there: all so
+** far).  Writes the next one as a JSON object, moves *cursor past it and
+** returns its length; 0 if there is none.  Only the latest 64 are kept.
+*/
+SQLITE3ASYNC_API int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n);
+
+/*
+** The words for the last failure of a function of this header on the calling
+** thread.  Returns the length of the text, cut to n - 1 bytes.
+*/
+SQLITE3ASYNC_API int sqlite3async_errmsg(char *buf, int n);
+
+/* The library's version: major * 1000000 + minor * 1000 + patch. */
+SQLITE3ASYNC_API int sqlite3async_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SQLITE3ASYNC_H */

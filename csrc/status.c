@@ -1,0 +1,138 @@
+/*
+** Status.  See status.h.
+*/
+#include "status.h"
+
+#include "control.h"
+#include "json.h"
+#include "registry.h"
+#include "writer.h"
+
+#include <stdio.h>
+
+#define STATUS_PATH_MAX 1024
+
+/* A copy, so that text is made without a lock. */
+typedef struct Status {
+  int64_t queued_ops;
+  int64_t queued_bytes;
+  int64_t peak_queued_bytes;
+  int64_t committed;
+  int64_t applied;
+  int64_t durable;
+  int64_t oldest_queued_us; /* ages */
+  int64_t undurable_us;
+  AsyncStats stats;
+  bool disk_full;
+  int error; /* the code */
+  const char *error_operation;
+  char error_path[STATUS_PATH_MAX];
+} Status;
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static void add_stats(AsyncStats *sum, const AsyncStats *stats) {
+  sum->ops_applied += stats->ops_applied;
+  sum->bytes_written += stats->bytes_written;
+  sum->syncs += stats->syncs;
+  sum->sync_us_total += stats->sync_us_total;
+  sum->sync_us_max = larger(sum->sync_us_max, stats->sync_us_max);
+  sum->full_waits += stats->full_waits;
+  sum->full_wait_us += stats->full_wait_us;
+}
+
+/* Sums, and of the ages the largest; of several errors the first one met. */
+static void add_stream(Status *status, AsyncStream *stream) {
+  int64_t now_us = async_os_now_us();
+  async_mutex_enter(&stream->mutex);
+  status->queued_ops += stream->queue.ops;
+  status->queued_bytes += stream->queue.bytes;
+  status->peak_queued_bytes += stream->queue.peak_bytes;
+  status->committed += stream->pushed.transactions;
+  status->applied += stream->applied.transactions;
+  status->durable += stream->durable.transactions;
+  if (stream->queue.head != NULL) {
+    int64_t age_us = now_us - stream->queue.head->queued_us;
+    status->oldest_queued_us = larger(status->oldest_queued_us, age_us);
+  }
+  int64_t since_us = async_stream_undurable_since(stream);
+  if (since_us != 0) status->undurable_us = larger(status->undurable_us, now_us - since_us);
+  add_stats(&status->stats, &stream->stats);
+  if (stream->full_since_us != 0) status->disk_full = true;
+  if (stream->error.code != SQLITE_OK && status->error == SQLITE_OK) {
+    status->error = stream->error.code;
+    status->error_operation = stream->error.operation;
+    snprintf(status->error_path, sizeof status->error_path, "%s",
+             stream->error.path == NULL ? stream->path : stream->error.path);
+  }
+  async_mutex_leave(&stream->mutex);
+}
+
+static const char *state_name(const Status *status) {
+  if (status->error != SQLITE_OK) return "failed";
+  if (status->disk_full) return "disk-full";
+  return async_writer_is_running() ? "running" : "halted";
+}
+
+static int write_status(const Status *status, char *buf, size_t n) {
+  AsyncJson json = {.buf = buf, .room = n};
+  async_json_open(&json);
+  async_json_number(&json, "queuedOps", status->queued_ops);
+  async_json_number(&json, "queuedBytes", status->queued_bytes);
+  async_json_number(&json, "peakQueuedBytes", status->peak_queued_bytes);
+  async_json_number(&json, "committed", status->committed);
+  async_json_number(&json, "applied", status->applied);
+  async_json_number(&json, "durable", status->durable);
+  async_json_number(&json, "oldestQueuedMs", status->oldest_queued_us / 1000);
+  async_json_number(&json, "undurableMs", status->undurable_us / 1000);
+  async_json_number(&json, "opsApplied", status->stats.ops_applied);
+  async_json_number(&json, "bytesWritten", status->stats.bytes_written);
+  async_json_number(&json, "syncs", status->stats.syncs);
+  async_json_number(&json, "syncMsTotal", status->stats.sync_us_total / 1000);
+  async_json_number(&json, "syncMsMax", status->stats.sync_us_max / 1000);
+  async_json_number(&json, "fullWaits", status->stats.full_waits);
+  async_json_number(&json, "fullWaitMs", status->stats.full_wait_us / 1000);
+  async_json_text(&json, "state", state_name(status));
+  if (status->error == SQLITE_OK) {
+    async_json_text(&json, "error", NULL);
+  } else {
+    async_json_object(&json, "error");
+    async_json_number(&json, "code", status->error);
+    async_json_text(&json, "operation", status->error_operation);
+    async_json_text(&json, "path", status->error_path);
+    async_json_text(&json, "message", sqlite3_errstr(status->error));
+    async_json_close(&json);
+  }
+  async_json_close(&json);
+  return (int)json.length;
+}
+
+int async_status_write(AsyncStream *stream, char *buf, size_t n) {
+  Status status = {0};
+  add_stream(&status, stream);
+  return write_status(&status, buf, n);
+}
+
+int sqlite3async_status(const char *zPath, char *buf, int n) {
+  int rc = async_control_ready("status");
+  if (rc != SQLITE_OK) return -rc;
+  bool all = zPath == NULL || zPath[0] == '\0';
+  AsyncStream **streams = all ? async_registry_all() : async_control_find(zPath);
+  if (streams == NULL) return -async_control_error(SQLITE_NOMEM, "status: out of memory");
+  if (!all && streams[0] == NULL) {
+    async_registry_release_all(streams);
+    return -async_control_error(SQLITE_NOTFOUND, "status of %s: it is not open through %s", zPath,
+                                SQLITEASYNC_VFSNAME);
+  }
+  Status status = {0};
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) add_stream(&status, *stream);
+  if (all) {
+    AsyncPast past = async_registry_past();
+    status.committed += past.pushed.transactions;
+    status.applied += past.applied.transactions;
+    status.durable += past.durable.transactions;
+    add_stats(&status.stats, &past.stats);
+  }
+  async_registry_release_all(streams);
+  return write_status(&status, buf, n < 0 ? 0 : (size_t)n);
+}

@@ -1,0 +1,13 @@
+/*
+** The status of a stream, or of all: what PRAGMA async_status and
+** sqlite3async_status() give, under the names the TypeScript API uses.
+*/
+#ifndef ASYNC_STATUS_H
+#define ASYNC_STATUS_H
+
+#include "stream.h"
+
+/* One JSON object; the result is the length of the whole text, as snprintf. */
+int async_status_write(AsyncStream *stream, char *buf, size_t n);
+
+#endif /* ASYNC_STATUS_H */

@@ -1,0 +1,148 @@
+/*
+** Streams: pushing, marks, the bound of the queue.  See stream.h.
+*/
+#include "stream.h"
+
+#include "config.h"
+#include "writer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* While waiting for room, how often to see whether the writer was stopped. */
+#define WAIT_SLICE_US 50000
+
+AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id) {
+  AsyncStream *stream = calloc(1, sizeof *stream);
+  if (stream == NULL) return NULL;
+  size_t size = strlen(path) + 1;
+  stream->path = malloc(size);
+  if (stream->path == NULL) {
+    free(stream);
+    return NULL;
+  }
+  memcpy(stream->path, path, size);
+  stream->parent = parent;
+  stream->id = id;
+  async_mutex_init(&stream->mutex, ASYNC_RANK_STREAM);
+  async_cond_init(&stream->changed);
+  async_lock_init(&stream->lock);
+  return stream;
+}
+
+void async_stream_free(AsyncStream *stream) {
+  assert(stream->files.newest == NULL && stream->handles == 0);
+  async_queue_free(&stream->queue);
+  async_segment_pool_free(&stream->segments);
+  async_lock_free(&stream->lock);
+  async_cond_free(&stream->changed);
+  async_mutex_free(&stream->mutex);
+  free(stream->error.path);
+  free(stream->path);
+  free(stream);
+}
+
+void async_stream_leave_and_wake(AsyncStream *stream) {
+  bool wake = !stream->awake;
+  stream->awake = true;
+  async_mutex_leave(&stream->mutex);
+  if (wake) async_scheduler_wake(&stream->task);
+}
+
+bool async_stream_wait(AsyncStream *stream, int64_t timeout_us) {
+  stream->waiting++;
+  bool woken = async_cond_wait(&stream->changed, &stream->mutex, timeout_us);
+  stream->waiting--;
+  return woken;
+}
+
+void async_stream_changed(AsyncStream *stream) {
+  if (stream->waiting > 0) async_cond_broadcast(&stream->changed);
+}
+
+AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFile *file,
+                           uint32_t length) {
+  assert(async_mutex_is_held(&stream->mutex));
+  assert(stream->error.code == SQLITE_OK);
+  AsyncOp *op = async_queue_push(&stream->queue, kind, file, length);
+  if (op == NULL) return NULL;
+  stream->pushes++;
+  op->seq = ++stream->pushed.seq;
+  op->transactions = stream->pushed.transactions;
+  op->queued_us = async_os_now_us();
+  return op;
+}
+
+bool async_stream_is_full(const AsyncStream *stream) {
+  int64_t max = async_config.max_queue_bytes;
+  return max > 0 && stream->queue.bytes >= max;
+}
+
+int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
+  assert(async_mutex_is_held(&stream->mutex));
+  int64_t max = async_config.max_queue_bytes;
+  if (max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {
+    return stream->error.code;
+  }
+  int64_t start_us = async_os_now_us();
+  stream->stats.full_waits++;
+  int rc = SQLITE_OK;
+  /* Ends because the writer applies ops or fails the stream; and if there is
+  ** no writer any more, the slice shows it. */
+  while (rc == SQLITE_OK && stream->queue.bytes > max / 2) {
+    if (!async_writer_is_running()) {
+      sqlite3_log(SQLITE_FULL, "sqlite3async: the queue of %s is full and no writer is running",
+                  stream->path);
+      rc = SQLITE_FULL;
+      break;
+    }
+    if (!stream->awake) {
+      stream->awake = true;
+      async_scheduler_wake(&stream->task);
+    }
+    async_stream_wait(stream, WAIT_SLICE_US);
+    rc = stream->error.code;
+    max = async_config.max_queue_bytes;
+  }
+  stream->stats.full_wait_us += async_os_now_us() - start_us;
+  return rc;
+}
+
+/* Under the mutex.  True if the writer must look at the stream for it. */
+static bool note_commit(AsyncStream *stream) {
+  if (stream->pushes == stream->pushes_committed) return false; /* it wrote nothing */
+  stream->pushes_committed = stream->pushes;
+  stream->pushed.transactions++;
+  if (stream->queue.tail != NULL) {
+    stream->queue.tail->transactions = stream->pushed.transactions;
+    return false;
+  }
+  /* The writer was faster: all ops of the transaction are applied already. */
+  bool durable = stream->durable.seq == stream->applied.seq;
+  stream->applied.transactions = stream->pushed.transactions;
+  if (durable) stream->durable.transactions = stream->pushed.transactions;
+  if (durable || stream->unsynced_since_us != 0) return false;
+  stream->unsynced_since_us = async_os_now_us();
+  return true;
+}
+
+void async_stream_committed(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  if (note_commit(stream)) {
+    async_stream_leave_and_wake(stream);
+  } else {
+    async_mutex_leave(&stream->mutex);
+  }
+}
+
+int64_t async_stream_undurable_since(const AsyncStream *stream) {
+  if (stream->unsynced_since_us != 0) return stream->unsynced_since_us;
+  if (stream->pushed.transactions == stream->applied.transactions) return 0;
+  return stream->queue.head == NULL ? 0 : stream->queue.head->queued_us;
+}
+
+bool async_stream_is_settled(const AsyncStream *stream) {
+  if (stream->queue.head != NULL) return false;
+  return stream->error.code != SQLITE_OK || stream->durable.seq == stream->pushed.seq;
+}

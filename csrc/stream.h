@@ -1,0 +1,142 @@
+/*
+** A stream: one database with its journals; the unit of order, of error and
+** of durability.
+**
+** Callers push ops (file.h); a writer runs the stream (apply.h).  A stream
+** exists from the first open of its database until the last handle is
+** closed, everything is applied and synced, and nobody looks at it; or, if
+** it failed, until the last handle is closed.  registry.h has the list and
+** the counting of references.
+**
+** Marks are positions: everything up to one has been pushed, applied or made
+** durable.  pushed >= applied >= durable, always.
+**
+** Everything below is guarded by the mutex, but for what says otherwise.  No
+** I/O is done while it is held.
+*/
+#ifndef ASYNC_STREAM_H
+#define ASYNC_STREAM_H
+
+#include "host.h"
+#include "lock.h"
+#include "mutex.h"
+#include "queue.h"
+#include "scheduler.h"
+
+typedef struct AsyncStream AsyncStream;
+struct AsyncFile;
+
+typedef struct AsyncMark {
+  int64_t seq;          /* of the last op */
+  int64_t transactions; /* committed ones, up to there */
+} AsyncMark;
+
+/* The first background error.  Once code is set it never changes. */
+typedef struct AsyncError {
+  int code;
+  const char *operation; /* a constant */
+  char *path;            /* of the file that was worked on */
+} AsyncError;
+
+typedef struct AsyncStats {
+  int64_t ops_applied;
+  int64_t bytes_written;
+  int64_t syncs;
+  int64_t sync_us_total;
+  int64_t sync_us_max;
+  int64_t full_waits;
+  int64_t full_wait_us;
+} AsyncStats;
+
+/* The files of a stream, see file.h. */
+typedef struct AsyncFiles {
+  struct AsyncFile *newest;   /* all of them, linked to ever older ones */
+  struct AsyncFile *database; /* what these names mean now, or NULL if we know nothing of it */
+  struct AsyncFile *journal;
+  struct AsyncFile *wal;
+  struct AsyncFile *garbage; /* no longer needed; to be closed without the mutex */
+  int dirty;                 /* files written since they were last synced */
+} AsyncFiles;
+
+struct AsyncStream {
+  AsyncTask task; /* first; the scheduler's */
+
+  /* Constant from creation on. */
+  int64_t id;
+  char *path;
+  sqlite3_vfs *parent;
+
+  /* Guarded by the registry's mutex. */
+  AsyncStream *path_next;
+  AsyncStream *id_next;
+  int references;
+
+  AsyncLock lock; /* has its own mutex */
+
+  AsyncMutex mutex;
+  AsyncCond changed; /* a mark moved, room was made, the stream failed */
+  int waiting;       /* threads that wait for `changed` */
+  bool awake;        /* the scheduler knows of work; see async_stream_awaken */
+
+  AsyncQueue queue;
+  AsyncSegmentPool segments;
+  AsyncFiles files;
+  int handles; /* open handles of SQLite on any of the files */
+
+  int64_t pushes;           /* writes and other ops pushed, merged ones too */
+  int64_t pushes_committed; /* what `pushes` was at the last commit */
+  AsyncMark pushed;
+  AsyncMark applied;
+  AsyncMark durable;
+  int64_t flush_wanted;      /* seq that somebody wants durable */
+  int64_t flush_target;      /* the part of it that the next sync will do */
+  int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
+  bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
+  bool directory_checked;    /* journals can be made beside the database */
+  int64_t full_since_us;     /* the disk is full since then; or 0 */
+  int64_t apply_us_x16;      /* 16 times the time to apply an op, a moving average */
+
+  AsyncError error;
+  AsyncStats stats;
+};
+
+/* Make a stream, unknown to anybody yet.  NULL if memory is out. */
+AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id);
+void async_stream_free(AsyncStream *stream);
+
+/*
+** The caller has given the stream something to do, and holds its mutex, which
+** this leaves.  Wakes a writer if none is awake for it.
+*/
+void async_stream_leave_and_wake(AsyncStream *stream);
+
+/* Wait, under the mutex, until something changes; false if the time ran out. */
+bool async_stream_wait(AsyncStream *stream, int64_t timeout_us);
+void async_stream_changed(AsyncStream *stream);
+
+/*
+** Append an op, under the mutex.  Numbers it and marks the time.  NULL if
+** memory is out.
+*/
+AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFile *file,
+                           uint32_t length);
+
+/*
+** Wait, under the mutex, until n more bytes may be queued.
+** SQLITE_OK; SQLITE_FULL if nobody will ever make room; the stream's error.
+*/
+int async_stream_wait_for_room(AsyncStream *stream, int64_t n);
+
+/* Is the queue at its bound?  Under the mutex. */
+bool async_stream_is_full(const AsyncStream *stream);
+
+/* SQLite has committed a transaction, the ops of which have all been pushed. */
+void async_stream_committed(AsyncStream *stream);
+
+/* When the oldest commit that is not durable was made, or 0.  Under the mutex. */
+int64_t async_stream_undurable_since(const AsyncStream *stream);
+
+/* Has everything been applied, and made durable or failed?  Under the mutex. */
+bool async_stream_is_settled(const AsyncStream *stream);
+
+#endif /* ASYNC_STREAM_H */

@@ -1,0 +1,164 @@
+/*
+** The VFS "sqlite3async": opens databases, journals, WALs and super-journals
+** as files of a stream.
+**
+** Temporary files go straight to the parent, which writes its own methods
+** into SQLite's handle: they need no order, and a sort must not fill the
+** queue.  So does a journal whose database is not open here, which is all
+** on disk by then.
+**
+** The interesting methods come first; those that only hand on come last.
+*/
+#include "vfs.h"
+
+#include "config.h"
+#include "handle.h"
+#include "registry.h"
+#include "super.h"
+
+#define STREAM_FILES                                                                               \
+  (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL)
+
+static sqlite3_vfs *parent_of(sqlite3_vfs *vfs) { return vfs->pAppData; }
+
+/* ---- What is ours ---- */
+
+static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *base, int flags,
+                          int *out_flags) {
+  AsyncFile *file = NULL;
+  int opened = 0;
+  int rc = (flags & SQLITE_OPEN_MAIN_DB)
+               ? async_file_open_database(stream, name, flags, &file, &opened)
+               : async_file_open_journal(stream, name, flags, &file, &opened);
+  if (rc != SQLITE_OK) {
+    async_registry_release(stream);
+    return rc;
+  }
+  async_handle_init((AsyncHandle *)base, stream, file);
+  if (out_flags != NULL) *out_flags = opened;
+  return SQLITE_OK;
+}
+
+static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
+                    int *out_flags) {
+  sqlite3_vfs *parent = parent_of(vfs);
+  base->pMethods = NULL;
+  if (name == NULL || (flags & SQLITE_OPEN_DELETEONCLOSE) || !(flags & STREAM_FILES)) {
+    return parent->xOpen(parent, name, base, flags, out_flags);
+  }
+  if (async_forked) return SQLITE_CANTOPEN;
+  AsyncStream *stream;
+  if (flags & SQLITE_OPEN_MAIN_DB) {
+    stream = async_registry_create(name, parent);
+    if (stream == NULL) return SQLITE_NOMEM;
+  } else {
+    stream = async_registry_find_owner(name);
+    if (stream == NULL) return parent->xOpen(parent, name, base, flags, out_flags);
+  }
+  return open_in_stream(stream, name, base, flags, out_flags);
+}
+
+static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
+  sqlite3_vfs *parent = parent_of(vfs);
+  if (async_forked) return SQLITE_IOERR_DELETE;
+  AsyncStream *stream = async_registry_find_owner(name);
+  if (stream == NULL) return parent->xDelete(parent, name, sync_directory);
+  int rc = async_super_is_name(name) ? async_super_delete(stream, name, sync_directory)
+                                     : async_file_delete(stream, name, sync_directory);
+  async_registry_release(stream);
+  return rc;
+}
+
+static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *result) {
+  sqlite3_vfs *parent = parent_of(vfs);
+  if (async_forked) return SQLITE_IOERR_ACCESS;
+  AsyncStream *stream = async_registry_find_owner(name);
+  bool known = stream != NULL && async_file_knows(stream, name, result);
+  if (stream != NULL) async_registry_release(stream);
+  return known ? SQLITE_OK : parent->xAccess(parent, name, flags, result);
+}
+
+/* ---- What is the parent's ---- */
+
+static int pass_full_pathname(sqlite3_vfs *vfs, const char *name, int n, char *out) {
+  return parent_of(vfs)->xFullPathname(parent_of(vfs), name, n, out);
+}
+static void *pass_dl_open(sqlite3_vfs *vfs, const char *name) {
+  return parent_of(vfs)->xDlOpen(parent_of(vfs), name);
+}
+static void pass_dl_error(sqlite3_vfs *vfs, int n, char *out) {
+  parent_of(vfs)->xDlError(parent_of(vfs), n, out);
+}
+static void (*pass_dl_sym(sqlite3_vfs *vfs, void *library, const char *name))(void) {
+  return parent_of(vfs)->xDlSym(parent_of(vfs), library, name);
+}
+static void pass_dl_close(sqlite3_vfs *vfs, void *library) {
+  parent_of(vfs)->xDlClose(parent_of(vfs), library);
+}
+static int pass_randomness(sqlite3_vfs *vfs, int n, char *out) {
+  return parent_of(vfs)->xRandomness(parent_of(vfs), n, out);
+}
+static int pass_sleep(sqlite3_vfs *vfs, int us) {
+  return parent_of(vfs)->xSleep(parent_of(vfs), us);
+}
+static int pass_current_time(sqlite3_vfs *vfs, double *out) {
+  return parent_of(vfs)->xCurrentTime(parent_of(vfs), out);
+}
+static int pass_get_last_error(sqlite3_vfs *vfs, int n, char *out) {
+  return parent_of(vfs)->xGetLastError(parent_of(vfs), n, out);
+}
+static int pass_current_time_int64(sqlite3_vfs *vfs, sqlite3_int64 *out) {
+  return parent_of(vfs)->xCurrentTimeInt64(parent_of(vfs), out);
+}
+static int pass_set_system_call(sqlite3_vfs *vfs, const char *name, sqlite3_syscall_ptr call) {
+  return parent_of(vfs)->xSetSystemCall(parent_of(vfs), name, call);
+}
+static sqlite3_syscall_ptr pass_get_system_call(sqlite3_vfs *vfs, const char *name) {
+  return parent_of(vfs)->xGetSystemCall(parent_of(vfs), name);
+}
+static const char *pass_next_system_call(sqlite3_vfs *vfs, const char *name) {
+  return parent_of(vfs)->xNextSystemCall(parent_of(vfs), name);
+}
+
+/* A method the parent does not have, we don't have either. */
+#define PASS(method, function) vfs->method = parent->method == NULL ? NULL : (function)
+
+void async_vfs_derive(sqlite3_vfs *vfs, sqlite3_vfs *parent) {
+  vfs->iVersion = parent->iVersion > 3 ? 3 : parent->iVersion;
+  vfs->mxPathname = parent->mxPathname;
+  vfs->szOsFile = parent->szOsFile;
+  if (vfs->szOsFile < (int)sizeof(AsyncHandle)) vfs->szOsFile = (int)sizeof(AsyncHandle);
+  vfs->pAppData = parent;
+  PASS(xFullPathname, pass_full_pathname);
+  PASS(xDlOpen, pass_dl_open);
+  PASS(xDlError, pass_dl_error);
+  PASS(xDlSym, pass_dl_sym);
+  PASS(xDlClose, pass_dl_close);
+  PASS(xRandomness, pass_randomness);
+  PASS(xSleep, pass_sleep);
+  PASS(xCurrentTime, pass_current_time);
+  PASS(xGetLastError, pass_get_last_error);
+  if (vfs->iVersion >= 2) PASS(xCurrentTimeInt64, pass_current_time_int64);
+  if (vfs->iVersion >= 3) {
+    PASS(xSetSystemCall, pass_set_system_call);
+    PASS(xGetSystemCall, pass_get_system_call);
+    PASS(xNextSystemCall, pass_next_system_call);
+  }
+}
+
+/* ---- Registration ---- */
+
+static sqlite3_vfs the_vfs;
+
+sqlite3_vfs *async_vfs(void) { return &the_vfs; }
+
+int async_vfs_register(sqlite3_vfs *parent, bool is_default) {
+  the_vfs = (sqlite3_vfs){.zName = SQLITEASYNC_VFSNAME,
+                          .xOpen = vfs_open,
+                          .xDelete = vfs_delete,
+                          .xAccess = vfs_access};
+  async_vfs_derive(&the_vfs, parent);
+  return sqlite3_vfs_register(&the_vfs, is_default);
+}
+
+void async_vfs_unregister(void) { sqlite3_vfs_unregister(&the_vfs); }

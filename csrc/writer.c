@@ -1,0 +1,186 @@
+/*
+** The writer.  See writer.h.
+*/
+#include "writer.h"
+
+#include "apply.h"
+#include "config.h"
+#include "registry.h"
+
+#include <stddef.h>
+
+/* Ops a stream may have applied before it is another one's turn. */
+#define STEPS_PER_TURN 256
+#define DRAIN_POLL_US 200
+
+/* Guarded by the scheduler's mutex. */
+static struct {
+  bool looping;  /* a thread is in the loop */
+  int halt;      /* SQLITEASYNC_HALT_... */
+  bool started;  /* we have a thread of our own */
+  bool stopping; /* which shall end */
+  bool parked;   /* or waits for halt to become NEVER again */
+  AsyncOsThread thread;
+} writer;
+
+static atomic_bool in_a_hurry;
+
+static void enter(void) { async_mutex_enter(&async_scheduler.mutex); }
+static void leave(void) { async_mutex_leave(&async_scheduler.mutex); }
+
+static AsyncOutcome run_task(AsyncTask *task, int max_steps) {
+  AsyncStream *stream = (AsyncStream *)task; /* its first member */
+  int64_t due_us;
+  AsyncOutcome outcome = async_stream_run(stream, max_steps, &due_us);
+  if (outcome == ASYNC_RUN_DRY && async_registry_rest(stream, due_us)) return outcome;
+  enter();
+  async_scheduler_finish(task, outcome != ASYNC_RUN_STUCK, due_us);
+  leave();
+  return outcome;
+}
+
+bool async_writer_step(int max_steps) {
+  enter();
+  AsyncTask *task = async_scheduler_take();
+  leave();
+  if (task == NULL) return false;
+  run_task(task, max_steps);
+  return true;
+}
+
+/* ---- The loop; under the scheduler's mutex ---- */
+
+static bool shall_return(bool own_thread) {
+  return writer.halt == SQLITEASYNC_HALT_NOW || (own_thread && writer.stopping);
+}
+
+static void pause_after_op(bool own_thread) {
+  int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000;
+  while (!shall_return(own_thread) && !in_a_hurry) {
+    int64_t left_us = until_us - async_os_now_us();
+    if (left_us <= 0) return;
+    async_scheduler_wait(left_us);
+  }
+}
+
+/* Nothing is ready; is the queue empty, which no lock of ours can tell? */
+static bool is_idle(void) {
+  leave();
+  bool queued = async_registry_has_queued();
+  enter();
+  return !queued && async_scheduler.ready.first == NULL;
+}
+
+static void loop(bool own_thread) {
+  while (writer.looping && !(own_thread && writer.stopping)) async_scheduler_wait(-1);
+  if (own_thread && writer.stopping) return;
+  writer.looping = true;
+  while (!shall_return(own_thread)) {
+    AsyncTask *task = async_scheduler_take();
+    if (task != NULL) {
+      bool slow = async_config.delay_ms > 0 && !in_a_hurry;
+      leave();
+      AsyncOutcome outcome = run_task(task, slow ? 1 : STEPS_PER_TURN);
+      enter();
+      if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(own_thread);
+      continue;
+    }
+    if (writer.halt == SQLITEASYNC_HALT_IDLE && is_idle()) break;
+    if (async_scheduler.ready.first == NULL) async_scheduler_wait(-1);
+  }
+  writer.looping = false;
+  async_scheduler_changed();
+}
+
+void async_writer_run(void) {
+  enter();
+  loop(false);
+  leave();
+}
+
+static void thread_main(void *arg) {
+  (void)arg;
+  enter();
+  while (!writer.stopping) {
+    loop(true);
+    while (!writer.stopping && writer.halt != SQLITEASYNC_HALT_NEVER) {
+      writer.parked = true;
+      async_scheduler_wait(-1);
+    }
+    writer.parked = false;
+  }
+  leave();
+}
+
+/* ---- Control ---- */
+
+bool async_writer_start(void) {
+  enter();
+  bool ok = writer.started;
+  if (!ok) {
+    writer.stopping = false;
+    writer.parked = false;
+    ok = async_os_thread_start(&writer.thread, thread_main, NULL);
+    writer.started = ok;
+  }
+  leave();
+  return ok;
+}
+
+void async_writer_stop(void) {
+  enter();
+  bool started = writer.started;
+  writer.stopping = true;
+  async_scheduler_changed();
+  leave();
+  if (!started) return;
+  async_os_thread_join(&writer.thread);
+  enter();
+  writer.started = false;
+  leave();
+}
+
+void async_writer_set_halt(int halt) {
+  enter();
+  writer.halt = halt;
+  async_scheduler_changed();
+  leave();
+}
+
+int async_writer_halt(void) {
+  enter();
+  int halt = writer.halt;
+  leave();
+  return halt;
+}
+
+bool async_writer_is_running(void) {
+  enter();
+  bool own = writer.started && !writer.stopping && !writer.parked;
+  bool running = (own || writer.looping) && writer.halt != SQLITEASYNC_HALT_NOW;
+  leave();
+  return running;
+}
+
+bool async_writer_drain(int64_t timeout_us, bool help) {
+  int64_t until_us = async_os_now_us() + timeout_us;
+  while (async_registry_has_queued()) {
+    if (async_os_now_us() >= until_us) return false;
+    if (async_writer_is_running()) {
+      async_os_sleep_us(DRAIN_POLL_US);
+    } else if (!help) {
+      return false;
+    } else if (!async_writer_step(1)) {
+      /* What is left is stuck, or another thread is at it. */
+      async_os_sleep_us(DRAIN_POLL_US);
+    }
+  }
+  return true;
+}
+
+void async_writer_hurry(void) {
+  enter();
+  in_a_hurry = true;
+  async_scheduler_changed();
+  leave();
+}

@@ -1,0 +1,43 @@
+/*
+** The writer: a thread that applies what is queued; ours, or a caller's in
+** sqlite3async_run().
+**
+** It is a loop over async_writer_step(), which a test can call without any
+** thread.  Only one thread is in the loop at a time; a second one waits for
+** its turn.
+*/
+#ifndef ASYNC_WRITER_H
+#define ASYNC_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Run one ready stream for at most max_steps ops.  False if none was ready. */
+bool async_writer_step(int max_steps);
+
+/* The loop: until the halt parameter says otherwise. */
+void async_writer_run(void);
+
+/* Start our own thread, or do nothing if it runs.  False if there is none to be had. */
+bool async_writer_start(void);
+/* End it after the op under way. */
+void async_writer_stop(void);
+
+/* SQLITEASYNC_HALT_NEVER, _NOW or _IDLE. */
+void async_writer_set_halt(int halt);
+int async_writer_halt(void);
+
+/* Is there a thread that applies ops, now and until further notice? */
+bool async_writer_is_running(void);
+
+/*
+** Wait until nothing is queued, at most timeout_us; false if something is
+** left.  With no writer running, `help` says whether to apply it on this
+** thread, or to return false.
+*/
+bool async_writer_drain(int64_t timeout_us, bool help);
+
+/* From now on no pauses between ops: the process is about to end. */
+void async_writer_hurry(void);
+
+#endif /* ASYNC_WRITER_H */

@@ -1,0 +1,31 @@
+/**
+ * Deno: `Deno.dlopen` and `node:sqlite`. Needs `--allow-ffi` without a scope,
+ * which loading an extension asks for.
+ *
+ * @module
+ */
+import { DatabaseSync } from "node:sqlite";
+import type { Runtime } from "./runtime.ts";
+import { type NativeFunctions, symbols } from "./symbols.ts";
+
+/** The Deno runtime. */
+export const runtime: Runtime = {
+  open(path: string): NativeFunctions {
+    return Deno.dlopen(path, symbols).symbols;
+  },
+
+  loadExtension(path: string): void {
+    const database = new DatabaseSync(":memory:", { allowExtension: true });
+    try {
+      database.loadExtension(path);
+    } finally {
+      database.close();
+    }
+  },
+
+  environment(name: string): string | undefined {
+    // Asking first, because Deno.env.get() would prompt the user.
+    const permission = Deno.permissions.querySync({ name: "env", variable: name });
+    return permission.state === "granted" ? Deno.env.get(name) : undefined;
+  },
+};

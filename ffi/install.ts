@@ -1,0 +1,104 @@
+/**
+ * Installing the VFS.
+ *
+ * @module
+ */
+import { AsyncVfsError, misuse } from "./errors.ts";
+import { locateLibrary, openLibrary } from "./library.ts";
+import { Native } from "./native.ts";
+import { type CheckedOptions, checkOptions, type InstallOptions } from "./options.ts";
+import { verbOf } from "./parameters.ts";
+import { currentRuntime, type Runtime } from "./runtime.ts";
+import { type AsyncVfs, createVfs } from "./vfs.ts";
+import { subscribe } from "./wake.ts";
+
+/** What install() did in this environment. */
+interface Installation {
+  library: string;
+  native: Native;
+  vfs: AsyncVfs;
+}
+
+let installation: Installation | undefined;
+
+/**
+ * Load the library into the runtime's SQLite, register the VFS there and start
+ * its writer.
+ *
+ * Calling it again, also in a Worker, gives the VFS that is installed. Options
+ * given then are applied to it: a parameter is set as by the property of its
+ * name; another `library`, `parent` or `makeDefault` than the installed one's
+ * throws SQLITE_MISUSE, since a process has one VFS.
+ *
+ * @example
+ * ```ts ignore
+ * import { install } from "@sqlite3async/vfs";
+ * import { DatabaseSync } from "node:sqlite";
+ *
+ * const vfs = await install({ maxDelayMs: 200 });
+ * const database = new DatabaseSync(vfs.uri("app.db"));
+ * database.exec("CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+ * await vfs.flush(); // on stable storage
+ * ```
+ *
+ * @param options Where the library is and how the VFS shall behave.
+ * @throws {AsyncVfsError} With an unknown option or a bad value, a library that
+ * is missing or not ours, or if SQLite refuses to load it.
+ */
+export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
+  const checked = checkOptions(options);
+  const runtime = await currentRuntime();
+  // From here on nothing is awaited, so two calls cannot get mixed up.
+  if (installation === undefined) {
+    const library = locateLibrary(runtime, checked.library);
+    installation = installAnew(runtime, library, checked);
+  } else {
+    if (checked.library !== undefined) checkLibrary(runtime, installation, checked.library);
+    prepare(installation.native, checked);
+    setParameters(installation.native, checked);
+    installation.native.start();
+  }
+  return installation.vfs;
+}
+
+function installAnew(runtime: Runtime, library: string, checked: CheckedOptions): Installation {
+  const native = new Native(openLibrary(runtime, library));
+  prepare(native, checked);
+  setParameters(native, checked);
+  try {
+    runtime.loadExtension(library);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `Cannot load "${library}" into the runtime's SQLite: ${reason}`;
+    throw new AsyncVfsError(message, {
+      codeName: "SQLITE_ERROR",
+      operation: "install",
+      path: library,
+      cause,
+    });
+  }
+  native.start();
+  const vfs = createVfs({
+    native,
+    subscribe: (wake) => subscribe(library, wake),
+    closed: () => installation = undefined,
+  });
+  return { library, native, vfs };
+}
+
+/** Tell the library what to register. Once it is registered this only compares. */
+function prepare(native: Native, { parent, makeDefault }: CheckedOptions): void {
+  native.prepare(parent ?? "", makeDefault ?? false);
+}
+
+function setParameters(native: Native, { parameters }: CheckedOptions): void {
+  for (const [name, value] of parameters) native.set(verbOf(name), value, name);
+}
+
+function checkLibrary(runtime: Runtime, installed: Installation, wanted: string | URL): void {
+  const library = locateLibrary(runtime, wanted);
+  if (library === installed.library) return;
+  const message = `Cannot install sqlite3async from "${library}": ` +
+    `it is installed from "${installed.library}", and a process has one`;
+  throw misuse("install", message, library);
+}

@@ -1,0 +1,92 @@
+/**
+ * The options of install().
+ *
+ * @module
+ */
+import { misuse } from "./errors.ts";
+import { encode, isParameter, type OnQueueFull, type ParameterName } from "./parameters.ts";
+
+/**
+ * Options of {@linkcode install}. Each may be absent. Those from `maxQueueBytes`
+ * on are parameters of the whole process, which can be changed later by the
+ * properties of the same names.
+ */
+export interface InstallOptions {
+  /**
+   * The shared library's file. Default: the environment variable
+   * `SQLITE3ASYNC_LIBRARY`, else the one that `./run build` made in this package.
+   */
+  library?: string | URL | undefined;
+  /** Name of the VFS that does the real I/O. Default: SQLite's default VFS. */
+  parent?: string | undefined;
+  /** Send every database through sqlite3async that names no VFS. Default: false. */
+  makeDefault?: boolean | undefined;
+  /** Bytes that may be queued for one database; 0: no bound. Default: 64 MiB. */
+  maxQueueBytes?: number | undefined;
+  /**
+   * What happens to a commit when the queue is full: `"block"` waits until the
+   * queue is at half, with `"busy"` a transaction that would start gets
+   * SQLITE_BUSY. Default: `"block"`.
+   */
+  onQueueFull?: OnQueueFull | undefined;
+  /** Milliseconds within which a commit is made durable unasked; 0: only by a flush. Default: 1000. */
+  maxDelayMs?: number | undefined;
+  /** Milliseconds after which other processes get a chance to lock the database; 0: no bound. */
+  maxLockHoldMs?: number | undefined;
+  /** Milliseconds to go on trying to write to a full disk before that is an error. */
+  diskFullRetryMs?: number | undefined;
+  /** Take the operating system's file locks. Without them no other process may use the database. Default: true. */
+  lockFiles?: boolean | undefined;
+  /** Write what is queued when the process exits. Default: true. */
+  drainOnExit?: boolean | undefined;
+  /** Milliseconds that the drain at exit may take. Default: 10000. */
+  exitDrainMs?: number | undefined;
+  /** Write what is queued at SIGTERM and SIGINT, before the signal takes its effect. Default: false. */
+  drainOnSignals?: boolean | undefined;
+}
+
+/** Options that were found right. */
+export interface CheckedOptions {
+  library?: string | URL;
+  parent?: string;
+  makeDefault?: boolean;
+  /** The parameters that were given, encoded, in the order in which they are to be set. */
+  parameters: [ParameterName, number][];
+}
+
+/** Not options: a queue that is born stalled serves nobody. */
+const notOptions = new Set(["halt", "delayMs"]);
+
+/** Throws an error that names the first wrong option. */
+export function checkOptions(options: InstallOptions): CheckedOptions {
+  const checked: CheckedOptions = { parameters: [] };
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (isParameter(name) && !notOptions.has(name)) {
+      checked.parameters.push([name, encode(name, value)]);
+    } else if (name === "library") {
+      if (typeof value !== "string" && !(value instanceof URL) || value === "") {
+        throw badOption(name, value, "a path or a file URL");
+      }
+      checked.library = value;
+    } else if (name === "parent") {
+      if (typeof value !== "string" || value === "") throw badOption(name, value, "a VFS's name");
+      checked.parent = value;
+    } else if (name === "makeDefault") {
+      if (typeof value !== "boolean") throw badOption(name, value, "true or false");
+      checked.makeDefault = value;
+    } else {
+      throw misuse("install", `Cannot install sqlite3async: there is no option "${name}"`);
+    }
+  }
+  // The one that may be refused, because a database is open, comes first.
+  checked.parameters.sort(([a], [b]) => Number(b === "lockFiles") - Number(a === "lockFiles"));
+  return checked;
+}
+
+function badOption(name: string, value: unknown, wanted: string): Error {
+  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const message = `Cannot install sqlite3async with the option ${name} = ${shown}: ` +
+    `it must be ${wanted}`;
+  return misuse("install", message);
+}

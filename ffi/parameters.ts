@@ -1,0 +1,87 @@
+/**
+ * The module's parameters: their numbers in csrc/sqlite3async.h, and what values
+ * they take. The option of install() and the property of {@linkcode AsyncVfs}
+ * of the same name are both made of this.
+ *
+ * @module
+ */
+import { type AsyncVfsError, misuse } from "./errors.ts";
+
+/** When the writer pauses. */
+export type Halt = "never" | "now" | "idle";
+
+/** What a full queue does to the caller. */
+export type OnQueueFull = "block" | "busy";
+
+const INT_MAX = 2_147_483_647;
+
+/** The values a parameter takes: words (their index is the number), a switch, or a whole number up to max. */
+type Kind = { words: readonly string[] } | { max: number } | "switch";
+
+const kinds = {
+  halt: { verb: 1, kind: { words: ["never", "now", "idle"] } },
+  delayMs: { verb: 3, kind: { max: INT_MAX } },
+  lockFiles: { verb: 5, kind: "switch" },
+  maxQueueBytes: { verb: 16, kind: { max: Number.MAX_SAFE_INTEGER } },
+  onQueueFull: { verb: 17, kind: { words: ["block", "busy"] } },
+  maxDelayMs: { verb: 18, kind: { max: INT_MAX } },
+  maxLockHoldMs: { verb: 19, kind: { max: INT_MAX } },
+  diskFullRetryMs: { verb: 20, kind: { max: INT_MAX } },
+  drainOnExit: { verb: 21, kind: "switch" },
+  exitDrainMs: { verb: 22, kind: { max: INT_MAX } },
+  drainOnSignals: { verb: 23, kind: "switch" },
+} as const satisfies Record<string, { verb: number; kind: Kind }>;
+
+/** A parameter's name. */
+export type ParameterName = keyof typeof kinds;
+
+type ValueOf<K> = K extends "switch" ? boolean
+  : K extends { words: readonly (infer Word)[] } ? Word
+  : number;
+
+/** The type of a parameter's value. */
+export type ParameterValue<Name extends ParameterName> = ValueOf<(typeof kinds)[Name]["kind"]>;
+
+/** Is there a parameter of this name? */
+export function isParameter(name: string): name is ParameterName {
+  return Object.hasOwn(kinds, name);
+}
+
+/** A parameter's number in the C interface. */
+export function verbOf(name: ParameterName): number {
+  return kinds[name].verb;
+}
+
+/** A value as the C interface wants it. Throws if the parameter doesn't take it. */
+export function encode(name: ParameterName, value: unknown): number {
+  const kind: Kind = kinds[name].kind;
+  if (kind === "switch") {
+    if (typeof value !== "boolean") throw badValue(name, value, "true or false");
+    return value ? 1 : 0;
+  }
+  if ("words" in kind) {
+    const index = kind.words.indexOf(value as string);
+    const wanted = kind.words.map((word) => `"${word}"`).join(" or ");
+    if (index < 0) throw badValue(name, value, wanted);
+    return index;
+  }
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > kind.max) {
+    throw badValue(name, value, `a whole number from 0 to ${kind.max}`);
+  }
+  return value as number;
+}
+
+/** A value of the C interface as JavaScript sees it. */
+export function decode<Name extends ParameterName>(
+  name: Name,
+  value: number,
+): ParameterValue<Name> {
+  const kind: Kind = kinds[name].kind;
+  const decoded = kind === "switch" ? value !== 0 : "words" in kind ? kind.words[value] : value;
+  return decoded as ParameterValue<Name>;
+}
+
+function badValue(name: string, value: unknown, wanted: string): AsyncVfsError {
+  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return misuse(name, `Cannot set ${name} to ${shown}: it must be ${wanted}`);
+}

@@ -1,0 +1,27 @@
+/**
+ * What differs between the runtimes, as one interface.
+ *
+ * @module
+ */
+import { AsyncVfsError } from "./errors.ts";
+import type { NativeFunctions } from "./symbols.ts";
+
+/** A runtime's ways to reach native code and its own SQLite. */
+export interface Runtime {
+  /** Open the library at an absolute path by foreign-function interface. Throws what the runtime throws. */
+  open(path: string): NativeFunctions;
+  /** Load the same file as an extension into the SQLite inside the runtime. Throws what SQLite says. */
+  loadExtension(path: string): void;
+  /** An environment variable, or undefined if it isn't set or may not be read. */
+  environment(name: string): string | undefined;
+}
+
+/** The runtime this code runs in. */
+export async function currentRuntime(): Promise<Runtime> {
+  if ("Deno" in globalThis) return (await import("./deno.ts")).runtime;
+  if ("Bun" in globalThis) return await (await import("./bun.ts")).loadRuntime();
+  throw new AsyncVfsError("Cannot install sqlite3async: this runtime is neither Deno nor Bun", {
+    codeName: "SQLITE_MISUSE",
+    operation: "install",
+  });
+}

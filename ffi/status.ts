@@ -1,0 +1,62 @@
+/**
+ * What the VFS tells about itself.
+ *
+ * @module
+ */
+
+/** A background error, as part of the status. */
+export interface AsyncVfsFault {
+  /** SQLite's extended result code. */
+  code: number;
+  /** Its name. */
+  codeName: string;
+  /** The file whose op failed. */
+  path: string;
+  /** The step that failed, such as `"write"` or `"sync"`. */
+  operation: string;
+  /** What happened, in words. */
+  message: string;
+}
+
+/**
+ * Counters and state of one database, or of all together. `committed`,
+ * `applied` and `durable` are positions in the order of writes: `committed` is
+ * in the queue, `applied` was handed to the operating system and survives a
+ * crash of the process, `durable` was synced and survives a power cut.
+ */
+export interface AsyncVfsStatus {
+  /** Steps that wait to be applied. */
+  queuedOps: number;
+  /** Bytes that wait to be applied. */
+  queuedBytes: number;
+  /** The most bytes that were ever queued. */
+  peakQueuedBytes: number;
+  /** Position of the last commit. */
+  committed: number;
+  /** Position up to which all was handed to the operating system. */
+  applied: number;
+  /** Position up to which all is on stable storage. */
+  durable: number;
+  /** Milliseconds the oldest queued step has been waiting. */
+  oldestQueuedMs: number;
+  /** Milliseconds since the oldest commit that isn't durable yet. */
+  undurableMs: number;
+  /** Steps applied so far. */
+  opsApplied: number;
+  /** Bytes written to disk so far. */
+  bytesWritten: number;
+  /** Syncs done so far. */
+  syncs: number;
+  /** Milliseconds that all syncs took. */
+  syncMsTotal: number;
+  /** Milliseconds that the longest sync took. */
+  syncMsMax: number;
+  /** How often a caller found the queue full and waited. */
+  fullWaits: number;
+  /** Milliseconds that callers waited for a full queue. */
+  fullWaitMs: number;
+  /** `"halted"`: no writer is running. `"disk-full"`: the writer holds a step and tries again. */
+  state: "running" | "halted" | "disk-full" | "failed";
+  /** The error that stopped a database, or null. */
+  error: AsyncVfsFault | null;
+}

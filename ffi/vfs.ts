@@ -1,0 +1,484 @@
+/**
+ * The API class.
+ *
+ * @module
+ */
+import { nameOf } from "./codes.ts";
+import { AsyncVfsError, misuse } from "./errors.ts";
+import { AsyncVfsEvent, type AsyncVfsEventMap } from "./events.ts";
+import type { Native } from "./native.ts";
+import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
+import { type ParameterName, type ParameterValue, verbOf } from "./parameters.ts";
+import { toPath, toUri } from "./paths.ts";
+import type { AsyncVfsStatus } from "./status.ts";
+import { FlushWaiters } from "./waiter.ts";
+import { Interest } from "./wake.ts";
+
+/** Which databases a flush is about, and what ends its waiting. */
+export interface FlushOptions {
+  /** The database; all if absent. */
+  path?: string | URL | undefined;
+  /** Rejects this call's promise with its reason; the sync goes on for others. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Which databases a blocking flush is about, and how long it may take. */
+export interface FlushSyncOptions {
+  /** The database; all if absent. */
+  path?: string | URL | undefined;
+  /** Milliseconds to wait; without it there is no bound. */
+  timeoutMs?: number | undefined;
+}
+
+/** How long {@linkcode AsyncVfs.stop} and {@linkcode AsyncVfs.close} may take. */
+export interface DrainOptions {
+  /** Milliseconds that writing what is queued may take. Default: 10000. */
+  timeoutMs?: number | undefined;
+}
+
+/** What the class is built on. */
+export interface VfsInternals {
+  native: Native;
+  /** Tie a function to the writer's wakes. */
+  subscribe(wake: () => void): (interest: Interest) => void;
+  /** Called after close(). */
+  closed(): void;
+}
+
+/** Makes an {@linkcode AsyncVfs}; for install() alone. */
+export let createVfs: (internals: VfsInternals) => AsyncVfs;
+
+const DRAIN_MS = 10_000;
+
+/**
+ * The installed VFS. There is one a process: in a Worker, {@linkcode install}
+ * gives an object for the same VFS with the same parameters.
+ *
+ * Every property but {@linkcode name} is read from and written to the native
+ * side; assigning a value that it refuses throws an {@linkcode AsyncVfsError}
+ * and changes nothing.
+ */
+export class AsyncVfs extends EventTarget implements AsyncDisposable {
+  static {
+    createVfs = (internals) => new AsyncVfs(internals);
+  }
+
+  /** The name to give as `vfs` when a database is opened. */
+  readonly name: string = "sqlite3async";
+
+  readonly #internals: VfsInternals;
+  readonly #waiters: FlushWaiters;
+  /** Set at the first flush or listener, so that one who needs neither pays for neither. */
+  #setInterest: ((interest: Interest) => void) | undefined;
+  #interest: Interest = Interest.idle;
+  /** Where in the events this object's listeners are; undefined until there is one. */
+  #eventCursor: BigInt64Array<ArrayBuffer> | undefined;
+  #closed = false;
+
+  private constructor(internals: VfsInternals) {
+    super();
+    this.#internals = internals;
+    this.#waiters = new FlushWaiters({
+      durable: (stream) => internals.native.durable(stream),
+      failure: (code) => this.#backgroundError(code),
+      idle: () => this.#updateInterest(),
+    });
+  }
+
+  // ---- Which databases ----
+
+  /**
+   * The URI that opens a database through this VFS.
+   *
+   * @example
+   * ```ts ignore
+   * const database = new DatabaseSync(vfs.uri("app.db"));
+   * ```
+   *
+   * @param path The database's file.
+   * @param params Further parameters of SQLite's, such as `{ mode: "ro" }`.
+   */
+  uri(path: string | URL, params: Record<string, string> = {}): string {
+    this.#native("uri");
+    if ("vfs" in params) {
+      throw misuse("uri", `Cannot make a URI with the parameter vfs = "${params.vfs}": it is set`);
+    }
+    return toUri(toPath(path, "uri"), { vfs: this.name, ...params });
+  }
+
+  /**
+   * Send a plain path through this VFS: from now on the database of that name
+   * is opened through it by whoever names no VFS, an ORM or `Deno.openKv`.
+   * Throws SQLITE_BUSY if the file is open already.
+   */
+  route(path: string | URL): void {
+    this.#native("route").route(toPath(path, "route"));
+  }
+
+  /** Take a {@linkcode route} back. Throws SQLITE_BUSY while the database is open through it. */
+  unroute(path: string | URL): void {
+    this.#native("unroute").unroute(toPath(path, "unroute"));
+  }
+
+  // ---- Durability ----
+
+  /**
+   * Wait until every commit made so far is on stable storage. All who wait at
+   * the same time share one sync. Rejects with the background error if the
+   * database failed, and with the signal's reason if that is aborted.
+   *
+   * A pending flush keeps the process alive. While no writer is running it
+   * stays pending.
+   */
+  async flush(options: FlushOptions = {}): Promise<void> {
+    const native = this.#native("flush");
+    const path = options.path === undefined ? undefined : toPath(options.path, "flush");
+    options.signal?.throwIfAborted();
+    // Before asking: a wake in between must find this environment interested.
+    this.#updateInterest(Interest.waiting);
+    try {
+      const tickets = this.#explained(path, () => native.flushBegin(path));
+      if (tickets.length > 0) await this.#waiters.add(tickets, options.signal);
+    } finally {
+      this.#updateInterest();
+    }
+  }
+
+  /**
+   * The same, but blocks the thread. Throws SQLITE_BUSY if that took longer than
+   * `timeoutMs`; the sync goes on.
+   */
+  flushSync(options: FlushSyncOptions = {}): void {
+    const native = this.#native("flushSync");
+    const path = options.path === undefined ? undefined : toPath(options.path, "flushSync");
+    const timeoutMs = optionalTimeout("flushSync", options.timeoutMs, -1);
+    this.#explained(path, () => native.flush(path, timeoutMs));
+  }
+
+  // ---- Looking at it ----
+
+  /**
+   * Counters and state of a database, or of all together.
+   *
+   * @throws {AsyncVfsError} SQLITE_NOTFOUND if that database isn't open.
+   */
+  status(path?: string | URL): AsyncVfsStatus {
+    const native = this.#native("status");
+    const file = path === undefined ? undefined : toPath(path, "status");
+    return toStatus(native.status(file));
+  }
+
+  // ---- Parameters ----
+
+  /**
+   * When the writer pauses: `"never"`; `"now"`, as soon as the step under way is
+   * done; `"idle"`, once nothing is queued. A paused writer goes on when this is
+   * set to `"never"`.
+   */
+  get halt(): Halt {
+    return this.#get("halt");
+  }
+  set halt(value: Halt) {
+    this.#set("halt", value);
+  }
+
+  /** Milliseconds the writer pauses after each step, to try things out. */
+  get delayMs(): number {
+    return this.#get("delayMs");
+  }
+  set delayMs(value: number) {
+    this.#set("delayMs", value);
+  }
+
+  /** Take the operating system's file locks. Can be set while nothing is open or queued. */
+  get lockFiles(): boolean {
+    return this.#get("lockFiles");
+  }
+  set lockFiles(value: boolean) {
+    this.#set("lockFiles", value);
+  }
+
+  /** Bytes that may be queued for one database; 0: no bound. */
+  get maxQueueBytes(): number {
+    return this.#get("maxQueueBytes");
+  }
+  set maxQueueBytes(value: number) {
+    this.#set("maxQueueBytes", value);
+  }
+
+  /** What a full queue does to the caller: it waits, or it gets SQLITE_BUSY. */
+  get onQueueFull(): OnQueueFull {
+    return this.#get("onQueueFull");
+  }
+  set onQueueFull(value: OnQueueFull) {
+    this.#set("onQueueFull", value);
+  }
+
+  /** Milliseconds within which a commit is made durable unasked; 0: only by a flush. */
+  get maxDelayMs(): number {
+    return this.#get("maxDelayMs");
+  }
+  set maxDelayMs(value: number) {
+    this.#set("maxDelayMs", value);
+  }
+
+  /** Milliseconds after which other processes get a chance to lock the database; 0: no bound. */
+  get maxLockHoldMs(): number {
+    return this.#get("maxLockHoldMs");
+  }
+  set maxLockHoldMs(value: number) {
+    this.#set("maxLockHoldMs", value);
+  }
+
+  /** Milliseconds to go on trying to write to a full disk before that is an error. */
+  get diskFullRetryMs(): number {
+    return this.#get("diskFullRetryMs");
+  }
+  set diskFullRetryMs(value: number) {
+    this.#set("diskFullRetryMs", value);
+  }
+
+  /** Write what is queued when the process exits. */
+  get drainOnExit(): boolean {
+    return this.#get("drainOnExit");
+  }
+  set drainOnExit(value: boolean) {
+    this.#set("drainOnExit", value);
+  }
+
+  /** Milliseconds that the drain at exit may take. */
+  get exitDrainMs(): number {
+    return this.#get("exitDrainMs");
+  }
+  set exitDrainMs(value: number) {
+    this.#set("exitDrainMs", value);
+  }
+
+  /** Write what is queued at SIGTERM and SIGINT, before the signal takes its effect. */
+  get drainOnSignals(): boolean {
+    return this.#get("drainOnSignals");
+  }
+  set drainOnSignals(value: boolean) {
+    this.#set("drainOnSignals", value);
+  }
+
+  // ---- Life cycle ----
+
+  /** Start the writer's thread again after {@linkcode stop}. */
+  start(): void {
+    this.#native("start").start();
+  }
+
+  /**
+   * Write what is queued and end the writer's thread. Blocks meanwhile. What
+   * could not be written in time stays queued, until {@linkcode start}, and
+   * SQLITE_BUSY is thrown; with `timeoutMs: 0`, which asks for no writing, it
+   * is not.
+   */
+  stop(options: DrainOptions = {}): void {
+    const timeoutMs = optionalTimeout("stop", options.timeoutMs, DRAIN_MS);
+    try {
+      this.#native("stop").stop(timeoutMs);
+    } catch (error) {
+      const left = error instanceof AsyncVfsError && error.codeName === "SQLITE_BUSY";
+      if (!left || timeoutMs > 0) throw error;
+    }
+  }
+
+  /**
+   * Make all durable, end the writer and take the VFS out of SQLite. Rejects
+   * with SQLITE_BUSY, and changes nothing, while a database is open through it;
+   * the message names them. Calls after it throw; {@linkcode install} installs
+   * anew.
+   */
+  async close(options: DrainOptions = {}): Promise<void> {
+    const native = this.#native("close");
+    const timeoutMs = optionalTimeout("close", options.timeoutMs, DRAIN_MS);
+    const deadlineMs = performance.now() + timeoutMs;
+    // Not blocking where it can be helped: what is left for the native side is little. What the
+    // flush says doesn't matter, for if anything could not be written close() will say so.
+    await this.flush({ signal: AbortSignal.timeout(timeoutMs) }).catch(() => {});
+    if (this.#closed) return;
+    native.close(Math.max(0, Math.ceil(deadlineMs - performance.now())));
+    this.#closed = true;
+    this.#waiters.look();
+    this.#updateInterest();
+    this.#internals.closed();
+  }
+
+  /** The same as {@linkcode close}, for `await using`; once closed it does nothing. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#closed) await this.close();
+  }
+
+  // ---- Events ----
+
+  /**
+   * Listen to background events. Listening doesn't keep the process alive.
+   *
+   * @param type The event's name.
+   * @param listener Gets the event.
+   * @param options As for any EventTarget.
+   */
+  override addEventListener<Type extends keyof AsyncVfsEventMap>(
+    type: Type,
+    listener: ((event: AsyncVfsEventMap[Type]) => void) | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  /**
+   * Listen to events of other names, which this package never sends.
+   *
+   * @param type The event's name.
+   * @param listener Gets the event.
+   * @param options As for any EventTarget.
+   */
+  override addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(
+    type: string,
+    listener: unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    const native = this.#native("addEventListener");
+    super.addEventListener(type, listener as EventListener | null, options);
+    this.#eventCursor ??= native.eventCursor();
+    this.#updateInterest();
+  }
+
+  /**
+   * Stop listening.
+   *
+   * @param type The event's name.
+   * @param listener The function that was given to {@linkcode addEventListener}.
+   * @param options As for any EventTarget.
+   */
+  override removeEventListener<Type extends keyof AsyncVfsEventMap>(
+    type: Type,
+    listener: ((event: AsyncVfsEventMap[Type]) => void) | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  /**
+   * Stop listening to events of other names.
+   *
+   * @param type The event's name.
+   * @param listener What was given to {@linkcode addEventListener}.
+   * @param options As for any EventTarget.
+   */
+  override removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  override removeEventListener(
+    type: string,
+    listener: unknown,
+    options?: boolean | EventListenerOptions,
+  ): void {
+    super.removeEventListener(type, listener as EventListener | null, options);
+  }
+
+  // ---- Inside ----
+
+  /** The native side, for an operation that close() forbids. */
+  #native(operation: string): Native {
+    if (!this.#closed) return this.#internals.native;
+    const message = `Cannot ${operation}: the VFS was closed; call install() to use it again`;
+    throw misuse(operation, message);
+  }
+
+  #get<Name extends ParameterName>(name: Name): ParameterValue<Name> {
+    return decode(name, this.#native(name).get(verbOf(name), name));
+  }
+
+  #set(name: ParameterName, value: unknown): void {
+    this.#native(name).set(verbOf(name), encode(name, value), name);
+  }
+
+  /** Tell the native side how much we care, which is at least so much. */
+  #updateInterest(least: Interest = Interest.idle): void {
+    const listening = this.#eventCursor === undefined || this.#closed
+      ? Interest.idle
+      : Interest.listening;
+    const needed = this.#waiters.count > 0 ? Interest.waiting : listening;
+    const interest = needed > least ? needed : least;
+    if (interest === this.#interest) return;
+    this.#setInterest ??= this.#internals.subscribe(() => this.#wake());
+    this.#setInterest(interest);
+    this.#interest = interest;
+  }
+
+  /** Called on this thread after something happened on the writer's. */
+  #wake(): void {
+    this.#waiters.look();
+    if (this.#eventCursor === undefined || this.#closed) return;
+    for (;;) {
+      const event = this.#internals.native.nextEvent(this.#eventCursor);
+      if (event === undefined) return;
+      this.#dispatch(event as NativeEvent);
+    }
+  }
+
+  #dispatch(event: NativeEvent): void {
+    const error = event.code === 0 ? null : toError(event);
+    this.dispatchEvent(new AsyncVfsEvent(event.type, event.database, error));
+  }
+
+  /** Run a flush; if it met a database that had failed before, throw what made that one fail. */
+  #explained<Result>(path: string | undefined, flush: () => Result): Result {
+    try {
+      return flush();
+    } catch (error) {
+      if (!(error instanceof AsyncVfsError)) throw error;
+      throw this.#findFault(path, error.code) ?? error;
+    }
+  }
+
+  /** The error of a database that failed with this code while it was waited for. */
+  #backgroundError(code: number): AsyncVfsError {
+    const message = `Cannot make all commits durable: a database failed with ${nameOf(code)}`;
+    return this.#findFault(undefined, code) ??
+      new AsyncVfsError(message, { code, operation: "flush" });
+  }
+
+  /** The error with this code that the status knows, if it does. */
+  #findFault(path: string | undefined, code: number): AsyncVfsError | undefined {
+    try {
+      const { error } = this.status(path);
+      return error?.code === code ? toError(error) : undefined;
+    } catch {
+      return undefined; // closed meanwhile
+    }
+  }
+}
+
+/** An event as the native side tells it. */
+interface NativeEvent {
+  type: keyof AsyncVfsEventMap;
+  database: string;
+  code: number;
+  path: string;
+  operation: string;
+}
+
+/** The status as the native side tells it, which doesn't know the names of codes. */
+function toStatus(told: unknown): AsyncVfsStatus {
+  const status = told as AsyncVfsStatus;
+  if (status.error !== null) status.error.codeName = nameOf(status.error.code);
+  return status;
+}
+
+function toError({ code, path, operation }: Omit<NativeEvent, "type" | "database">): AsyncVfsError {
+  const message = `The background ${operation} of "${path}" failed: ${nameOf(code)}`;
+  return new AsyncVfsError(message, { code, path, operation });
+}
+
+function optionalTimeout(operation: string, value: number | undefined, absent: number): number {
+  if (value === undefined) return absent;
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value;
+  const message = `Cannot ${operation} with timeoutMs = ${value}: ` +
+    "it must be a whole number of milliseconds, at least 0";
+  throw misuse(operation, message);
+}

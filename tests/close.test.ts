@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { numbersIn, numbersTo } from "./helpers/check.ts";
+import { runProgram } from "./helpers/child.ts";
+import { Folder } from "./helpers/folder.ts";
+
+test("close() names open databases and changes nothing", async () => {
+  using folder = new Folder();
+  const path = folder.file("left-open.db");
+  const { stdout, stderr } = await runProgram(`
+    const vfs = await install();
+    const connection = open(vfs.uri(${JSON.stringify(path)}));
+    insertNumbers(connection, 3);
+    const error = await vfs.close().catch((error) => error);
+    console.log(error instanceof AsyncVfsError, error.codeName, error.message);
+    connection.exec("INSERT INTO t VALUES (4)");
+    connection.close();
+    await vfs.close();
+    console.log("closed");
+  `);
+  const lines = stdout.split("\n");
+  assert.match(lines[0] ?? "", /^true SQLITE_BUSY .*left-open\.db/, stderr);
+  assert.equal(lines[1], "closed", stderr);
+  assert.deepEqual(numbersIn(path), numbersTo(4));
+});
+
+test("calls after close() throw, install() installs anew", async () => {
+  using folder = new Folder();
+  const path = folder.file("a.db");
+  const { stdout, stderr } = await runProgram(`
+    const vfs = await install();
+    await vfs.close();
+    const calls = {
+      uri: () => vfs.uri("a.db"), route: () => vfs.route("a.db"), unroute: () => vfs.unroute("a.db"),
+      flush: () => vfs.flush(), flushSync: () => vfs.flushSync(), status: () => vfs.status(),
+      halt: () => vfs.halt, delayMs: () => vfs.delayMs = 1, start: () => vfs.start(),
+      stop: () => vfs.stop(), close: () => vfs.close(),
+      addEventListener: () => vfs.addEventListener("error", () => {}),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      let error;
+      try {
+        await call();
+      } catch (thrown) {
+        error = thrown;
+      }
+      if (error?.codeName !== "SQLITE_MISUSE" || !/was closed.*install/.test(error.message)) {
+        console.log("not refused:", name, error);
+      }
+    }
+    try {
+      open("file:${path}?vfs=sqlite3async");
+      console.log("the VFS is still there");
+    } catch {}
+    const again = await install();
+    const connection = open(again.uri(${JSON.stringify(path)}));
+    insertNumbers(connection, 3);
+    await again.flush();
+    connection.close();
+    console.log(again !== vfs);
+  `);
+  assert.equal(stdout, "true", stderr);
+  assert.deepEqual(numbersIn(path), numbersTo(3));
+});
+
+test("close() and await using write everything", async () => {
+  using folder = new Folder();
+  const path = folder.file("a.db");
+  const { stdout, stderr } = await runProgram(`
+    {
+      await using vfs = await install();
+      vfs.delayMs = 1;
+      const connection = open(vfs.uri(${JSON.stringify(path)}));
+      insertNumbers(connection, 20);
+      connection.close();
+    }
+    process.kill(process.pid, "SIGKILL");
+  `);
+  assert.deepEqual([stdout, stderr], ["", ""]);
+  assert.deepEqual(numbersIn(path), numbersTo(20));
+});
+
+test("close() reports a queue that couldn't be written in time and changes nothing", async () => {
+  using folder = new Folder();
+  const path = folder.file("a.db");
+  const { stdout, stderr } = await runProgram(`
+    const vfs = await install();
+    const connection = open(vfs.uri(${JSON.stringify(path)}));
+    insertNumbers(connection, 20);
+    vfs.delayMs = 100;
+    connection.close();
+    const error = await vfs.close({ timeoutMs: 50 }).catch((error) => error);
+    console.log(error.codeName);
+    vfs.delayMs = 0;
+    await vfs.flush();
+    await vfs.close();
+  `);
+  assert.equal(stdout, "SQLITE_BUSY", stderr);
+  assert.deepEqual(numbersIn(path), numbersTo(20));
+});

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { test } from "node:test";
+import { numbersIn, numbersTo } from "./helpers/check.ts";
+import { Child, runProgram } from "./helpers/child.ts";
+import { Folder } from "./helpers/folder.ts";
+
+const ROWS = 300;
+const isDeno = "Deno" in globalThis;
+const isWindows = process.platform === "win32";
+
+/** A program that commits ROWS rows, ends so, and has most of them queued at that moment. */
+function program(path: string, ending: string, options: string = "{}"): string {
+  return `
+    const vfs = await install(${options});
+    const connection = open(vfs.uri(${JSON.stringify(path)}));
+    vfs.halt = "now";
+    insertNumbers(connection, ${ROWS});
+    vfs.halt = "never";
+    ${ending}
+  `;
+}
+
+const endings = {
+  "at its normal end": { ending: "", code: 0 },
+  "after closing the connection": { ending: "connection.close();", code: 0 },
+  "after process.exit()": { ending: "process.exit(3);", code: 3 },
+  "after Deno.exit()": { ending: "Deno.exit(4);", code: 4 },
+  "after an uncaught error": { ending: "throw new Error('on purpose');", code: 1 },
+};
+
+for (const [name, { ending, code }] of Object.entries(endings)) {
+  const skip = ending.startsWith("Deno") && !isDeno ? "Deno's" : false;
+  test(`a process writes its queue ${name}`, { skip }, async () => {
+    using folder = new Folder();
+    const path = folder.file("a.db");
+    const ended = await runProgram(program(path, ending));
+    assert.equal(ended.code, code, ended.stderr);
+    assert.deepEqual(numbersIn(path), numbersTo(ROWS));
+  });
+}
+
+test("a process writes its queue at SIGTERM with drainOnSignals, and dies of the signal", {
+  skip: isWindows ? "no signals" : false,
+}, async () => {
+  using folder = new Folder();
+  const path = folder.file("a.db");
+  const ending = `console.log("ready"); setInterval(() => {}, 1000);`;
+  using child = new Child(program(path, ending, "{ drainOnSignals: true }"));
+  await child.printed("ready");
+  child.kill("SIGTERM");
+  const ended = await child.ended();
+  assert.equal(ended.signal, "SIGTERM", ended.stderr);
+  assert.deepEqual(numbersIn(path), numbersTo(ROWS));
+});
+
+test("drainOnSignals leaves a program's own signal handler in force", {
+  skip: isWindows ? "no signals" : false,
+}, async () => {
+  using folder = new Folder();
+  const path = folder.file("a.db");
+  const ending = `
+    process.on("SIGTERM", () => { console.log("handled"); process.exit(5); });
+    console.log("ready");
+    setInterval(() => {}, 1000);
+  `;
+  using child = new Child(program(path, ending, "{ drainOnSignals: true }"));
+  await child.printed("ready");
+  child.kill("SIGTERM");
+  const ended = await child.ended();
+  assert.deepEqual([ended.code, ended.stdout], [5, "ready\nhandled"], ended.stderr);
+  assert.deepEqual(numbersIn(path), numbersTo(ROWS));
+});
+
+test("SIGKILL leaves a sound database with a whole-transaction prefix", {
+  skip: isWindows ? "no signals" : false,
+}, async () => {
+  const PER_TRANSACTION = 7;
+  let lost = 0;
+  for (const afterMs of [0, 15, 60]) {
+    using folder = new Folder();
+    const path = folder.file("a.db");
+    using child = new Child(`
+      const vfs = await install();
+      const connection = open(vfs.uri(${JSON.stringify(path)}));
+      connection.exec("CREATE TABLE t(n INTEGER PRIMARY KEY, text)");
+      await vfs.flush();
+      const insert = connection.prepare("INSERT INTO t VALUES (?, hex(zeroblob(400)))");
+      console.log("ready");
+      for (let n = 0;;) {
+        connection.exec("BEGIN");
+        for (let i = 0; i < ${PER_TRANSACTION}; i++) insert.run(++n);
+        connection.exec("COMMIT");
+      }
+    `);
+    await child.printed("ready");
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
+    child.kill("SIGKILL");
+    assert.equal((await child.ended()).signal, "SIGKILL");
+    const found = numbersIn(path);
+    assert.equal(found.length % PER_TRANSACTION, 0);
+    assert.deepEqual(found, numbersTo(found.length));
+    lost += found.length;
+  }
+  assert.ok(lost > 0, "no transaction was ever applied");
+});
+
+test("the drain at exit ends at its deadline and says on stderr what is left", async () => {
+  using folder = new Folder();
+  const path = folder.file("slow.db");
+  const start = performance.now();
+  const ended = await runProgram(
+    program(path, "vfs.delayMs = 2000; process.exit(0);", "{ exitDrainMs: 100 }"),
+  );
+  assert.ok(performance.now() - start < 8000);
+  assert.equal(ended.code, 0);
+  assert.match(ended.stderr, /sqlite3async: .*slow\.db/);
+  assert.match(ended.stderr, /\d+ transaction/);
+  assert.equal(ended.stderr.split("\n").length, 1);
+  const found = numbersSoFarIn(path);
+  assert.ok(found.length < ROWS);
+});
+
+/** The numbers in a database that may not even have its table yet. */
+function numbersSoFarIn(path: string): number[] {
+  try {
+    return numbersIn(path);
+  } catch (error) {
+    assert.match(String(error), /no such table/);
+    return [];
+  }
+}
+
+test("drainOnExit: false leaves the queue unwritten", async () => {
+  using folder = new Folder();
+  const path = folder.file("a.db");
+  const ended = await runProgram(
+    program(path, "vfs.delayMs = 50; process.exit(0);", "{ drainOnExit: false }"),
+  );
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.ok(numbersSoFarIn(path).length < ROWS);
+});

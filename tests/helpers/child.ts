@@ -1,0 +1,114 @@
+/**
+ * Programs run in a process of their own: for what ends a process or changes one
+ * for good.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+/** How a child ended and what it said. */
+export interface Ended {
+  code: number | null;
+  signal: string | null;
+  stdout: string;
+  stderr: string;
+}
+
+const isDeno = "Deno" in globalThis;
+const urlOf = (path: string) => new URL(path, import.meta.url).href;
+
+/** What every program begins with. */
+const PRELUDE = `
+import { AsyncVfsError, install } from "${urlOf("../../mod.ts")}";
+import { open } from "${urlOf("../../examples/sqlite.ts")}";
+import process from "node:process";
+void [AsyncVfsError, install, open];
+/** Insert the numbers from 1 on, a transaction each, into a new table t. */
+function insertNumbers(connection, count) {
+  connection.exec("CREATE TABLE t(n INTEGER PRIMARY KEY)");
+  const insert = connection.prepare("INSERT INTO t VALUES (?)");
+  for (let n = 1; n <= count; n++) insert.run(n);
+}
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+void [insertNumbers, sleep];
+`;
+
+/** A child process that is killed, if it still runs, at the end of the scope that uses it. */
+export class Child implements Disposable {
+  readonly #folder: string = mkdtempSync(join(tmpdir(), "sqlite3async-child-"));
+  readonly #process: ChildProcess;
+  readonly #ended: Promise<Ended>;
+  #stdout = "";
+  #stderr = "";
+  #onOutput: () => void = () => {};
+
+  /**
+   * @param program JavaScript; `install`, `open`, `insertNumbers`, `sleep` and `process` are there.
+   * @param denoFlags Flags for Deno besides -A.
+   */
+  constructor(program: string, env: Record<string, string> = {}, denoFlags: string[] = []) {
+    const file = join(this.#folder, "program.mjs");
+    writeFileSync(file, PRELUDE + program);
+    const args = isDeno ? ["run", "-A", "--no-check", ...denoFlags, file] : [file];
+    this.#process = spawn(process.execPath, args, {
+      env: { ...process.env, NO_COLOR: "1", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#process.stdout!.on("data", (chunk) => {
+      this.#stdout += chunk;
+      this.#onOutput();
+    });
+    this.#process.stderr!.on("data", (chunk) => this.#stderr += chunk);
+    this.#ended = new Promise((resolve) => {
+      this.#process.on("close", (code, signal) => {
+        resolve({ code, signal, stdout: this.#stdout.trim(), stderr: this.#stderr.trim() });
+        this.#onOutput();
+      });
+    });
+  }
+
+  /** Send a signal. */
+  kill(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
+  /** Wait until it printed a text. */
+  async printed(text: string): Promise<void> {
+    let ended = false;
+    this.#ended.then(() => ended = true);
+    while (!this.#stdout.includes(text)) {
+      if (ended) throw new Error(`child ended without printing "${text}": ${this.#stderr}`);
+      await new Promise<void>((resolve) => this.#onOutput = resolve);
+      await Promise.resolve();
+    }
+  }
+
+  /** Wait until it ended; after `timeoutMs` it is killed. */
+  async ended(timeoutMs: number = 20_000): Promise<Ended> {
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), timeoutMs);
+    try {
+      return await this.#ended;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#process.exitCode === null) this.#process.kill("SIGKILL");
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Run a program to its end. */
+export async function runProgram(
+  program: string,
+  env: Record<string, string> = {},
+  denoFlags: string[] = [],
+): Promise<Ended> {
+  using child = new Child(program, env, denoFlags);
+  return await child.ended();
+}

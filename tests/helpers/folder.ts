@@ -1,0 +1,22 @@
+/**
+ * Folders for a test's databases.
+ *
+ * @module
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A new folder, removed at the end of the scope that uses it. */
+export class Folder implements Disposable {
+  readonly path: string = mkdtempSync(join(tmpdir(), "sqlite3async-test-"));
+
+  /** The path of a file in it. */
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import process from "node:process";
+import { test } from "node:test";
+import { AsyncVfs, install } from "../mod.ts";
+import { open } from "../examples/sqlite.ts";
+import { errorOf } from "./helpers/check.ts";
+import { runProgram } from "./helpers/child.ts";
+import { Folder } from "./helpers/folder.ts";
+import { Settings } from "./helpers/settings.ts";
+
+test("install() called again gives the same VFS and keeps its parameters", async () => {
+  const vfs = await install();
+  using _settings = new Settings(vfs);
+  await install({ maxDelayMs: 777 });
+  assert.ok(vfs instanceof AsyncVfs);
+  assert.equal(await install(), vfs);
+  assert.equal(vfs.maxDelayMs, 777);
+});
+
+test("install() registers a VFS that SQLite finds by name", async () => {
+  using folder = new Folder();
+  const vfs = await install();
+  assert.equal(vfs.name, "sqlite3async");
+  using connection = open(vfs.uri(folder.file("a.db")));
+  connection.exec("CREATE TABLE t(n)");
+  assert.equal(vfs.status(folder.file("a.db")).state, "running");
+  await vfs.flush();
+});
+
+test("install() starts with the documented defaults", async () => {
+  const { stdout, stderr } = await runProgram(`
+    const vfs = await install();
+    const { halt, delayMs, lockFiles, maxQueueBytes, onQueueFull, maxDelayMs, drainOnExit } = vfs;
+    const { exitDrainMs, drainOnSignals } = vfs;
+    console.log(JSON.stringify({
+      halt, delayMs, lockFiles, maxQueueBytes, onQueueFull, maxDelayMs, drainOnExit, exitDrainMs,
+      drainOnSignals, locksAreHandedBack: vfs.maxLockHoldMs > 0,
+    }));
+  `);
+  assert.deepEqual(JSON.parse(stdout || `"${stderr}"`), {
+    halt: "never",
+    delayMs: 0,
+    lockFiles: true,
+    maxQueueBytes: 64 * 2 ** 20,
+    onQueueFull: "block",
+    maxDelayMs: 1000,
+    drainOnExit: true,
+    exitDrainMs: 10000,
+    drainOnSignals: false,
+    locksAreHandedBack: true,
+  });
+});
+
+test("install() sets the parameters it is given before the writer starts", async () => {
+  const { stdout } = await runProgram(`
+    const vfs = await install({
+      maxQueueBytes: 0, onQueueFull: "busy", maxDelayMs: 0, maxLockHoldMs: 12, diskFullRetryMs: 34,
+      lockFiles: false, drainOnExit: false, exitDrainMs: 56, drainOnSignals: true,
+    });
+    console.log(vfs.maxQueueBytes, vfs.onQueueFull, vfs.maxDelayMs, vfs.maxLockHoldMs,
+      vfs.diskFullRetryMs, vfs.lockFiles, vfs.drainOnExit, vfs.exitDrainMs, vfs.drainOnSignals);
+  `);
+  assert.equal(stdout, "0 busy 0 12 34 false false 56 true");
+});
+
+test("install() refuses unknown options and bad values and changes nothing", async () => {
+  const vfs = await install({ maxDelayMs: 1000 });
+  const refused: [Record<string, unknown>, RegExp][] = [
+    [{ maxDelayMs: 5, bogus: 1 }, /no option "bogus"/],
+    [{ maxDelayMs: 5, halt: "now" }, /no option "halt"/],
+    [{ maxDelayMs: -1 }, /Cannot set maxDelayMs to -1: it must be a whole number/],
+    [{ maxDelayMs: 1.5 }, /maxDelayMs to 1.5/],
+    [{ maxDelayMs: "5" }, /maxDelayMs to "5"/],
+    [{ maxDelayMs: NaN }, /maxDelayMs to NaN/],
+    [{ maxDelayMs: 2 ** 31 }, /maxDelayMs to 2147483648/],
+    [{ maxDelayMs: 5, maxQueueBytes: null }, /maxQueueBytes to null/],
+    [{ maxDelayMs: 5, onQueueFull: "wait" }, /onQueueFull to "wait": it must be "block" or "busy"/],
+    [{ maxDelayMs: 5, lockFiles: 1 }, /lockFiles to 1: it must be true or false/],
+    [{ maxDelayMs: 5, makeDefault: "yes" }, /makeDefault = "yes"/],
+    [{ maxDelayMs: 5, parent: "" }, /parent = ""/],
+    [{ maxDelayMs: 5, library: 5 }, /library = 5/],
+  ];
+  for (const [options, message] of refused) {
+    const error = await errorOf(() => install(options));
+    assert.match(error.message, message);
+    assert.equal(error.codeName, "SQLITE_MISUSE");
+    assert.equal(error.code, 21);
+    assert.equal(vfs.maxDelayMs, 1000);
+  }
+});
+
+test("install() refuses another library, parent or default once installed", async () => {
+  using folder = new Folder();
+  await install();
+  writeFileSync(folder.file("other.so"), "");
+  const library = await errorOf(() => install({ library: folder.file("other.so") }));
+  assert.match(library.message, /it is installed from/);
+  assert.equal((await errorOf(() => install({ parent: "unix-none" }))).codeName, "SQLITE_MISUSE");
+  assert.equal((await errorOf(() => install({ makeDefault: true }))).codeName, "SQLITE_MISUSE");
+});
+
+test("install() explains a missing or foreign library", async () => {
+  using folder = new Folder();
+  const missing = folder.file("nothing.so");
+  const text = folder.file("text.so");
+  writeFileSync(text, "not a library");
+  const { stdout, stderr } = await runProgram(`
+    const tried = [${JSON.stringify(missing)}, ${JSON.stringify(text)}, ${
+    JSON.stringify(folder.path)
+  }];
+    for (const library of [...tried, new URL("https://example.com/x.so")]) {
+      const error = await install({ library }).catch((error) => error);
+      console.log(error instanceof AsyncVfsError, error.codeName, error.message);
+    }
+    await install();
+    console.log("installed");
+  `);
+  const lines = stdout.split("\n");
+  assert.match(lines[0]!, /^true SQLITE_CANTOPEN .*nothing\.so": no such file/, stderr);
+  assert.match(lines[1]!, /^true SQLITE_CANTOPEN .*text\.so": it is not a sqlite3async library/);
+  assert.match(lines[2]!, /^true SQLITE_CANTOPEN .*not a sqlite3async library/);
+  assert.match(lines[3]!, /^true SQLITE_CANTOPEN .*not a file on this machine/);
+  assert.equal(lines.at(-1), "installed");
+});
+
+test("install() refuses a real library that isn't ours", async (t) => {
+  if (process.platform !== "linux") return t.skip("libm.so.6 is Linux's");
+  const { stdout, stderr } = await runProgram(`
+    import { existsSync } from "node:fs";
+    const library = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib"]
+      .map((folder) => folder + "/libm.so.6").find(existsSync);
+    const error = await install({ library }).catch((error) => error);
+    console.log(error.codeName, error.message);
+  `);
+  assert.match(stdout, /^SQLITE_CANTOPEN .*libm.*not a sqlite3async library/, stderr);
+});
+
+test("install() takes the library from SQLITE3ASYNC_LIBRARY", async () => {
+  const { stdout } = await runProgram(
+    `console.log((await install().catch((error) => error)).message);`,
+    { SQLITE3ASYNC_LIBRARY: "/no/such/library.so" },
+  );
+  assert.match(stdout, /"\/no\/such\/library\.so".*SQLITE3ASYNC_LIBRARY/);
+});
+
+test("install() names ./run build when the library wasn't built", async () => {
+  // A package without zig-out: a copy of the sources alone.
+  using folder = new Folder();
+  const { cpSync } = await import("node:fs");
+  cpSync(new URL("../ffi", import.meta.url), folder.file("ffi"), { recursive: true });
+  const { stdout, stderr } = await runProgram(
+    `
+    delete process.env.SQLITE3ASYNC_LIBRARY;
+    const copy = await import(${JSON.stringify(folder.file("ffi/install.ts"))});
+    console.log((await copy.install().catch((error) => error)).message);
+  `,
+  );
+  assert.match(stdout, /no such file; build it with "\.\/run build"/, stderr);
+});
+
+test("install({ parent }) refuses a VFS that doesn't exist", async () => {
+  const { stdout } = await runProgram(`
+    const error = await install({ parent: "no-such-vfs" }).catch((error) => error);
+    console.log(error instanceof AsyncVfsError, error.message);
+    console.log((await install()).name);
+  `);
+  const [error, name] = stdout.split("\n");
+  assert.match(error!, /^true .*no-such-vfs/);
+  assert.equal(name, "sqlite3async");
+});
+
+test("install({ makeDefault: true }) serves databases that name no VFS", async () => {
+  using folder = new Folder();
+  const { stdout, stderr } = await runProgram(`
+    const vfs = await install({ makeDefault: true });
+    const path = ${JSON.stringify(folder.file("a.db"))};
+    const connection = open(path);
+    insertNumbers(connection, 10);
+    console.log(vfs.status(path).committed > 0);
+  `);
+  assert.equal(stdout, "true", stderr);
+});
+
+test("install() in a Worker gives the VFS of the process", async () => {
+  const vfs = await install();
+  using _settings = new Settings(vfs);
+  vfs.diskFullRetryMs = 4321;
+  const worker = new Worker(new URL("./helpers/install_worker.ts", import.meta.url), {
+    type: "module",
+  });
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  worker.onmessage = ({ data }) => resolve(data);
+  assert.deepEqual(await promise, { name: "sqlite3async", diskFullRetryMs: 4321 });
+  worker.terminate();
+  assert.equal(vfs.diskFullRetryMs, 4321);
+});

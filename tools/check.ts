@@ -1,0 +1,88 @@
+/**
+ * The gate: `./run check`. One line a step; with --fix the formatters rewrite instead of complain.
+ *
+ * @module
+ */
+
+import { cFiles, filesIn } from "./files.ts";
+import { limitViolations } from "./limits.ts";
+import { run, zigBuild } from "./process.ts";
+import { symbolFaults } from "./symbols.ts";
+import { versionFaults } from "./version.ts";
+
+/** Returns what is wrong, in words; "" if nothing is. */
+type Check = () => string | Promise<string>;
+
+const fix = Deno.args.includes("--fix");
+for (const arg of Deno.args) {
+  if (arg !== "--fix") {
+    console.error(`check: no such option: "${arg}"`);
+    Deno.exit(2);
+  }
+}
+
+const steps: [name: string, check: Check][] = [
+  ["format of TypeScript, JSON, Markdown", () => format("deno fmt", "--check")],
+  ["format of C", () => formatC()],
+  ["format of Zig", () => format("zig fmt", "--check", "", ["build.zig", "build.zig.zon"])],
+  ["limits of C files and functions", () => limitViolations().join("\n")],
+  ["versions agree", () => versionFaults().join("\n")],
+  ["lint", () => program("deno", "lint")],
+  ["types", () => program("deno", "check")],
+  ["documentation of mod.ts", () => program("deno", "doc", "--lint", "mod.ts")],
+  ["library, for here and for foreign targets", () => build("install", "cross")],
+  ["exported symbols", () => builtElfFiles().flatMap(symbolFaults).join("\n")],
+];
+
+let failed = 0;
+for (const [name, check] of steps) {
+  const start = performance.now();
+  const complaint = (await check()).trim();
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  console.log(`${complaint === "" ? "ok    " : "FAILED"}  ${name} (${seconds} s)`);
+  if (complaint !== "") {
+    console.log(complaint.replace(/^/gm, "        "));
+    failed++;
+  }
+}
+if (failed > 0) console.log(`${failed} of ${steps.length} checks failed`);
+Deno.exit(failed > 0 ? 1 : 0);
+
+async function program(...command: string[]): Promise<string> {
+  const { ok, reason, output } = await run(command, { timeoutMs: 300_000 });
+  return ok ? "" : `${output.trim()}\n${command.slice(0, 2).join(" ")}: ${reason}`;
+}
+
+async function build(...zigSteps: string[]): Promise<string> {
+  // A file from an earlier build must not pass for one of this.
+  await Deno.remove("zig-out/cross", { recursive: true }).catch(() => {});
+  const { ok, output } = await zigBuild(...zigSteps);
+  return ok ? "" : output;
+}
+
+async function formatC(): Promise<string> {
+  const complaint = await format("clang-format", "--dry-run --Werror", "-i", cFiles());
+  const lines = complaint.match(/^\S+:\d+:\d+: error.*$/gm);
+  if (lines === null) return complaint;
+  const files = new Set(lines.map((line) => line.split(":")[0]));
+  return `not formatted: ${[...files].join(", ")}\nTo format: ./run check --fix`;
+}
+
+/** Format files, or only check that they are formatted. */
+async function format(
+  command: string,
+  checkOption: string,
+  fixOption: string = "",
+  files: string[] = [],
+): Promise<string> {
+  const words = `${command} ${fix ? fixOption : checkOption}`.trim().split(" ");
+  const complaint = await program(...words, ...files);
+  return complaint === "" || fix ? complaint : `${complaint}\nTo format: ./run check --fix`;
+}
+
+function builtElfFiles(): string[] {
+  const folders = ["zig-out/lib", "zig-out/cross/aarch64-linux-musl"];
+  const files = folders.flatMap((folder) => filesIn(folder, ".so"));
+  if (files.length === 0) throw new Error("no .so was built");
+  return files;
+}

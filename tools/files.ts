@@ -1,0 +1,19 @@
+/** The names of the project's files. @module */
+
+/** The sorted names of the files in a folder that end in one of the suffixes; none if there is no folder. */
+export function filesIn(folder: string, ...suffixes: string[]): string[] {
+  try {
+    return [...Deno.readDirSync(folder)]
+      .filter((entry) => entry.isFile && suffixes.some((suffix) => entry.name.endsWith(suffix)))
+      .map((entry) => `${folder}/${entry.name}`)
+      .sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** Our C files: the core and the native tests. */
+export function cFiles(): string[] {
+  return [...filesIn("csrc", ".c", ".h"), ...filesIn("tests/native", ".c", ".h")];
+}

@@ -1,0 +1,150 @@
+/**
+ * All tests: `./run test [--full] [FILTER]`. Builds the library and the native tests, runs those,
+ * then every tests/*.test.ts under Deno and under Bun, each program by itself.
+ *
+ * FILTER is a part of a program's name: "queue", "native/", "bun/install". --full adds the native
+ * tests under the thread sanitizer and, if there is a gcc, under the address sanitizer, and sets
+ * SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer.
+ *
+ * @module
+ */
+
+import { ASAN_FOLDER, buildAsan, hasGcc } from "./asan.ts";
+import { filesIn } from "./files.ts";
+import { run, zigBuild } from "./process.ts";
+
+interface Program {
+  /** "native/queue_test", "deno/install.test.ts" */
+  name: string;
+  command: string[];
+  /** Finds the counts in what the program wrote. */
+  counts: (output: string) => Counts;
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const full = Deno.args.includes("--full");
+const filters = Deno.args.filter((arg) => arg !== "--full");
+if (filters.length > 1 || filters[0]?.startsWith("-")) {
+  console.error("Usage: ./run test [--full] [FILTER]");
+  Deno.exit(2);
+}
+const filter = filters[0] ?? "";
+const withAsan = full && await hasGcc();
+const timeoutMs = full ? 1_800_000 : 300_000;
+
+const programs = [
+  ...nativePrograms("native", "zig-out/native-tests"),
+  ...(full ? nativePrograms("native-tsan", "zig-out/native-tests-tsan") : []),
+  ...(withAsan ? nativePrograms("native-asan", ASAN_FOLDER) : []),
+  ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
+  ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
+].filter(({ name }) => name.includes(filter));
+
+let passed = 0;
+let failed = 0;
+await build();
+if (failed === 0) {
+  for (const program of programs) await runProgram(program);
+  if (programs.length === 0) fail(`no test program is called "*${filter}*"`);
+}
+console.log(`${passed} passed, ${failed} failed`);
+Deno.exit(failed === 0 ? 0 : 1);
+
+async function build(): Promise<void> {
+  const builds = [["install", "native-tests"], ...(full ? [["native-tests", "-Dtsan=true"]] : [])];
+  for (const args of builds) {
+    const { ok, output } = await zigBuild(...args);
+    if (!ok) fail(`zig build ${args.join(" ")}`, output);
+  }
+  if (withAsan) {
+    const { ok, output } = await buildAsan();
+    if (!ok) fail("the native tests, built by gcc", output);
+  } else if (full) {
+    console.log("skipped native-asan: there is no gcc on PATH");
+  }
+}
+
+async function runProgram({ name, command, counts }: Program): Promise<void> {
+  const env: Record<string, string> = { SQLITE3ASYNC_LIBRARY: library() };
+  if (full) env.SQLITE3ASYNC_TEST_FULL = "1";
+  const result = await run(command, { timeoutMs, env });
+  const found = counts(result.output);
+  const isEmpty = found.passed + found.failed + found.skipped === 0;
+  const summary = `${name}: ${found.passed} passed, ${found.failed} failed, ` +
+    `${found.skipped} skipped (${result.seconds.toFixed(1)} s)`;
+  passed += found.passed;
+  if (result.ok && found.failed === 0 && !isEmpty) {
+    console.log(`ok      ${summary}`);
+  } else {
+    const reason = result.ok && isEmpty ? "it reports no test" : result.reason;
+    fail(`${summary}: ${reason}`, result.output, Math.max(found.failed, 1));
+  }
+}
+
+function fail(what: string, output: string = "", count: number = 1): void {
+  failed += count;
+  console.log(`FAILED  ${what}`);
+  if (output !== "") console.log(output.trimEnd().replace(/^/gm, "        "));
+}
+
+function nativePrograms(runner: string, folder: string): Program[] {
+  return filesIn("tests/native", "_test.c").map((path) => {
+    const name = path.slice("tests/native/".length, -".c".length);
+    return { name: `${runner}/${name}`, command: [`${folder}/${name}`], counts: nativeCounts };
+  });
+}
+
+function typeScriptPrograms(
+  runner: string,
+  command: string[],
+  counts: Program["counts"],
+): Program[] {
+  return filesIn("tests", ".test.ts").map((path) => {
+    const name = `${runner}/${path.slice("tests/".length)}`;
+    return { name, command: [...command, `./${path}`], counts };
+  });
+}
+
+/** `12 passed, 0 failed` */
+function nativeCounts(output: string): Counts {
+  const line = output.match(/^\d+ passed, \d+ failed$/gm)?.at(-1) ?? "";
+  return { passed: count(line, "passed"), failed: count(line, "failed"), skipped: 0 };
+}
+
+/** `ok | 12 passed (3 steps) | 0 failed | 1 ignored (2s)` */
+function denoCounts(output: string): Counts {
+  const line = output.match(/^(?:ok|FAILED) \| .*$/gm)?.at(-1) ?? "";
+  return {
+    passed: count(line, "passed"),
+    failed: count(line, "failed"),
+    skipped: count(line, "ignored"),
+  };
+}
+
+/** ` 12 pass`, ` 1 skip` and ` 0 fail`, each on a line of its own */
+function bunCounts(output: string): Counts {
+  const lines = output.match(/^ *\d+ (?:pass|skip|fail)$/gm)?.slice(-3).join("\n") ?? "";
+  return {
+    passed: count(lines, "pass"),
+    failed: count(lines, "fail"),
+    skipped: count(lines, "skip"),
+  };
+}
+
+/** The number before a word, 0 if it isn't there. */
+function count(text: string, word: string): number {
+  return Number(text.match(new RegExp(`(\\d+) ${word}`))?.[1] ?? 0);
+}
+
+function library(): string {
+  const file = {
+    darwin: "lib/libsqlite3async.dylib",
+    windows: "bin/sqlite3async.dll",
+  }[Deno.build.os as string] ?? "lib/libsqlite3async.so";
+  return `${Deno.cwd()}/zig-out/${file}`;
+}
