@@ -2,7 +2,7 @@
 //!
 //!     zig build               zig-out/lib/libsqlite3async.so (.dylib, .dll)
 //!     zig build native-tests  zig-out/native-tests/*_test
-//!     zig build cross         zig-out/cross/TARGET/: the library for every target in `cross_targets`
+//!     zig build cross         zig-out/cross/TARGET/: the library for each of `cross_targets`
 //!
 //! `./run build` calls it with the pinned Zig and with -Dsqlite set.
 
@@ -43,7 +43,8 @@ const test_flags = [_][]const u8{"-std=gnu11"} ++ warnings;
 
 pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{});
-    const optimize = b.option(std.builtin.Optimize, "optimize", "Of the library (default: fast)") orelse .fast;
+    const Optimize = std.builtin.Optimize;
+    const optimize = b.option(Optimize, "optimize", "Of the library; default: fast") orelse .fast;
     const tsan = b.option(bool, "tsan", "Native tests with the thread sanitizer") orelse false;
     const sqlite = sqliteDir(b);
 
@@ -62,8 +63,9 @@ pub fn build(b: *Build) void {
 
 /// The folder with sqlite3.h, sqlite3ext.h and, for the native tests, sqlite3.c.
 fn sqliteDir(b: *Build) Build.LazyPath {
-    const dir = b.option([]const u8, "sqlite", "Folder with SQLite's sqlite3.h and amalgamation") orelse
-        std.process.fatal("SQLite's headers: pass -Dsqlite=DIR, or type ./run build, which gets them", .{});
+    const description = "Folder with SQLite's headers and amalgamation";
+    const dir = b.option([]const u8, "sqlite", description) orelse
+        std.process.fatal("SQLite's headers: pass -Dsqlite=DIR, or type ./run build", .{});
     return b.graph.cwdRelativePath(dir);
 }
 
@@ -82,14 +84,18 @@ fn installLibrary(
         .pic = true,
         .strip = optimize != .debug,
     });
-    addCore(b, module, sqlite, &library_flags);
+    addCore(b, module, sqlite);
 
     if (target.result.ofmt == .elf) {
         const file = linkElf(b, module, target);
         step.dependOn(&b.addInstallFileWithDir(file, dir, "libsqlite3async.so").step);
         return;
     }
-    const library = b.addLibrary(.{ .name = "sqlite3async", .linkage = .dynamic, .root_module = module });
+    const library = b.addLibrary(.{
+        .name = "sqlite3async",
+        .linkage = .dynamic,
+        .root_module = module,
+    });
     if (target.result.os.tag.isDarwin()) library.install_name = "@rpath/libsqlite3async.dylib";
     step.dependOn(&b.addInstallArtifact(library, .{
         .dest_dir = .{ .override = dir },
@@ -104,7 +110,8 @@ fn linkElf(b: *Build, module: *Build.Module, target: Build.ResolvedTarget) Build
     const object = b.addObject(.{ .name = "sqlite3async", .root_module = module });
     const link = b.addSystemCommand(&.{ b.graph.zig_exe, "build-lib", "-dynamic" });
     link.setName("link libsqlite3async.so");
-    link.addArgs(&.{ "-z", "nodelete", "-z", "defs", "-lc", "-lpthread", "-fsoname=libsqlite3async.so" });
+    link.addArgs(&.{ "-z", "nodelete", "-z", "defs", "-fsoname=libsqlite3async.so" });
+    link.addArgs(&.{ "-lc", "-lpthread" });
     link.addArgs(&.{ "-target", target.query.zigTriple(b.allocator) catch @panic("OOM") });
     link.addArgs(&.{ "-mcpu", target.query.serializeCpuAlloc(b.allocator) catch @panic("OOM") });
     if (module.strip == true) link.addArg("-fstrip");
@@ -130,7 +137,7 @@ fn addNativeTests(
     };
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
-    addCore(b, core, sqlite, &library_flags);
+    addCore(b, core, sqlite);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });
 
     // SQLite is not ours to test: no sanitizer's complaints, and optimized.
@@ -146,13 +153,33 @@ fn addNativeTests(
     });
     const sqlite_library = b.addLibrary(.{ .name = "sqlite3", .root_module = amalgamation });
 
+    // What the tests share: the files that are no tests themselves.
+    const helpers = b.createModule(options);
+    helpers.addCMacro("SQLITE_CORE", "1");
+    helpers.addIncludePath(b.path("csrc"));
+    helpers.addSystemIncludePath(sqlite);
+    for (cFiles(b, "tests/native", ".c")) |file| {
+        if (std.mem.endsWith(u8, file, "_test.c")) continue;
+        helpers.addCSourceFiles(.{
+            .root = b.path("tests/native"),
+            .files = &.{file},
+            .flags = &test_flags,
+        });
+    }
+    const helper_library = b.addLibrary(.{ .name = "helpers", .root_module = helpers });
+
     const dir: Build.InstallDir = .{ .custom = if (tsan) "native-tests-tsan" else "native-tests" };
     for (cFiles(b, "tests/native", "_test.c")) |file| {
         const module = b.createModule(options);
         module.addCMacro("SQLITE_CORE", "1");
         module.addIncludePath(b.path("csrc"));
         module.addSystemIncludePath(sqlite);
-        module.addCSourceFile(.{ .file = b.path(b.pathJoin(&.{ "tests/native", file })), .flags = &test_flags });
+        module.addCSourceFiles(.{
+            .root = b.path("tests/native"),
+            .files = &.{file},
+            .flags = &test_flags,
+        });
+        module.linkLibrary(helper_library);
         module.linkLibrary(core_library);
         module.linkLibrary(sqlite_library);
         const program = b.addExecutable(.{ .name = std.fs.path.stem(file), .root_module = module });
@@ -160,9 +187,14 @@ fn addNativeTests(
     }
 }
 
-fn addCore(b: *Build, module: *Build.Module, sqlite: Build.LazyPath, flags: []const []const u8) void {
+/// The C files of csrc/, all of them: what a file is for a system is decided inside of it.
+fn addCore(b: *Build, module: *Build.Module, sqlite: Build.LazyPath) void {
     module.addSystemIncludePath(sqlite);
-    module.addCSourceFiles(.{ .root = b.path("csrc"), .files = cFiles(b, "csrc", ".c"), .flags = flags });
+    module.addCSourceFiles(.{
+        .root = b.path("csrc"),
+        .files = cFiles(b, "csrc", ".c"),
+        .flags = &library_flags,
+    });
 }
 
 /// The sorted names of the files in a folder that end in `suffix`; none if there is no such folder.

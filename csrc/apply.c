@@ -126,11 +126,13 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
     older = file->older;
     async_file_let_go(file);
   }
-  async_stream_changed(stream);
+  async_stream_signal(&stream->durable_moved);
+  async_stream_signal(&stream->room_made);
   async_mutex_leave(&stream->mutex);
 
-  sqlite3_log(code, "sqlite3async: %s of %s failed; the database %s takes no more writes until all "
-                    "its connections are closed",
+  sqlite3_log(code,
+              "sqlite3async: %s of %s failed; the database %s takes no more writes until all "
+              "its connections are closed",
               operation, failed_path == NULL ? "?" : failed_path, stream->path);
   async_event_publish(ASYNC_EVENT_ERROR, code, operation, failed_path == NULL ? "" : failed_path,
                       stream->path);
@@ -148,7 +150,6 @@ static Step op_failed(AsyncStream *stream, AsyncOp *op, int rc, int64_t *due_us)
       op->under_way = false;
       *due_us = now_us + FULL_RETRY_US;
       if (is_new) {
-        async_stream_changed(stream);
         async_mutex_leave(&stream->mutex);
         async_event_publish(ASYNC_EVENT_DISK_FULL, SQLITE_FULL, operation_name(op->kind),
                             op->file->path, stream->path);
@@ -174,7 +175,6 @@ static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   switch (state) {
   case ASYNC_FENCE_OPEN:
     async_file_retire(stream);
-    async_stream_changed(stream);
     return STEP_DONE;
   case ASYNC_FENCE_CLOSED:
     *due_us = 0;
@@ -201,8 +201,11 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   stream->full_since_us = 0;
   int64_t durable = stream->durable.seq;
   async_file_retire(stream);
-  async_stream_changed(stream);
+  if (async_config.max_queue_bytes / 2 >= stream->queue.bytes) {
+    async_stream_signal(&stream->room_made);
+  }
   bool reached = stream->durable.seq > durable && stream->flush_wanted > durable;
+  if (reached) async_stream_signal(&stream->durable_moved);
   if (resumed || reached) {
     async_mutex_leave(&stream->mutex);
     if (resumed) {
@@ -227,13 +230,13 @@ static Step step_flush(AsyncStream *stream) {
   AsyncMark target = stream->applied;
   AsyncFile *file;
   while ((file = first_dirty(stream)) != NULL) {
-    file->in_use = true;
+    file->in_use++;
     async_mutex_leave(&stream->mutex);
     int64_t start_us = async_os_now_us();
     int rc = file->parent->pMethods->xSync(file->parent, SQLITE_SYNC_NORMAL);
     int64_t took_us = async_os_now_us() - start_us;
     async_mutex_enter(&stream->mutex);
-    file->in_use = false;
+    file->in_use--;
     count_sync(stream, took_us);
     if (rc != SQLITE_OK) {
       fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
@@ -255,20 +258,30 @@ static Step step_flush(AsyncStream *stream) {
   /* A commit noted meanwhile whose ops had all been applied is durable too. */
   stream->durable = target.seq == stream->applied.seq ? stream->applied : target;
   stream->unsynced_since_us = 0;
-  async_stream_changed(stream);
+  stream->flushed_us = async_os_now_us();
+  async_stream_signal(&stream->durable_moved);
   async_mutex_leave(&stream->mutex);
   async_notify();
   async_mutex_enter(&stream->mutex);
   return STEP_DONE;
 }
 
+/* When maxDelayMs asks for a sync of what has been applied; 0: not at all.  In
+** a backlog every commit is late when it is applied, and it is no use to sync
+** after each: then it counts from the last sync. */
+static int64_t delay_ends_us(const AsyncStream *stream) {
+  int64_t max_delay_us = async_config.max_delay_ms * 1000;
+  int64_t since_us = async_stream_undurable_since(stream);
+  if (max_delay_us <= 0 || since_us == 0) return 0;
+  return (since_us > stream->flushed_us ? since_us : stream->flushed_us) + max_delay_us;
+}
+
 /* Shall what has been applied be made durable before anything else? */
 static bool flush_is_due(AsyncStream *stream) {
   if (stream->durable.seq == stream->applied.seq) return false;
-  int64_t max_delay_us = async_config.max_delay_ms * 1000;
-  if (max_delay_us > 0 && stream->unsynced_since_us != 0 &&
-      async_os_now_us() - stream->unsynced_since_us >= max_delay_us) {
-    return true;
+  if (stream->unsynced_since_us != 0) {
+    int64_t ends_us = delay_ends_us(stream);
+    if (ends_us != 0 && async_os_now_us() >= ends_us) return true;
   }
   if (stream->flush_wanted <= stream->durable.seq) return false;
   /* Those who ask from here on wait for the next sync, so that this one is
@@ -291,11 +304,7 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
   for (int i = 0; i < max_steps && last == STEP_DONE; i++) last = step(stream, due_us);
   bool dry = stream->queue.head == NULL;
   bool garbage = stream->files.garbage != NULL;
-  if (dry && last != STEP_STUCK) {
-    int64_t since_us = async_stream_undurable_since(stream);
-    int64_t max_delay_us = async_config.max_delay_ms * 1000;
-    if (since_us != 0 && max_delay_us > 0) *due_us = since_us + max_delay_us;
-  }
+  if (dry && last != STEP_STUCK) *due_us = delay_ends_us(stream);
   async_mutex_leave(&stream->mutex);
 
   if (garbage) async_file_collect(stream);

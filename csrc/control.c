@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 1000 /* 0.1.0 */
 #define MESSAGE_MAX 1024
 
 /* What a program gets that only knows the original's four functions. */
@@ -72,13 +71,22 @@ int sqlite3async_errmsg(char *buf, int n) {
   return (int)strlen(message);
 }
 
+static int refuse_in_child(const char *operation) {
+  if (!async_forked) return SQLITE_OK;
+  return async_control_error(SQLITE_MISUSE,
+                             "%s: this process was forked from the one whose "
+                             "databases these are; it must open its own",
+                             operation);
+}
+
 int async_control_ready(const char *operation) {
+  if (async_forked) return refuse_in_child(operation);
   if (parent_vfs != NULL) return SQLITE_OK;
   return async_control_error(SQLITE_MISUSE, "%s: the VFS %s is not registered", operation,
                              SQLITEASYNC_VFSNAME);
 }
 
-int sqlite3async_version(void) { return VERSION; }
+int sqlite3async_version(void) { return SQLITE3ASYNC_VERSION_NUMBER; }
 
 /* ---- Paths ---- */
 
@@ -118,6 +126,7 @@ static int initialize(const char *zParent, bool is_default) {
 }
 
 int sqlite3async_initialize(const char *zParent, int isDefault) {
+  if (async_forked) return refuse_in_child("initialize");
   async_control_init();
   async_mutex_enter(&control_mutex);
   int rc = initialize(zParent, isDefault != 0);
@@ -126,13 +135,14 @@ int sqlite3async_initialize(const char *zParent, int isDefault) {
 }
 
 void sqlite3async_shutdown(void) {
-  if (parent_vfs == NULL) return;
+  if (parent_vfs == NULL || async_forked) return;
   async_router_unregister();
   async_vfs_unregister();
   parent_vfs = NULL;
 }
 
 void sqlite3async_run(void) {
+  if (async_forked) return;
   async_control_init();
   async_writer_run();
 }
@@ -162,8 +172,9 @@ int sqlite3async_stop(int timeoutMs) {
   async_writer_stop();
   async_mutex_leave(&control_mutex);
   if (drained) return SQLITE_OK;
-  return async_control_error(SQLITE_BUSY, "stop: not all was written within %d ms; the rest stays "
-                                          "queued",
+  return async_control_error(SQLITE_BUSY,
+                             "stop: not all was written within %d ms; the rest stays "
+                             "queued",
                              timeoutMs);
 }
 
@@ -191,8 +202,9 @@ int sqlite3async_close(int timeoutMs) {
   if (rc == SQLITE_OK) rc = refuse_open_databases();
   if (rc != SQLITE_OK) return rc;
   if (!async_writer_drain((int64_t)timeoutMs * 1000, false)) {
-    return async_control_error(SQLITE_BUSY, "close: not all was written within %d ms; is the "
-                                            "writer halted?",
+    return async_control_error(SQLITE_BUSY,
+                               "close: not all was written within %d ms; is the "
+                               "writer halted?",
                                timeoutMs);
   }
   /* What was just applied is also made durable, as at the end of any stream. */
@@ -265,6 +277,7 @@ static int set_parameter(Parameter *parameter, int64_t value) {
 }
 
 int sqlite3async_set(int op, sqlite3_int64 value) {
+  if (async_forked) return refuse_in_child("set");
   async_control_init();
   if (op == SQLITEASYNC_HALT) return set_halt(value);
   Parameter *parameter = find_parameter(op);
@@ -280,6 +293,7 @@ int sqlite3async_set(int op, sqlite3_int64 value) {
 }
 
 int sqlite3async_get(int op, sqlite3_int64 *value) {
+  if (async_forked) return refuse_in_child("get");
   async_control_init();
   if (op == SQLITEASYNC_HALT) {
     *value = async_writer_halt();

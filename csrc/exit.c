@@ -41,7 +41,11 @@ static void drain(void) {
   if (!async_writer_drain(async_config.exit_drain_ms * 1000, true)) report_undrained();
 }
 
-static void on_fork(void) { async_forked = true; }
+/* The handlers of signals are the child's too, but not the thread behind them. */
+static void on_fork(void) {
+  async_forked = true;
+  async_os_unwatch_signals();
+}
 
 void async_exit_init(void) {
   async_os_at_exit(drain);

@@ -34,8 +34,7 @@ int sqlite3async_prepare(const char *zParent, int isDefault) {
   if (async_control_parent() != NULL) {
     bool same = zParent[0] == '\0' || sqlite3_stricmp(zParent, async_control_parent()->zName) == 0;
     if (same && (!isDefault || prepared_default)) return SQLITE_OK;
-    return async_control_error(SQLITE_MISUSE,
-                               "the VFS is registered already, with parent \"%s\"%s",
+    return async_control_error(SQLITE_MISUSE, "the VFS is registered already, with parent \"%s\"%s",
                                async_control_parent()->zName,
                                prepared_default ? ", as the default" : ", not as the default");
   }
@@ -68,8 +67,9 @@ static int load(char **error, const sqlite3_api_routines *api) {
     return rc;
   }
   if (sqlite3_libversion_number() <= WAL_RESET_BUG_LAST) {
-    sqlite3_log(SQLITE_WARNING, "sqlite3async: SQLite %s has a bug that can corrupt databases in "
-                                "WAL mode; 3.51.3 and later are free of it",
+    sqlite3_log(SQLITE_WARNING,
+                "sqlite3async: SQLite %s has a bug that can corrupt databases in "
+                "WAL mode; 3.51.3 and later are free of it",
                 sqlite3_libversion());
   }
   return SQLITE_OK_LOAD_PERMANENTLY;

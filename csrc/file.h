@@ -57,7 +57,7 @@ struct AsyncFile {
   bool exists; /* as SQLite sees it */
   bool gone;   /* deleted on disk */
   bool dirty;  /* written on disk since the last sync; counted in AsyncFiles */
-  bool in_use;  /* the writer works with it without the mutex: it must not end */
+  int in_use;  /* threads that use `parent` without the mutex, and no handle: it must not end */
 
   bool size_known;
   int64_t size;

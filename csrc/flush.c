@@ -41,7 +41,7 @@ static int wait_for(AsyncStream *stream, int64_t ticket, int64_t until_us) {
     }
     if (rc == SQLITE_OK && !async_writer_is_running()) rc = SQLITE_MISUSE;
     if (rc != SQLITE_OK) break;
-    async_stream_wait(stream, slice_us);
+    async_stream_wait(stream, &stream->durable_moved, slice_us);
   }
   async_mutex_leave(&stream->mutex);
   return rc;

@@ -64,6 +64,10 @@ static int raise_os_lock(AsyncStream *stream, int level) {
     lock->os_level = level;
   } else if ((rc & 0xff) == SQLITE_BUSY) {
     lock->contended_us = async_os_now_us();
+    /* The parent keeps PENDING when readers keep it from EXCLUSIVE. */
+    if (level == SQLITE_LOCK_EXCLUSIVE && lock->os_level < SQLITE_LOCK_PENDING) {
+      lock->os_level = SQLITE_LOCK_PENDING;
+    }
   }
   return rc;
 }
@@ -99,12 +103,15 @@ static int lower_os_lock(AsyncStream *stream) {
   return rc;
 }
 
-void async_lock_settle(AsyncStream *stream) {
-  AsyncLock *lock = &stream->lock;
-  async_mutex_enter(&lock->mutex);
+void async_lock_settle_held(AsyncStream *stream) {
   int rc = lower_os_lock(stream);
-  async_mutex_leave(&lock->mutex);
   if (rc != SQLITE_OK) sqlite3_log(rc, "sqlite3async: cannot unlock %s", stream->path);
+}
+
+void async_lock_settle(AsyncStream *stream) {
+  async_mutex_enter(&stream->lock.mutex);
+  async_lock_settle_held(stream);
+  async_mutex_leave(&stream->lock.mutex);
 }
 
 /* ---- Letting other processes in ---- */
@@ -115,6 +122,14 @@ static int64_t drain_estimate_us(AsyncStream *stream) {
   int64_t estimate_us = stream->queue.ops * stream->apply_us_x16 / 16;
   async_mutex_leave(&stream->mutex);
   return estimate_us;
+}
+
+/* The queue cannot run dry: nobody is at it, or the disk is full. */
+static bool is_stalled(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool full = stream->full_since_us != 0;
+  async_mutex_leave(&stream->mutex);
+  return full || !async_writer_is_running();
 }
 
 /* How long the lock must be free before the next transaction; 0: it need not. */
@@ -145,7 +160,7 @@ static void make_way(AsyncStream *stream) {
   while (owed > 0 && lock->shared == 0) {
     int64_t slice_us = owed < WAIT_SLICE_US ? owed : WAIT_SLICE_US;
     if (lock->os_level != SQLITE_LOCK_NONE) {
-      if (!async_writer_is_running()) return;
+      if (is_stalled(stream)) return;
       slice_us = WAIT_SLICE_US;
     }
     async_cond_wait(&lock->freed, &lock->mutex, slice_us);

@@ -34,14 +34,14 @@ typedef struct AsyncHolder {
 
 typedef struct AsyncLock {
   AsyncMutex mutex;
-  AsyncCond freed;         /* the OS lock was given back */
-  int shared;              /* holders at SHARED or above */
-  AsyncHolder *writer;     /* the one at RESERVED or above */
-  int os_level;            /* what the parent's handle has */
-  int64_t hold_since_us;   /* since when the lock was not free long enough */
-  int64_t free_since_us;   /* last given back */
-  int64_t free_total_us;   /* free moments since hold_since_us */
-  int64_t contended_us;    /* when another process last stood in our way */
+  AsyncCond freed;       /* the OS lock was given back */
+  int shared;            /* holders at SHARED or above */
+  AsyncHolder *writer;   /* the one at RESERVED or above */
+  int os_level;          /* what the parent's handle has */
+  int64_t hold_since_us; /* since when the lock was not free long enough */
+  int64_t free_since_us; /* last given back */
+  int64_t free_total_us; /* free moments since hold_since_us */
+  int64_t contended_us;  /* when another process last stood in our way */
 } AsyncLock;
 
 void async_lock_init(AsyncLock *lock);
@@ -54,5 +54,7 @@ int async_lock_check_reserved(struct AsyncStream *stream, int *reserved);
 
 /* The queue ran dry: give the OS lock back as far as nobody needs it. */
 void async_lock_settle(struct AsyncStream *stream);
+/* The same for a caller that holds the lock table's mutex. */
+void async_lock_settle_held(struct AsyncStream *stream);
 
 #endif /* ASYNC_LOCK_H */

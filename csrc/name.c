@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAIN_SLICE_US 50000
+#define DRAIN_SLICE_US 5000
 
 /* ---- What a name says ---- */
 
@@ -104,7 +104,10 @@ AsyncFile *async_file_find(AsyncStream *stream, const char *path) {
   } else {
     /* Super-journals: few, and new ones stay in front only briefly. */
     file = stream->files.newest;
-    while (file != NULL && strcmp(file->path, path) != 0) file = file->older;
+    while (file != NULL &&
+           (file->role != ASYNC_ROLE_SUPER_JOURNAL || strcmp(file->path, path) != 0)) {
+      file = file->older;
+    }
   }
   /* One that only waits to be synced says nothing about its name any more. */
   if (file != NULL && file->handles == 0 && file->pending == 0) return NULL;
@@ -162,7 +165,7 @@ static void unlink_file(AsyncFile *file) {
 /* Under the mutex: if nobody needs the file any more, it becomes garbage. */
 void async_file_let_go(AsyncFile *file) {
   AsyncStream *stream = file->stream;
-  if (file->handles > 0 || file->pending > 0 || file->in_use) return;
+  if (file->handles > 0 || file->pending > 0 || file->in_use > 0) return;
   bool unsynced = file->dirty && !file->gone && stream->error.code == SQLITE_OK;
   if (unsynced) return;
   unlink_file(file);
@@ -242,7 +245,10 @@ int async_file_apply_delete(AsyncFile *file, int sync_directory) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
   sqlite3_file *closing = file->handles == 0 ? file->parent : NULL;
-  if (closing != NULL) file->parent = NULL;
+  if (closing != NULL) {
+    file->parent = NULL;
+    async_file_synced(file); /* what is in it does not matter any more */
+  }
   async_mutex_leave(&stream->mutex);
   if (closing != NULL) closing->pMethods->xClose(closing);
   int rc = stream->parent->xDelete(stream->parent, file->path, sync_directory);
@@ -267,17 +273,26 @@ static int outlive_moved_database(AsyncStream *stream) {
   AsyncFile *file = stream->files.database;
   while (stream->queue.head != NULL && stream->error.code == SQLITE_OK) {
     if (!async_writer_is_running()) return SQLITE_BUSY;
-    async_stream_wait(stream, DRAIN_SLICE_US);
+    async_stream_wait(stream, &stream->durable_moved, DRAIN_SLICE_US);
   }
   if (stream->error.code != SQLITE_OK) return stream->error.code;
-  if (stream->handles > 0 || file != stream->files.database) return SQLITE_OK;
-  stream->files.database = NULL;
+  if (file != stream->files.database) return SQLITE_OK;
+  /* The old handle's lock goes with it. */
+  async_mutex_leave(&stream->mutex);
+  async_lock_settle_held(stream);
+  async_mutex_enter(&stream->mutex);
+  if (file == stream->files.database) stream->files.database = NULL;
   return SQLITE_OK;
 }
 
+/* Under the mutex, which it leaves meanwhile: is the file still where it was opened? */
 static bool has_moved(AsyncFile *file) {
   int moved = 0;
+  file->in_use++;
+  async_mutex_leave(&file->stream->mutex);
   int rc = file->parent->pMethods->xFileControl(file->parent, SQLITE_FCNTL_HAS_MOVED, &moved);
+  async_mutex_enter(&file->stream->mutex);
+  file->in_use--;
   return rc == SQLITE_OK && moved != 0;
 }
 

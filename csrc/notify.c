@@ -187,9 +187,7 @@ static void end_subscription(Subscription *subscription) {
   if (--subscription->ends_to_come == 0) free(subscription);
 }
 
-static void on_environment_cleanup(void *subscription) {
-  end_subscription(subscription);
-}
+static void on_environment_cleanup(void *subscription) { end_subscription(subscription); }
 
 static void on_wake_finalized(NapiEnv env, void *subscription, void *hint) {
   (void)env;
@@ -297,9 +295,7 @@ static bool resolve_napi(void) {
 NAPI_EXPORT int32_t node_api_module_get_api_version_v1(void);
 NAPI_EXPORT NapiValue napi_register_module_v1(NapiEnv env, NapiValue exports);
 
-int32_t node_api_module_get_api_version_v1(void) {
-  return NAPI_VERSION_WANTED;
-}
+int32_t node_api_module_get_api_version_v1(void) { return NAPI_VERSION_WANTED; }
 
 /*
 ** Once for each environment.  The exports stay empty if the library has not

@@ -49,7 +49,9 @@ static void must(int error) {
   (void)error;
 }
 
-void async_os_mutex_init(AsyncOsMutex *mutex) { must(pthread_mutex_init(posix_mutex(mutex), NULL)); }
+void async_os_mutex_init(AsyncOsMutex *mutex) {
+  must(pthread_mutex_init(posix_mutex(mutex), NULL));
+}
 
 void async_os_mutex_free(AsyncOsMutex *mutex) { must(pthread_mutex_destroy(posix_mutex(mutex))); }
 

@@ -96,12 +96,16 @@ static void add_marks(AsyncMark *sum, const AsyncMark *mark) {
   sum->transactions += mark->transactions;
 }
 
+static void unlink_path(AsyncStream *stream) {
+  AsyncStream **link = path_bucket(stream->path, strlen(stream->path));
+  while (*link != NULL && *link != stream) link = &(*link)->path_next;
+  if (*link == stream) *link = stream->path_next;
+}
+
 /* Nobody needs the stream any more: take it out of the list. */
 static void unlink_stream(AsyncStream *stream) {
-  AsyncStream **link = path_bucket(stream->path, strlen(stream->path));
-  while (*link != stream) link = &(*link)->path_next;
-  *link = stream->path_next;
-  link = &by_id[stream->id % BUCKETS];
+  unlink_path(stream);
+  AsyncStream **link = &by_id[stream->id % BUCKETS];
   while (*link != stream) link = &(*link)->id_next;
   *link = stream->id_next;
   stream_count--;
@@ -131,6 +135,12 @@ static bool ends_now(AsyncStream *stream) {
          async_scheduler_forget(&stream->task);
 }
 
+/* A stream that failed is of the past for its path once it is closed: who opens
+** the database now gets a new one. */
+static void forget_path_if_failed(AsyncStream *stream) {
+  if (stream->error.code != SQLITE_OK && stream->handles == 0) unlink_path(stream);
+}
+
 /* Free a stream that was taken out of the list. */
 static void end_stream(AsyncStream *stream) {
   async_file_forget_all(stream);
@@ -142,6 +152,7 @@ void async_registry_release(AsyncStream *stream) {
   assert(stream->references > 0);
   stream->references--;
   async_mutex_enter(&stream->mutex);
+  forget_path_if_failed(stream);
   bool end = ends_now(stream);
   bool wake = false;
   if (stream->references == 0 && !async_stream_is_settled(stream)) {

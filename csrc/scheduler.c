@@ -117,6 +117,10 @@ void async_scheduler_wait(int64_t timeout_us) {
     int64_t left_us = task->due_us > now_us ? task->due_us - now_us : 0;
     if (timeout_us < 0 || left_us < timeout_us) timeout_us = left_us;
   }
+  async_scheduler_pause(timeout_us);
+}
+
+void async_scheduler_pause(int64_t timeout_us) {
   async_scheduler.waiting++;
   async_cond_wait(&async_scheduler.changed, &async_scheduler.mutex, timeout_us);
   async_scheduler.waiting--;

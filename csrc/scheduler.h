@@ -60,17 +60,19 @@ void async_scheduler_wake(AsyncTask *task);
 bool async_scheduler_forget(AsyncTask *task);
 
 /*
-** The next four want the scheduler's mutex held.
+** The next five want the scheduler's mutex held.
 **
 ** take: the next ready task, now running; NULL if there is none.  Delayed
 ** tasks that are due become ready first.
 ** finish: a run has ended; more: it has more to do now; due_us > 0: at that
 ** time; otherwise nothing until it is woken.
 ** wait: until something changes or a delayed task is due.
+** pause: until something changes, whatever is due.
 */
 AsyncTask *async_scheduler_take(void);
 void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us);
 void async_scheduler_wait(int64_t timeout_us);
+void async_scheduler_pause(int64_t timeout_us);
 void async_scheduler_changed(void);
 
 #endif /* ASYNC_SCHEDULER_H */

@@ -92,16 +92,16 @@ SQLITE3ASYNC_API void sqlite3async_run(void);
 */
 SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 
-#define SQLITEASYNC_HALT 1          /* when sqlite3async_run() returns, below */
+#define SQLITEASYNC_HALT 1 /* when sqlite3async_run() returns, below */
 #define SQLITEASYNC_GET_HALT 2
-#define SQLITEASYNC_DELAY 3         /* pause after each op, in ms, >= 0 */
+#define SQLITEASYNC_DELAY 3 /* pause after each op, in ms, >= 0 */
 #define SQLITEASYNC_GET_DELAY 4
-#define SQLITEASYNC_LOCKFILES 5     /* 1: take the OS's file locks; 0: omit them */
+#define SQLITEASYNC_LOCKFILES 5 /* 1: take the OS's file locks; 0: omit them */
 #define SQLITEASYNC_GET_LOCKFILES 6
 
-#define SQLITEASYNC_HALT_NEVER 0    /* never (the default) */
-#define SQLITEASYNC_HALT_NOW 1      /* as soon as the op under way is done */
-#define SQLITEASYNC_HALT_IDLE 2     /* once nothing is queued */
+#define SQLITEASYNC_HALT_NEVER 0 /* never (the default) */
+#define SQLITEASYNC_HALT_NOW 1   /* as soon as the op under way is done */
+#define SQLITEASYNC_HALT_IDLE 2  /* once nothing is queued */
 
 /* ------------------------------------------------------------------------
 ** What this module adds: parameters
@@ -117,10 +117,10 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 ** the sign of a program that knows this module: the first call turns on what
 ** was not set by then (64 MiB, 1000 ms).
 */
-#define SQLITEASYNC_MAX_QUEUE_BYTES 16    /* payload a database may have queued; 0: no bound */
-#define SQLITEASYNC_ON_QUEUE_FULL 17      /* SQLITEASYNC_FULL_BLOCK or SQLITEASYNC_FULL_BUSY */
-#define SQLITEASYNC_MAX_DELAY_MS 18       /* a commit is made durable within this; 0: only on flush */
-#define SQLITEASYNC_MAX_LOCK_HOLD_MS 19   /* let other processes in after this; 0: no bound */
+#define SQLITEASYNC_MAX_QUEUE_BYTES 16  /* payload a database may have queued; 0: no bound */
+#define SQLITEASYNC_ON_QUEUE_FULL 17    /* SQLITEASYNC_FULL_BLOCK or SQLITEASYNC_FULL_BUSY */
+#define SQLITEASYNC_MAX_DELAY_MS 18     /* a commit is made durable within this; 0: only on flush */
+#define SQLITEASYNC_MAX_LOCK_HOLD_MS 19 /* let other processes in after this; 0: no bound */
 #define SQLITEASYNC_DISK_FULL_RETRY_MS 20 /* retry a full disk this long before failing */
 #define SQLITEASYNC_DRAIN_ON_EXIT 21      /* 1 (default): drain at exit() and quick_exit() */
 #define SQLITEASYNC_EXIT_DRAIN_MS 22      /* deadline of that drain (default 10000) */
@@ -252,7 +252,9 @@ SQLITE3ASYNC_API int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n)
 */
 SQLITE3ASYNC_API int sqlite3async_errmsg(char *buf, int n);
 
-/* The library's version: major * 1000000 + minor * 1000 + patch. */
+/* The version, of the header and of the library: major * 1000000 + minor * 1000
+** + patch. */
+#define SQLITE3ASYNC_VERSION_NUMBER 1000
 SQLITE3ASYNC_API int sqlite3async_version(void);
 
 #ifdef __cplusplus

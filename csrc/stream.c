@@ -26,7 +26,8 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   stream->parent = parent;
   stream->id = id;
   async_mutex_init(&stream->mutex, ASYNC_RANK_STREAM);
-  async_cond_init(&stream->changed);
+  async_cond_init(&stream->durable_moved.cond);
+  async_cond_init(&stream->room_made.cond);
   async_lock_init(&stream->lock);
   return stream;
 }
@@ -36,7 +37,8 @@ void async_stream_free(AsyncStream *stream) {
   async_queue_free(&stream->queue);
   async_segment_pool_free(&stream->segments);
   async_lock_free(&stream->lock);
-  async_cond_free(&stream->changed);
+  async_cond_free(&stream->durable_moved.cond);
+  async_cond_free(&stream->room_made.cond);
   async_mutex_free(&stream->mutex);
   free(stream->error.path);
   free(stream->path);
@@ -50,15 +52,14 @@ void async_stream_leave_and_wake(AsyncStream *stream) {
   if (wake) async_scheduler_wake(&stream->task);
 }
 
-bool async_stream_wait(AsyncStream *stream, int64_t timeout_us) {
-  stream->waiting++;
-  bool woken = async_cond_wait(&stream->changed, &stream->mutex, timeout_us);
-  stream->waiting--;
-  return woken;
+void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us) {
+  signal->waiting++;
+  async_cond_wait(&signal->cond, &stream->mutex, timeout_us);
+  signal->waiting--;
 }
 
-void async_stream_changed(AsyncStream *stream) {
-  if (stream->waiting > 0) async_cond_broadcast(&stream->changed);
+void async_stream_signal(AsyncSignal *signal) {
+  if (signal->waiting > 0) async_cond_broadcast(&signal->cond);
 }
 
 AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFile *file,
@@ -101,7 +102,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
       stream->awake = true;
       async_scheduler_wake(&stream->task);
     }
-    async_stream_wait(stream, WAIT_SLICE_US);
+    async_stream_wait(stream, &stream->room_made, WAIT_SLICE_US);
     rc = stream->error.code;
     max = async_config.max_queue_bytes;
   }

@@ -58,6 +58,12 @@ typedef struct AsyncFiles {
   int dirty;                 /* files written since they were last synced */
 } AsyncFiles;
 
+/* What threads wait for; nobody is woken while nobody waits. */
+typedef struct AsyncSignal {
+  AsyncCond cond;
+  int waiting;
+} AsyncSignal;
+
 struct AsyncStream {
   AsyncTask task; /* first; the scheduler's */
 
@@ -74,9 +80,9 @@ struct AsyncStream {
   AsyncLock lock; /* has its own mutex */
 
   AsyncMutex mutex;
-  AsyncCond changed; /* a mark moved, room was made, the stream failed */
-  int waiting;       /* threads that wait for `changed` */
-  bool awake;        /* the scheduler knows of work; see async_stream_awaken */
+  AsyncSignal durable_moved; /* or the stream failed */
+  AsyncSignal room_made;     /* the queue is at half or less; or the stream failed */
+  bool awake;                /* the scheduler knows of work; see async_stream_awaken */
 
   AsyncQueue queue;
   AsyncSegmentPool segments;
@@ -90,6 +96,7 @@ struct AsyncStream {
   AsyncMark durable;
   int64_t flush_wanted;      /* seq that somebody wants durable */
   int64_t flush_target;      /* the part of it that the next sync will do */
+  int64_t flushed_us;        /* when the last sync of all files ended */
   int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
   bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
   bool directory_checked;    /* journals can be made beside the database */
@@ -110,9 +117,9 @@ void async_stream_free(AsyncStream *stream);
 */
 void async_stream_leave_and_wake(AsyncStream *stream);
 
-/* Wait, under the mutex, until something changes; false if the time ran out. */
-bool async_stream_wait(AsyncStream *stream, int64_t timeout_us);
-void async_stream_changed(AsyncStream *stream);
+/* Under the mutex: wait, at most timeout_us, and wake those who do. */
+void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us);
+void async_stream_signal(AsyncSignal *signal);
 
 /*
 ** Append an op, under the mutex.  Numbers it and marks the time.  NULL if

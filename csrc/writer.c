@@ -59,7 +59,7 @@ static void pause_after_op(bool own_thread) {
   while (!shall_return(own_thread) && !in_a_hurry) {
     int64_t left_us = until_us - async_os_now_us();
     if (left_us <= 0) return;
-    async_scheduler_wait(left_us);
+    async_scheduler_pause(left_us);
   }
 }
 

@@ -52,8 +52,10 @@ export const open: (path: string) => Connection = "Bun" in globalThis
 async function nodeOpener(): Promise<(path: string) => Connection> {
   const { DatabaseSync } = await import("node:sqlite");
   return (path) => {
-    // Defensive mode, a default of node:sqlite's, forbids journal_mode OFF.
-    const database = new DatabaseSync(path, { defensive: false });
+    // Defensive mode, a default of node:sqlite's that its types don't know, forbids
+    // journal_mode OFF.
+    const options: object = { defensive: false };
+    const database = new DatabaseSync(path, options);
     return {
       exec: (sql) => database.exec(sql),
       prepare: (sql) => database.prepare(sql),

@@ -145,7 +145,9 @@ test("status() has the documented fields with sound values", async () => {
   assert.ok(flushed.peakQueuedBytes >= halted.queuedBytes);
   assert.ok(flushed.opsApplied > halted.opsApplied);
   assert.ok(flushed.bytesWritten > halted.bytesWritten);
-  assert.ok(flushed.syncs > 0 && flushed.syncMsTotal >= flushed.syncMsMax && flushed.syncMsMax > 0);
+  assert.ok(
+    flushed.syncs > 0 && flushed.syncMsTotal >= flushed.syncMsMax && flushed.syncMsMax >= 0,
+  );
 });
 
 const FIELDS = [

@@ -7,8 +7,17 @@ import { numbersIn, numbersTo } from "./helpers/check.ts";
 import { Folder } from "./helpers/folder.ts";
 import { Settings } from "./helpers/settings.ts";
 
+/** bun:sqlite opens databases in defensive mode, which forbids some. */
+function plainRefuses(mode: string): string | false {
+  using folder = new Folder();
+  using connection = open(folder.file("a.db"));
+  const [row] = connection.all(`PRAGMA journal_mode = ${mode}`);
+  return row?.journal_mode === mode ? false : "plain SQLite refuses it in this runtime";
+}
+
 for (const mode of ["delete", "truncate", "persist", "memory", "off"]) {
-  test(`journal_mode ${mode}: what was written is read, flushed and found by plain SQLite`, async () => {
+  const name = `journal_mode ${mode}: what was written is read, flushed and found by plain SQLite`;
+  test(name, { skip: plainRefuses(mode) }, async () => {
     using folder = new Folder();
     const path = folder.file("a.db");
     const vfs = await install();

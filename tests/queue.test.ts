@@ -53,7 +53,7 @@ test('a full queue with onQueueFull "busy" refuses the next transaction until th
   {
     using connection = open(vfs.uri(path));
     connection.exec("CREATE TABLE t(n INTEGER PRIMARY KEY, text)");
-    await slowDown(vfs, 20);
+    await slowDown(vfs, 5);
     vfs.maxQueueBytes = BOUND;
     vfs.onQueueFull = "busy";
     const insert = connection.prepare("INSERT INTO t VALUES (?, hex(zeroblob(3000)))");

@@ -1,4 +1,8 @@
-/** The native tests under the address sanitizer: by gcc, for Zig comes without its runtime. @module */
+/**
+ * The native tests under the address sanitizer, built by gcc, for Zig comes without its runtime.
+ *
+ * @module
+ */
 
 import { filesIn } from "./files.ts";
 import { type Result, run } from "./process.ts";
@@ -18,7 +22,7 @@ export async function hasGcc(): Promise<boolean> {
   }
 }
 
-/** Build a program of every tests/native/*_test.c; the first compilation that failed, or the last. */
+/** Build every tests/native/*_test.c. The result is the first failure, or the last success. */
 export async function buildAsan(): Promise<Result> {
   await Deno.mkdir(OBJECTS, { recursive: true });
   await Deno.mkdir(ASAN_FOLDER, { recursive: true });
@@ -36,10 +40,11 @@ export async function buildAsan(): Promise<Result> {
     objects.push(object);
     commands.push(["gcc", "-std=c11", "-Wall", ...SANITIZE, ...flags, "-c", path, "-o", object]);
   }
+  const helpers = filesIn("tests/native", ".c").filter((path) => !path.endsWith("_test.c"));
   for (const path of filesIn("tests/native", "_test.c")) {
     const program = path.replace("tests/native", ASAN_FOLDER).replace(/\.c$/, "");
     const libraries = ["-lpthread", "-ldl", "-lm"];
-    const inputs = [path, ...objects, ...libraries];
+    const inputs = [path, ...helpers, ...objects, ...libraries];
     commands.push(["gcc", "-std=gnu11", ...SANITIZE, ...flags, ...inputs, "-o", program]);
   }
 

@@ -1,6 +1,6 @@
 /** The names of the project's files. @module */
 
-/** The sorted names of the files in a folder that end in one of the suffixes; none if there is no folder. */
+/** The sorted paths of a folder's files that end in one of the suffixes; none without a folder. */
 export function filesIn(folder: string, ...suffixes: string[]): string[] {
   try {
     return [...Deno.readDirSync(folder)]

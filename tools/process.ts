@@ -63,7 +63,7 @@ function killGroup(pid: number): void {
   }
 }
 
-/** `zig build` with the given arguments and SQLite's folder, which ./run has put into SQLITE_DIR. */
+/** `zig build` with the given arguments and with SQLite's folder, which is in SQLITE_DIR. */
 export function zigBuild(...args: string[]): Promise<Result> {
   const sqlite = `-Dsqlite=${Deno.env.get("SQLITE_DIR")}`;
   return run(["zig", "build", sqlite, ...args], { timeoutMs: 1_200_000 });

@@ -144,7 +144,7 @@ function count(text: string, word: string): number {
 function library(): string {
   const file = {
     darwin: "lib/libsqlite3async.dylib",
-    windows: "bin/sqlite3async.dll",
+    windows: "lib/sqlite3async.dll",
   }[Deno.build.os as string] ?? "lib/libsqlite3async.so";
   return `${Deno.cwd()}/zig-out/${file}`;
 }
