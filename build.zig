@@ -2,6 +2,7 @@
 //!
 //!     zig build               zig-out/lib/libsqlite3async.so (.dylib, .dll)
 //!     zig build native-tests  zig-out/native-tests/*_test
+//!     zig build native-bench  zig-out/native-bench/native-bench
 //!     zig build cross         zig-out/cross/TARGET/: the library for each of `cross_targets`
 //!
 //! `./run build` calls it with the pinned Zig and with -Dsqlite set.
@@ -40,6 +41,11 @@ const warnings = [_][]const u8{
 };
 const library_flags = [_][]const u8{ "-std=c11", "-fvisibility=hidden" } ++ warnings;
 const test_flags = [_][]const u8{"-std=gnu11"} ++ warnings;
+const sqlite_flags = [_][]const u8{
+    "-DSQLITE_THREADSAFE=1",
+    "-DSQLITE_OMIT_LOAD_EXTENSION=1",
+    "-w",
+};
 
 pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{});
@@ -52,6 +58,9 @@ pub fn build(b: *Build) void {
 
     const native_tests = b.step("native-tests", "Build the native tests");
     addNativeTests(b, native_tests, sqlite, target, tsan);
+
+    const native_bench = b.step("native-bench", "Build the native benchmarks");
+    addNativeBench(b, native_bench, sqlite, target);
 
     const cross = b.step("cross", "Build the library for foreign targets");
     for (cross_targets) |triple| {
@@ -149,7 +158,7 @@ fn addNativeTests(
     });
     amalgamation.addCSourceFile(.{
         .file = sqlite.path(b, "sqlite3.c"),
-        .flags = &.{ "-DSQLITE_THREADSAFE=1", "-DSQLITE_OMIT_LOAD_EXTENSION=1", "-w" },
+        .flags = &sqlite_flags,
     });
     const sqlite_library = b.addLibrary(.{ .name = "sqlite3", .root_module = amalgamation });
 
@@ -185,6 +194,28 @@ fn addNativeTests(
         const program = b.addExecutable(.{ .name = std.fs.path.stem(file), .root_module = module });
         step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
     }
+}
+
+/// One program of all files in bench/native, with the C core and SQLite.
+fn addNativeBench(
+    b: *Build,
+    step: *Build.Step,
+    sqlite: Build.LazyPath,
+    target: Build.ResolvedTarget,
+) void {
+    const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    module.addCMacro("SQLITE_CORE", "1");
+    module.addIncludePath(b.path("csrc"));
+    addCore(b, module, sqlite);
+    module.addCSourceFiles(.{
+        .root = b.path("bench/native"),
+        .files = cFiles(b, "bench/native", ".c"),
+        .flags = &test_flags,
+    });
+    module.addCSourceFile(.{ .file = sqlite.path(b, "sqlite3.c"), .flags = &sqlite_flags });
+    const program = b.addExecutable(.{ .name = "native-bench", .root_module = module });
+    const dir: Build.InstallDir = .{ .custom = "native-bench" };
+    step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
 }
 
 /// The C files of csrc/, all of them: what a file is for a system is decided inside of it.

@@ -201,9 +201,7 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   stream->full_since_us = 0;
   int64_t durable = stream->durable.seq;
   async_file_retire(stream);
-  if (async_config.max_queue_bytes / 2 >= stream->queue.bytes) {
-    async_stream_signal(&stream->room_made);
-  }
+  async_stream_room_made(stream);
   bool reached = stream->durable.seq > durable && stream->flush_wanted > durable;
   if (reached) async_stream_signal(&stream->durable_moved);
   if (resumed || reached) {

@@ -7,11 +7,10 @@
 
 #include <assert.h>
 #include <stdalign.h>
-#include <stdlib.h>
 
 #define CHUNK_SIZE ((size_t)256 * 1024)
-/* Spares keep a steady stream of commits from faulting in new pages all the time. */
-#define SPARES_MAX 4
+/* Spares keep a steady stream of commits from asking the system all the time. */
+#define SPARES_MAX 8
 
 struct AsyncChunk {
   AsyncChunk *next_spare;
@@ -37,7 +36,7 @@ static AsyncChunk *chunk_new(void) {
     spare_count--;
   }
   async_mutex_leave(&spare_mutex);
-  if (chunk == NULL) chunk = malloc(CHUNK_SIZE);
+  if (chunk == NULL) chunk = async_os_pages_new(CHUNK_SIZE);
   if (chunk != NULL) chunk->used = chunk->pieces = 0;
   return chunk;
 }
@@ -51,7 +50,7 @@ static void chunk_free(AsyncChunk *chunk) {
     spare_count++;
   }
   async_mutex_leave(&spare_mutex);
-  if (!keep) free(chunk);
+  if (!keep) async_os_pages_free(chunk, CHUNK_SIZE);
 }
 
 void *async_arena_take(AsyncArena *arena, size_t n) {
@@ -61,8 +60,6 @@ void *async_arena_take(AsyncArena *arena, size_t n) {
   if (chunk == NULL || start + n > CHUNK_CAPACITY) {
     AsyncChunk *fresh = chunk_new();
     if (fresh == NULL) return NULL;
-    /* The last piece of the old chunk frees it; if all are back, do it now. */
-    if (chunk != NULL && chunk->pieces == 0) chunk_free(chunk);
     arena->filling = chunk = fresh;
     start = 0;
   }
@@ -85,11 +82,9 @@ AsyncChunk *async_arena_chunk(const AsyncArena *arena) { return arena->filling; 
 void async_arena_give(AsyncArena *arena, AsyncChunk *chunk) {
   assert(chunk->pieces > 0);
   if (--chunk->pieces > 0) return;
-  if (chunk == arena->filling) {
-    chunk->used = 0;
-  } else {
-    chunk_free(chunk);
-  }
+  /* Also the one being filled: a thousand idle databases shall not have one each. */
+  if (chunk == arena->filling) arena->filling = NULL;
+  chunk_free(chunk);
 }
 
 void async_arena_free(AsyncArena *arena) {

@@ -10,6 +10,7 @@
 #define ASYNC_OS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Room for the system's own objects; the implementation asserts it is enough. */
@@ -43,6 +44,14 @@ void async_os_thread_join(AsyncOsThread *thread);
 
 /* Run init() once in the life of the process, however many threads ask. */
 void async_os_once(void (*init)(void));
+
+/*
+** n bytes of zeroed memory, straight from the system and, where it can do that,
+** all backed at once: touching them later costs no page faults.  NULL if
+** there is none.
+*/
+void *async_os_pages_new(size_t n);
+void async_os_pages_free(void *pages, size_t n);
 
 /* Microseconds of a clock that never goes back. */
 int64_t async_os_now_us(void);

@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,6 +131,19 @@ void async_os_thread_join(AsyncOsThread *thread) {
 static pthread_once_t once_control = PTHREAD_ONCE_INIT;
 
 void async_os_once(void (*init)(void)) { must(pthread_once(&once_control, init)); }
+
+/* ---- Memory ---- */
+
+void *async_os_pages_new(size_t n) {
+  int flags = MAP_PRIVATE | MAP_ANON;
+#if defined(MAP_POPULATE)
+  flags |= MAP_POPULATE;
+#endif
+  void *pages = mmap(NULL, n, PROT_READ | PROT_WRITE, flags, -1, 0);
+  return pages == MAP_FAILED ? NULL : pages;
+}
+
+void async_os_pages_free(void *pages, size_t n) { munmap(pages, n); }
 
 /* ---- Time ---- */
 

@@ -105,6 +105,17 @@ void async_os_once(void (*init)(void)) {
   InitOnceExecuteOnce(&once_control, once_main, &call, NULL);
 }
 
+/* ---- Memory ---- */
+
+void *async_os_pages_new(size_t n) {
+  return VirtualAlloc(NULL, n, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
+}
+
+void async_os_pages_free(void *pages, size_t n) {
+  (void)n;
+  VirtualFree(pages, 0, MEM_RELEASE);
+}
+
 /* ---- Time ---- */
 
 int64_t async_os_now_us(void) {

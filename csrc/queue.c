@@ -5,12 +5,13 @@
 
 #include <assert.h>
 
-_Static_assert(sizeof(AsyncOp) + ASYNC_WRITE_MAX <= ASYNC_ARENA_PIECE_MAX, "an op must fit");
+_Static_assert(offsetof(AsyncOp, payload) + ASYNC_WRITE_MAX <= ASYNC_ARENA_PIECE_MAX,
+               "an op must fit");
 
 AsyncOp *async_queue_push(AsyncQueue *queue, AsyncOpKind kind, struct AsyncFile *file,
                           uint32_t length) {
   assert(length <= ASYNC_WRITE_MAX);
-  AsyncOp *op = async_arena_take(&queue->arena, sizeof *op + length);
+  AsyncOp *op = async_arena_take(&queue->arena, offsetof(AsyncOp, payload) + length);
   if (op == NULL) return NULL;
   *op = (AsyncOp){
       .kind = kind, .file = file, .length = length, .chunk = async_arena_chunk(&queue->arena)};

@@ -75,9 +75,18 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
   return op;
 }
 
-bool async_stream_is_full(const AsyncStream *stream) {
+bool async_stream_is_full(AsyncStream *stream) {
   int64_t max = async_config.max_queue_bytes;
-  return max > 0 && stream->queue.bytes >= max;
+  if (stream->queue.bytes <= max / 2 || max <= 0) stream->full = false;
+  if (stream->queue.bytes >= max && max > 0) stream->full = true;
+  return stream->full;
+}
+
+/* What the queue must shrink to before n more bytes may come. */
+static int64_t room_level(int64_t max, int64_t n) {
+  /* With "busy" others are kept out meanwhile, so just enough will do. */
+  bool refuses = async_config.on_queue_full == SQLITEASYNC_FULL_BUSY;
+  return refuses && n < max / 2 ? max - n : max / 2;
 }
 
 int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
@@ -88,19 +97,14 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
   }
   int64_t start_us = async_os_now_us();
   stream->stats.full_waits++;
+  stream->full = true;
   int rc = SQLITE_OK;
   /* Ends because the writer applies ops or fails the stream; and if there is
   ** no writer any more, the slice shows it. */
-  while (rc == SQLITE_OK && stream->queue.bytes > max / 2) {
+  while (rc == SQLITE_OK && max > 0 && stream->queue.bytes > room_level(max, n)) {
     if (!async_writer_is_running()) {
-      sqlite3_log(SQLITE_FULL, "sqlite3async: the queue of %s is full and no writer is running",
-                  stream->path);
       rc = SQLITE_FULL;
       break;
-    }
-    if (!stream->awake) {
-      stream->awake = true;
-      async_scheduler_wake(&stream->task);
     }
     async_stream_wait(stream, &stream->room_made, WAIT_SLICE_US);
     rc = stream->error.code;
@@ -108,6 +112,13 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
   }
   stream->stats.full_wait_us += async_os_now_us() - start_us;
   return rc;
+}
+
+void async_stream_room_made(AsyncStream *stream) {
+  bool enough = stream->queue.bytes <= async_config.max_queue_bytes / 2;
+  if (enough || async_config.on_queue_full == SQLITEASYNC_FULL_BUSY) {
+    async_stream_signal(&stream->room_made);
+  }
 }
 
 /* Under the mutex.  True if the writer must look at the stream for it. */

@@ -85,6 +85,7 @@ struct AsyncStream {
   bool awake;                /* the scheduler knows of work; see async_stream_awaken */
 
   AsyncQueue queue;
+  bool full; /* see async_stream_is_full */
   AsyncSegmentPool segments;
   AsyncFiles files;
   int handles; /* open handles of SQLite on any of the files */
@@ -134,8 +135,13 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
 */
 int async_stream_wait_for_room(AsyncStream *stream, int64_t n);
 
-/* Is the queue at its bound?  Under the mutex. */
-bool async_stream_is_full(const AsyncStream *stream);
+/*
+** Under the mutex: is the queue full?  It is from when it met its bound until
+** it is at half.
+*/
+bool async_stream_is_full(AsyncStream *stream);
+/* Under the mutex: an op has left the queue. */
+void async_stream_room_made(AsyncStream *stream);
 
 /* SQLite has committed a transaction, the ops of which have all been pushed. */
 void async_stream_committed(AsyncStream *stream);

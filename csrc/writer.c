@@ -156,7 +156,8 @@ int async_writer_halt(void) {
 
 bool async_writer_is_running(void) {
   enter();
-  bool own = writer.started && !writer.stopping && !writer.parked;
+  bool parked = writer.parked && writer.halt != SQLITEASYNC_HALT_NEVER;
+  bool own = writer.started && !writer.stopping && !parked;
   bool running = (own || writer.looping) && writer.halt != SQLITEASYNC_HALT_NOW;
   leave();
   return running;

@@ -5,7 +5,7 @@ import { runProgram } from "./helpers/child.ts";
 import { Folder } from "./helpers/folder.ts";
 
 test("close() names open databases and changes nothing", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("left-open.db");
   const { stdout, stderr } = await runProgram(`
     const vfs = await install();
@@ -25,7 +25,7 @@ test("close() names open databases and changes nothing", async () => {
 });
 
 test("calls after close() throw, install() installs anew", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const { stdout, stderr } = await runProgram(`
     const vfs = await install();
@@ -64,7 +64,7 @@ test("calls after close() throw, install() installs anew", async () => {
 });
 
 test("close() and await using write everything", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const { stdout, stderr } = await runProgram(`
     {
@@ -81,7 +81,7 @@ test("close() and await using write everything", async () => {
 });
 
 test("close() reports a queue that couldn't be written in time and changes nothing", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const { stdout, stderr } = await runProgram(`
     const vfs = await install();

@@ -28,7 +28,7 @@ for (
   const [name, ways] of [["ours and plain", [true, false]], ["both ours", [true, true]]] as const
 ) {
   test(`two processes that write one database both make progress: ${name}`, async () => {
-    using folder = new Folder();
+    await using folder = new Folder();
     const path = folder.file("a.db");
     using first = new Child(writer(path, 400, ways[0]));
     await first.printed("ready");

@@ -59,7 +59,7 @@ test("parameters refuse what they can't be and keep their value", async () => {
 });
 
 test("lockFiles is refused while a database is open", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   {
     using connection = open(vfs.uri(folder.file("a.db")));
@@ -74,7 +74,7 @@ test("lockFiles is refused while a database is open", async () => {
 });
 
 test("halt and stop() keep ops queued, start() goes on with them", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using connection = open(vfs.uri(path));
@@ -112,7 +112,7 @@ test("halt and stop() keep ops queued, start() goes on with them", async () => {
 });
 
 test("status() has the documented fields with sound values", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using connection = open(vfs.uri(path));
@@ -171,7 +171,7 @@ const FIELDS = [
 ];
 
 test("PRAGMA async_status gives the same names as status()", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   using connection = open(vfs.uri(folder.file("a.db")));
   connection.exec("CREATE TABLE t(n)");
@@ -182,7 +182,7 @@ test("PRAGMA async_status gives the same names as status()", async () => {
 });
 
 test("PRAGMA async_flush makes durable and gives the durable mark, or fails after its timeout", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using connection = open(vfs.uri(path));

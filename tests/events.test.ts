@@ -59,7 +59,7 @@ function overfill(path: string, vfs: AsyncVfs): ReturnType<typeof open> {
 test("a full disk: diskfull, commits go on; with room again: resume, and all is durable", {
   skip,
 }, async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   using disk = new SmallDisk(folder);
   const path = join(disk.path, "a.db");
   const vfs = await install();
@@ -91,7 +91,7 @@ test("a full disk: diskfull, commits go on; with room again: resume, and all is 
 test("a background error: error event, flush and calls fail, the file stays sound", {
   skip,
 }, async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   using disk = new SmallDisk(folder);
   const path = join(disk.path, "a.db");
   const other = folder.file("other.db");

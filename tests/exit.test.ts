@@ -32,7 +32,7 @@ const endings = {
 for (const [name, { ending, code }] of Object.entries(endings)) {
   const skip = ending.startsWith("Deno") && !isDeno ? "Deno's" : false;
   test(`a process writes its queue ${name}`, { skip }, async () => {
-    using folder = new Folder();
+    await using folder = new Folder();
     const path = folder.file("a.db");
     const ended = await runProgram(program(path, ending));
     assert.equal(ended.code, code, ended.stderr);
@@ -43,7 +43,7 @@ for (const [name, { ending, code }] of Object.entries(endings)) {
 test("a process writes its queue at SIGTERM with drainOnSignals, and dies of the signal", {
   skip: isWindows ? "no signals" : false,
 }, async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const ending = `console.log("ready"); setInterval(() => {}, 1000);`;
   using child = new Child(program(path, ending, "{ drainOnSignals: true }"));
@@ -57,7 +57,7 @@ test("a process writes its queue at SIGTERM with drainOnSignals, and dies of the
 test("drainOnSignals leaves a program's own signal handler in force", {
   skip: isWindows ? "no signals" : false,
 }, async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const ending = `
     process.on("SIGTERM", () => { console.log("handled"); process.exit(5); });
@@ -78,7 +78,7 @@ test("SIGKILL leaves a sound database with a whole-transaction prefix", {
   const PER_TRANSACTION = 7;
   let lost = 0;
   for (const afterMs of [0, 15, 60]) {
-    using folder = new Folder();
+    await using folder = new Folder();
     const path = folder.file("a.db");
     using child = new Child(`
       const vfs = await install();
@@ -106,7 +106,7 @@ test("SIGKILL leaves a sound database with a whole-transaction prefix", {
 });
 
 test("the drain at exit ends at its deadline and says on stderr what is left", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("slow.db");
   const start = performance.now();
   const ended = await runProgram(
@@ -132,7 +132,7 @@ function numbersSoFarIn(path: string): number[] {
 }
 
 test("drainOnExit: false leaves the queue unwritten", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const ended = await runProgram(
     program(path, "vfs.delayMs = 50; process.exit(0);", "{ drainOnExit: false }"),

@@ -8,7 +8,7 @@ import { Folder } from "./helpers/folder.ts";
 import { Settings, slowDown } from "./helpers/settings.ts";
 
 test("flush() resolves once the commits before it are durable", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using _settings = new Settings(vfs);
@@ -25,7 +25,7 @@ test("flush() resolves once the commits before it are durable", async () => {
 });
 
 test("flush() doesn't resolve while the commits aren't durable", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   using connection = open(vfs.uri(folder.file("a.db")));
   connection.exec("CREATE TABLE t(n)");
@@ -41,7 +41,7 @@ test("flush() doesn't resolve while the commits aren't durable", async () => {
 });
 
 test("flush() with nothing to do resolves, also for a path that isn't open", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   await vfs.flush();
   await vfs.flush({ path: folder.file("not-open.db") });
@@ -49,7 +49,7 @@ test("flush() with nothing to do resolves, also for a path that isn't open", asy
 });
 
 test("flush() called by many at once shares syncs", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using connection = open(vfs.uri(path));
@@ -68,7 +68,7 @@ test("flush() called by many at once shares syncs", async () => {
 });
 
 test("flush() with an aborted signal rejects that waiter alone, with the signal's reason", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   using connection = open(vfs.uri(folder.file("a.db")));
   connection.exec("CREATE TABLE t(n)");
@@ -91,7 +91,7 @@ test("flush() with an aborted signal rejects that waiter alone, with the signal'
 });
 
 test("flushSync() blocks until durable, or throws SQLITE_BUSY after timeoutMs", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using connection = open(vfs.uri(path));
@@ -120,7 +120,7 @@ test("flush() and flushSync() refuse bad arguments", async () => {
 });
 
 test("flush() takes file URLs", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   const url = new URL(`file://${folder.file("with space.db")}`);
   using connection = open(vfs.uri(url));
@@ -130,7 +130,7 @@ test("flush() takes file URLs", async () => {
 });
 
 test("maxDelayMs makes a commit durable unasked; 0 does not", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using _settings = new Settings(vfs);
@@ -148,7 +148,7 @@ test("maxDelayMs makes a commit durable unasked; 0 does not", async () => {
 });
 
 test("a pending flush keeps the process alive, an idle VFS with listeners doesn't", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = JSON.stringify(folder.file("a.db"));
   const { code, stdout, stderr } = await runProgram(`
     const vfs = await install();
@@ -162,7 +162,7 @@ test("a pending flush keeps the process alive, an idle VFS with listeners doesn'
 });
 
 test("exiting with a flush pending ends in good order", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const { code, stdout, stderr } = await runProgram(`
     const vfs = await install();

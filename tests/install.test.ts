@@ -19,7 +19,7 @@ test("install() called again gives the same VFS and keeps its parameters", async
 });
 
 test("install() registers a VFS that SQLite finds by name", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   assert.equal(vfs.name, "sqlite3async");
   using connection = open(vfs.uri(folder.file("a.db")));
@@ -91,7 +91,7 @@ test("install() refuses unknown options and bad values and changes nothing", asy
 });
 
 test("install() refuses another library, parent or default once installed", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   await install();
   writeFileSync(folder.file("other.so"), "");
   const library = await errorOf(() => install({ library: folder.file("other.so") }));
@@ -101,7 +101,7 @@ test("install() refuses another library, parent or default once installed", asyn
 });
 
 test("install() explains a missing or foreign library", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const missing = folder.file("nothing.so");
   const text = folder.file("text.so");
   writeFileSync(text, "not a library");
@@ -146,7 +146,7 @@ test("install() takes the library from SQLITE3ASYNC_LIBRARY", async () => {
 
 test("install() names ./run build when the library wasn't built", async () => {
   // A package without zig-out: a copy of the sources alone.
-  using folder = new Folder();
+  await using folder = new Folder();
   const { cpSync } = await import("node:fs");
   cpSync(new URL("../ffi", import.meta.url), folder.file("ffi"), { recursive: true });
   const { stdout, stderr } = await runProgram(
@@ -171,7 +171,7 @@ test("install({ parent }) refuses a VFS that doesn't exist", async () => {
 });
 
 test("install({ makeDefault: true }) serves databases that name no VFS", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const { stdout, stderr } = await runProgram(`
     const vfs = await install({ makeDefault: true });
     const path = ${JSON.stringify(folder.file("a.db"))};

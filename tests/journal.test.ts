@@ -18,7 +18,7 @@ function plainRefuses(mode: string): string | false {
 for (const mode of ["delete", "truncate", "persist", "memory", "off"]) {
   const name = `journal_mode ${mode}: what was written is read, flushed and found by plain SQLite`;
   test(name, { skip: plainRefuses(mode) }, async () => {
-    using folder = new Folder();
+    await using folder = new Folder();
     const path = folder.file("a.db");
     const vfs = await install();
     using _settings = new Settings(vfs);
@@ -47,7 +47,7 @@ for (const mode of ["delete", "truncate", "persist", "memory", "off"]) {
 }
 
 test("a rolled back transaction leaves no trace", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   {
@@ -66,7 +66,7 @@ test("a rolled back transaction leaves no trace", async () => {
 });
 
 test("ATTACH: a transaction over two databases arrives in both", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const [a, b] = [folder.file("a.db"), folder.file("b.db")];
   const vfs = await install();
   using _settings = new Settings(vfs);
@@ -89,7 +89,7 @@ test("ATTACH: a transaction over two databases arrives in both", async () => {
 });
 
 test("a request for WAL leaves the database in its mode", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   using connection = open(vfs.uri(folder.file("a.db")));
   assert.equal(connection.all("PRAGMA journal_mode = WAL")[0]?.journal_mode, "delete");
@@ -98,7 +98,7 @@ test("a request for WAL leaves the database in its mode", async () => {
 });
 
 test("two connections of a process see each other's commits at once", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   using _settings = new Settings(vfs);
   vfs.halt = "now";

@@ -19,7 +19,7 @@ function sqlError(action: () => void): string {
 }
 
 test('a full queue with onQueueFull "block" makes the commit wait', async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using _settings = new Settings(vfs);
@@ -45,7 +45,7 @@ test('a full queue with onQueueFull "block" makes the commit wait', async () => 
 });
 
 test('a full queue with onQueueFull "busy" refuses the next transaction until there is room', async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using _settings = new Settings(vfs);
@@ -76,7 +76,7 @@ test('a full queue with onQueueFull "busy" refuses the next transaction until th
 });
 
 test("a full queue with no writer running is an error at once and no hang", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using _settings = new Settings(vfs);

@@ -21,7 +21,7 @@ test("uri() escapes what a URI would misread", async () => {
 });
 
 test("uri() opens files with odd names", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   for (const name of ["a b.db", "50%.db", "q?x=1.db", "#1.db", "über 数据.db", "a+b&c=d.db"]) {
     const path = folder.file(name);
@@ -35,7 +35,7 @@ test("uri() opens files with odd names", async () => {
 });
 
 test("route() sends a plain path through the VFS, unroute() takes that back", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const [routed, other] = [folder.file("routed.db"), folder.file("other.db")];
   const vfs = await install();
   vfs.route(routed);
@@ -59,7 +59,7 @@ test("route() sends a plain path through the VFS, unroute() takes that back", as
 });
 
 test("route() refuses what is open already, folders and paths that can't be", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const vfs = await install();
   const path = folder.file("a.db");
   {
@@ -78,7 +78,7 @@ test("route() refuses what is open already, folders and paths that can't be", as
 });
 
 test("databases that aren't routed are untouched, those open before included", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const before = folder.file("before.db");
   const after = folder.file("after.db");
   const { stdout, stderr } = await runProgram(`
@@ -100,7 +100,7 @@ test("databases that aren't routed are untouched, those open before included", a
 test("Deno's localStorage works as before while a route exists", {
   skip: isDeno ? false : "Deno's",
 }, async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const program = (what: string) => `
     const vfs = await install();
     vfs.route(${JSON.stringify(folder.file("routed.db"))});
@@ -118,7 +118,7 @@ test("Deno's localStorage works as before while a route exists", {
 test("Deno.openKv works unrouted as before, and on a routed path through the VFS", {
   skip: isDeno ? false : "Deno's",
 }, async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const [routed, other] = [folder.file("routed.kv"), folder.file("other.kv")];
   const program = (what: string) => `
     const vfs = await install();

@@ -9,7 +9,7 @@ import { Folder } from "./helpers/folder.ts";
 const workerUrl = new URL("./helpers/flush_worker.ts", import.meta.url);
 
 test("flush() works in a Worker", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   const worker = new Worker(workerUrl, { type: "module" });
@@ -24,7 +24,7 @@ test("flush() works in a Worker", async () => {
 });
 
 test("Workers terminated while they flush harm nobody", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const { code, stdout, stderr } = await runProgram(`
     const vfs = await install();
     const connection = open(vfs.uri(${JSON.stringify(folder.file("main.db"))}));
@@ -52,7 +52,7 @@ test("Workers terminated while they flush harm nobody", async () => {
 });
 
 test("a Worker that ends inside a transaction releases its lock", async () => {
-  using folder = new Folder();
+  await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();
   using connection = open(vfs.uri(path));

@@ -6,9 +6,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { install } from "../../mod.ts";
 
 /** A new folder, removed at the end of the scope that uses it. */
-export class Folder implements Disposable {
+export class Folder implements Disposable, AsyncDisposable {
   readonly path: string = mkdtempSync(join(tmpdir(), "sqlite3async-test-"));
 
   /** The path of a file in it. */
@@ -18,5 +19,12 @@ export class Folder implements Disposable {
 
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true, force: true });
+  }
+
+  /** For a folder with databases: what is queued for them must not find it gone. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const vfs = await install();
+    await vfs.flush().catch(() => {});
+    this[Symbol.dispose]();
   }
 }

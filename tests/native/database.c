@@ -60,9 +60,10 @@ int64_t query_int_at(const char *file, int line, sqlite3 *db, const char *sql) {
 
 static void append_row(sqlite3_str *text, sqlite3_stmt *statement) {
   for (int i = 0; i < sqlite3_column_count(statement); i++) {
+    int type = sqlite3_column_type(statement, i);
     const void *value = sqlite3_column_blob(statement, i);
     int n = sqlite3_column_bytes(statement, i);
-    sqlite3_str_appendf(text, "%s%d:", i == 0 ? "" : "|", sqlite3_column_type(statement, i));
+    sqlite3_str_appendf(text, "%s%d:", i == 0 ? "" : "|", type);
     /* Long values by their hash: enough to compare. */
     if (n <= 40) {
       sqlite3_str_append(text, value, n);
