@@ -1,5 +1,5 @@
 /**
- * The Worker of bench/wait.ts: it spins on the durable mark of one ticket after
+ * The Worker of wait.ts: it spins on the durable mark of one ticket after
  * the other, and notes when each was reached.
  *
  * @module
@@ -12,8 +12,8 @@ import { currentRuntime } from "../ffi/runtime.ts";
 export interface Shared {
   library: string;
   /**
-   * [stream, position]. Position -1: note the time at once. 0: nothing to do,
-   * which the Worker sets when it has noted the time.
+   * [stream, position]. Position -1: note the time at once. -2: end. 0: nothing to
+   * do, which the Worker sets when it has done what was asked.
    */
   ticket: BigInt64Array<SharedArrayBuffer>;
   /** [the Worker's performance.now() when the ticket was reached] */
@@ -28,6 +28,7 @@ async function spin({ library, ticket, reachedMs }: Shared): Promise<void> {
     if (position > 0 && native.durable(Atomics.load(ticket, 0)) < position) continue;
     reachedMs[0] = performance.now();
     Atomics.store(ticket, 1, 0n);
+    if (position === -2) return;
   }
 }
 

@@ -165,6 +165,34 @@ static Step op_failed(AsyncStream *stream, AsyncOp *op, int rc, int64_t *due_us)
 
 /* ---- Steps; all under the mutex, which they leave for the parent's calls ---- */
 
+/*
+** Everything up to the mark is on stable storage: tell those who wait.  If that
+** is all there is, they may expect the OS lock to be free, so it is given
+** back first.
+*/
+static void publish_durable(AsyncStream *stream, AsyncMark mark) {
+  if (stream->queue.head == NULL) {
+    async_mutex_leave(&stream->mutex);
+    async_lock_settle(stream);
+    async_mutex_enter(&stream->mutex);
+  }
+  bool wanted = stream->flush_wanted > stream->durable.seq;
+  /* A commit noted meanwhile whose ops had all been applied is durable too. */
+  stream->durable = mark.seq == stream->applied.seq ? stream->applied : mark;
+  stream->unsynced_since_us = 0;
+  async_stream_signal(&stream->durable_moved);
+  if (!wanted) return;
+  async_mutex_leave(&stream->mutex);
+  async_notify();
+  async_mutex_enter(&stream->mutex);
+}
+
+/* SQLite's own syncs may have done all there is to do. */
+static void publish_if_clean(AsyncStream *stream) {
+  if (stream->files.dirty > 0 || stream->directory_dirty) return;
+  publish_durable(stream, stream->applied);
+}
+
 static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   AsyncFence *fence = op->fence;
   int code = SQLITE_OK;
@@ -175,6 +203,7 @@ static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   switch (state) {
   case ASYNC_FENCE_OPEN:
     async_file_retire(stream);
+    publish_if_clean(stream);
     return STEP_DONE;
   case ASYNC_FENCE_CLOSED:
     *due_us = 0;
@@ -199,18 +228,12 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   stream->apply_us_x16 += took_us - stream->apply_us_x16 / 16;
   bool resumed = stream->full_since_us != 0;
   stream->full_since_us = 0;
-  int64_t durable = stream->durable.seq;
   async_file_retire(stream);
   async_stream_room_made(stream);
-  bool reached = stream->durable.seq > durable && stream->flush_wanted > durable;
-  if (reached) async_stream_signal(&stream->durable_moved);
-  if (resumed || reached) {
+  publish_if_clean(stream);
+  if (resumed) {
     async_mutex_leave(&stream->mutex);
-    if (resumed) {
-      async_event_publish(ASYNC_EVENT_RESUME, SQLITE_OK, "write", stream->path, stream->path);
-    } else {
-      async_notify();
-    }
+    async_event_publish(ASYNC_EVENT_RESUME, SQLITE_OK, "write", stream->path, stream->path);
     async_mutex_enter(&stream->mutex);
   }
   return STEP_DONE;
@@ -253,14 +276,8 @@ static Step step_flush(AsyncStream *stream) {
     }
     stream->directory_dirty = false;
   }
-  /* A commit noted meanwhile whose ops had all been applied is durable too. */
-  stream->durable = target.seq == stream->applied.seq ? stream->applied : target;
-  stream->unsynced_since_us = 0;
   stream->flushed_us = async_os_now_us();
-  async_stream_signal(&stream->durable_moved);
-  async_mutex_leave(&stream->mutex);
-  async_notify();
-  async_mutex_enter(&stream->mutex);
+  publish_durable(stream, target);
   return STEP_DONE;
 }
 
@@ -299,14 +316,19 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
   *due_us = 0;
   Step last = STEP_DONE;
   async_mutex_enter(&stream->mutex);
-  for (int i = 0; i < max_steps && last == STEP_DONE; i++) last = step(stream, due_us);
+  for (int i = 0; i < max_steps && last == STEP_DONE; i++) {
+    if (i > 0 && (async_scheduler.interrupt || async_config.delay_ms > 0)) break;
+    last = step(stream, due_us);
+  }
   bool dry = stream->queue.head == NULL;
-  bool garbage = stream->files.garbage != NULL;
   if (dry && last != STEP_STUCK) *due_us = delay_ends_us(stream);
   async_mutex_leave(&stream->mutex);
 
-  if (garbage) async_file_collect(stream);
-  if (dry) async_lock_settle(stream);
+  if (dry) {
+    async_lock_settle(stream); /* first: what carries it may be closed next */
+    async_arena_trim_spares();
+  }
+  async_file_collect(stream);
   if (last == STEP_STUCK) return ASYNC_RUN_STUCK;
   return last == STEP_DONE ? ASYNC_RUN_MORE : ASYNC_RUN_DRY;
 }

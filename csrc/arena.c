@@ -9,7 +9,9 @@
 #include <stdalign.h>
 
 #define CHUNK_SIZE ((size_t)256 * 1024)
-/* Spares keep a steady stream of commits from asking the system all the time. */
+/* Spares keep a steady stream of commits from asking the system all the time.
+** While a queue is being drained all are kept: giving memory back takes the
+** writer longer than writing it to the page cache. */
 #define SPARES_MAX 8
 
 struct AsyncChunk {
@@ -43,14 +45,26 @@ static AsyncChunk *chunk_new(void) {
 
 static void chunk_free(AsyncChunk *chunk) {
   async_mutex_enter(&spare_mutex);
-  bool keep = spare_count < SPARES_MAX;
-  if (keep) {
-    chunk->next_spare = spares;
-    spares = chunk;
-    spare_count++;
+  chunk->next_spare = spares;
+  spares = chunk;
+  spare_count++;
+  async_mutex_leave(&spare_mutex);
+}
+
+static AsyncChunk *take_surplus_spare(void) {
+  async_mutex_enter(&spare_mutex);
+  AsyncChunk *chunk = spare_count > SPARES_MAX ? spares : NULL;
+  if (chunk != NULL) {
+    spares = chunk->next_spare;
+    spare_count--;
   }
   async_mutex_leave(&spare_mutex);
-  if (!keep) async_os_pages_free(chunk, CHUNK_SIZE);
+  return chunk;
+}
+
+void async_arena_trim_spares(void) {
+  AsyncChunk *chunk;
+  while ((chunk = take_surplus_spare()) != NULL) async_os_pages_free(chunk, CHUNK_SIZE);
 }
 
 void *async_arena_take(AsyncArena *arena, size_t n) {

@@ -39,6 +39,9 @@ void async_arena_give(AsyncArena *arena, AsyncChunk *chunk);
 /* No piece is out: give back the chunk being filled. */
 void async_arena_free(AsyncArena *arena);
 
+/* A queue has run dry: give spare chunks back to the system, but for a few. */
+void async_arena_trim_spares(void);
+
 /* Once, before any of the above. */
 void async_arena_init_spares(void);
 

@@ -160,13 +160,16 @@ int sqlite3async_start(void) {
   return async_control_error(SQLITE_ERROR, "start: the system gives no thread for the writer");
 }
 
+static int check_timeout(const char *operation, int timeoutMs) {
+  if (timeoutMs >= 0) return SQLITE_OK;
+  return async_control_error(SQLITE_MISUSE, "%s: the timeout is %d ms; it must be 0 or more",
+                             operation, timeoutMs);
+}
+
 int sqlite3async_stop(int timeoutMs) {
   int rc = async_control_ready("stop");
+  if (rc == SQLITE_OK) rc = check_timeout("stop", timeoutMs);
   if (rc != SQLITE_OK) return rc;
-  if (timeoutMs < 0) {
-    return async_control_error(SQLITE_MISUSE, "stop: the timeout is %d ms; it must be 0 or more",
-                               timeoutMs);
-  }
   bool drained = async_writer_drain((int64_t)timeoutMs * 1000, false);
   async_mutex_enter(&control_mutex);
   async_writer_stop();
@@ -199,8 +202,14 @@ static int refuse_open_databases(void) {
 
 int sqlite3async_close(int timeoutMs) {
   int rc = async_control_ready("close");
+  if (rc == SQLITE_OK) rc = check_timeout("close", timeoutMs);
   if (rc == SQLITE_OK) rc = refuse_open_databases();
   if (rc != SQLITE_OK) return rc;
+  /* A halted writer is somebody's wish; a stopped one is in nobody's way. */
+  if (!async_scheduler_has_runner() && async_writer_halt() == SQLITEASYNC_HALT_NEVER) {
+    rc = sqlite3async_start();
+    if (rc != SQLITE_OK) return rc;
+  }
   if (!async_writer_drain((int64_t)timeoutMs * 1000, false)) {
     return async_control_error(SQLITE_BUSY,
                                "close: not all was written within %d ms; is the "
@@ -209,12 +218,12 @@ int sqlite3async_close(int timeoutMs) {
   }
   /* What was just applied is also made durable, as at the end of any stream. */
   rc = sqlite3async_flush(NULL, timeoutMs);
-  if (rc == SQLITE_BUSY) return rc;
+  if (rc == SQLITE_BUSY || rc == SQLITE_MISUSE) return rc;
   async_mutex_enter(&control_mutex);
   async_writer_stop();
   async_mutex_leave(&control_mutex);
   sqlite3async_shutdown();
-  return SQLITE_OK;
+  return rc; /* closed all the same, but something was lost before */
 }
 
 /* ---- Parameters ---- */

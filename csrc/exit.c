@@ -16,29 +16,45 @@
 
 #define LINE_MAX_LENGTH 1200
 
+static void complain(int64_t lost, const char *path, const char *why) {
+  char line[LINE_MAX_LENGTH];
+  snprintf(line, sizeof line,
+           "sqlite3async: exit: %lld committed transactions of %.1000s were not written: %s\n",
+           (long long)lost, path, why);
+  async_os_complain(line);
+}
+
 static void report_undrained(void) {
+  char deadline[64];
+  snprintf(deadline, sizeof deadline, "it took longer than %lld ms",
+           (long long)async_config.exit_drain_ms);
   AsyncStream **streams = async_registry_all();
   if (streams == NULL) return;
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
     async_mutex_enter(&(*stream)->mutex);
     int64_t lost = (*stream)->pushed.transactions - (*stream)->applied.transactions;
-    int64_t ops = (*stream)->queue.ops;
+    int code = (*stream)->error.code;
     async_mutex_leave(&(*stream)->mutex);
-    if (lost == 0 && ops == 0) continue;
-    char line[LINE_MAX_LENGTH];
-    snprintf(line, sizeof line,
-             "sqlite3async: exit: %lld committed transactions of %.1000s were not written within "
-             "%lld ms\n",
-             (long long)lost, (*stream)->path, (long long)async_config.exit_drain_ms);
-    async_os_complain(line);
+    if (lost > 0) {
+      complain(lost, (*stream)->path, code == SQLITE_OK ? deadline : sqlite3_errstr(code));
+    }
   }
   async_registry_release_all(streams);
+  AsyncFailure failure;
+  while (async_registry_take_failure(NULL, &failure)) {
+    if (failure.lost > 0) complain(failure.lost, failure.path, sqlite3_errstr(failure.code));
+  }
 }
 
 static void drain(void) {
-  if (async_forked || !async_config.drain_on_exit) return;
-  async_writer_hurry();
-  if (!async_writer_drain(async_config.exit_drain_ms * 1000, true)) report_undrained();
+  async_writer_hurry(true);
+  async_writer_drain(async_config.exit_drain_ms * 1000, true);
+  async_writer_hurry(false);
+  report_undrained();
+}
+
+static void on_exit_of_process(void) {
+  if (!async_forked && async_config.drain_on_exit) drain();
 }
 
 /* The handlers of signals are the child's too, but not the thread behind them. */
@@ -48,7 +64,7 @@ static void on_fork(void) {
 }
 
 void async_exit_init(void) {
-  async_os_at_exit(drain);
+  async_os_at_exit(on_exit_of_process);
   async_os_after_fork(on_fork);
 }
 

@@ -4,17 +4,8 @@
 */
 #include "file.h"
 
-#include "config.h"
-
 #include <assert.h>
-#include <limits.h>
 #include <string.h>
-
-/* Under the mutex: may SQLite still work with this stream? */
-static int usable(const AsyncStream *stream) {
-  assert(async_mutex_is_held(&((AsyncStream *)stream)->mutex));
-  return stream->error.code;
-}
 
 /* ---- Reading ---- */
 
@@ -56,7 +47,7 @@ static bool read_disk(AsyncFile *file, unsigned char *buf, int64_t offset, int n
 int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = usable(stream);
+  int rc = async_stream_error(stream);
   if (rc != SQLITE_OK || (file->pending == 0 && file->parent != NULL)) {
     async_mutex_leave(&stream->mutex);
     if (rc != SQLITE_OK) return rc;
@@ -95,13 +86,13 @@ static int know_size(AsyncFile *file) {
     file->size = size;
     file->size_known = true;
   }
-  return rc != SQLITE_OK ? rc : usable(file->stream);
+  return rc != SQLITE_OK ? rc : async_stream_error(file->stream);
 }
 
 int async_file_size(AsyncFile *file, int64_t *size) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = usable(stream);
+  int rc = async_stream_error(stream);
   bool ask = rc == SQLITE_OK && !file->size_known;
   if (!ask) *size = file->size;
   async_mutex_leave(&stream->mutex);
@@ -147,7 +138,7 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = usable(stream);
+  int rc = async_stream_error(stream);
   if (rc == SQLITE_OK) rc = async_stream_wait_for_room(stream, n);
   if (rc == SQLITE_OK) rc = know_size(file);
   const unsigned char *bytes = data;
@@ -191,7 +182,7 @@ static void note_truncate(AsyncFile *file, AsyncOp *op) {
 int async_file_truncate(AsyncFile *file, int64_t size) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = usable(stream);
+  int rc = async_stream_error(stream);
   if (rc == SQLITE_OK) rc = know_size(file);
   if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_TRUNCATE, size, 0);
   if (rc == SQLITE_OK) {
@@ -206,7 +197,7 @@ int async_file_truncate(AsyncFile *file, int64_t size) {
 int async_file_sync(AsyncFile *file, int flags) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = usable(stream);
+  int rc = async_stream_error(stream);
   if (rc == SQLITE_OK) rc = know_size(file);
   if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SYNC, 0, flags);
   async_stream_leave_and_wake(stream);
@@ -216,7 +207,7 @@ int async_file_sync(AsyncFile *file, int flags) {
 int async_file_size_hint(AsyncFile *file, int64_t size) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = usable(stream);
+  int rc = async_stream_error(stream);
   if (rc == SQLITE_OK) rc = know_size(file);
   if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SIZE_HINT, size, 0);
   async_stream_leave_and_wake(stream);

@@ -26,14 +26,8 @@
 #ifndef ASYNC_FILE_H
 #define ASYNC_FILE_H
 
+#include "path.h"
 #include "stream.h"
-
-typedef enum AsyncRole {
-  ASYNC_ROLE_DATABASE,
-  ASYNC_ROLE_JOURNAL,
-  ASYNC_ROLE_WAL,
-  ASYNC_ROLE_SUPER_JOURNAL,
-} AsyncRole;
 
 /* A read of the disk that is under way; on the reader's stack. */
 typedef struct AsyncDiskRead AsyncDiskRead;
@@ -68,17 +62,13 @@ struct AsyncFile {
   AsyncOp *last_truncate;
   AsyncDiskRead *disk_reads;
 
-  /* The parent's handle: NULL until opened, then constant until the file ends.
+  /* The parent's handle: NULL until opened, then constant while a handle of
+  ** SQLite is open, or an op that works on it is queued, or in_use says so.
   ** Its methods are called without the mutex, by any number of threads. */
   sqlite3_file *parent;
   sqlite3_file *parent_room;
   int open_flags; /* what the parent's xOpen said it did */
-
-  struct AsyncSuper *super; /* of a super-journal, see super.h */
 };
-
-/* How much of a file's name is its database's; 0 if it is no journal's name. */
-size_t async_file_owner_length(const char *path);
 
 /*
 ** As xOpen.  On SQLITE_OK *file has one handle more.  The stream is
@@ -106,8 +96,23 @@ bool async_file_knows(AsyncStream *stream, const char *path, int *exists);
 /* The file that the name means now, under the mutex, or NULL. */
 AsyncFile *async_file_find(AsyncStream *stream, const char *path);
 
+/*
+** A new file, exists, not yet linked; NULL if memory is out.  To free one that
+** is not linked.  To link it, under the mutex: from now on the name means it.
+*/
+AsyncFile *async_file_new(AsyncStream *stream, const char *path);
+void async_file_free(AsyncFile *file);
+void async_file_link(AsyncFile *file);
+
 /* Under the mutex: if nobody needs the file any more, it becomes garbage. */
 void async_file_let_go(AsyncFile *file);
+
+/*
+** Under the mutex: the journal at this name was opened, or deleted, on disk.
+** What an earlier file of the name left unsynced is now this one's to sync:
+** it is the same file.
+*/
+void async_file_inherit_unsynced(AsyncFile *file);
 
 /* ---- For the writer ---- */
 

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATUS_ROOM 4096
+#define STATUS_SPARE 1200
 
 static int pragma_flush(AsyncStream *stream, const char *value, char **result) {
   int timeout_ms = -1;
@@ -49,26 +49,11 @@ static int pragma_flush(AsyncStream *stream, const char *value, char **result) {
 }
 
 static int pragma_status(AsyncStream *stream, char **result) {
-  char text[STATUS_ROOM];
-  async_status_write(stream, text, sizeof text);
-  *result = sqlite3_mprintf("%s", text);
-  return *result == NULL ? SQLITE_NOMEM : SQLITE_OK;
-}
-
-static int control_pragma(AsyncHandle *handle, char **args) {
-  if (sqlite3_stricmp(args[1], "async_flush") == 0) {
-    return pragma_flush(handle->stream, args[2], &args[0]);
-  }
-  if (sqlite3_stricmp(args[1], "async_status") == 0) {
-    return pragma_status(handle->stream, &args[0]);
-  }
-  return SQLITE_NOTFOUND;
-}
-
-/* A flag that each connection has for itself: < 0 asks, 0 and 1 set. */
-static int control_flag(bool *flag, int *value) {
-  if (*value >= 0) *flag = *value != 0;
-  *value = *flag;
+  /* What changes between the two calls are numbers: a little room for those. */
+  int room = async_status_write(stream, NULL, 0) + STATUS_SPARE;
+  *result = sqlite3_malloc(room);
+  if (*result == NULL) return SQLITE_NOMEM;
+  async_status_write(stream, *result, (size_t)room);
   return SQLITE_OK;
 }
 
@@ -78,6 +63,23 @@ static int forward(AsyncHandle *handle, int op, void *arg) {
   sqlite3_file *parent = file->parent;
   async_mutex_leave(&file->stream->mutex);
   return parent == NULL ? SQLITE_NOTFOUND : parent->pMethods->xFileControl(parent, op, arg);
+}
+
+static int control_pragma(AsyncHandle *handle, char **args) {
+  if (sqlite3_stricmp(args[1], "async_flush") == 0) {
+    return pragma_flush(handle->stream, args[2], &args[0]);
+  }
+  if (sqlite3_stricmp(args[1], "async_status") == 0) {
+    return pragma_status(handle->stream, &args[0]);
+  }
+  return forward(handle, SQLITE_FCNTL_PRAGMA, args); /* the parent may have some, too */
+}
+
+/* A flag that each connection has for itself: < 0 asks, 0 and 1 set. */
+static int control_flag(bool *flag, int *value) {
+  if (*value >= 0) *flag = *value != 0;
+  *value = *flag;
+  return SQLITE_OK;
 }
 
 static int control_vfs_name(AsyncHandle *handle, char **name) {
@@ -128,22 +130,20 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
   case SQLITE_FCNTL_PRAGMA:
     return control_pragma(handle, arg);
 
-  /* What these promise or do, we cannot while writes are queued. */
+  /* What these promise or do, we cannot while writes are queued; or it is for
+  ** one connection, and the parent's handle serves all. */
   case SQLITE_FCNTL_BEGIN_ATOMIC_WRITE:
   case SQLITE_FCNTL_COMMIT_ATOMIC_WRITE:
   case SQLITE_FCNTL_ROLLBACK_ATOMIC_WRITE:
   case SQLITE_FCNTL_LOCK_TIMEOUT:
+  case SQLITE_FCNTL_BUSYHANDLER:
+  case SQLITE_FCNTL_WIN32_SET_HANDLE:
   case SQLITE_FCNTL_SET_LOCKPROXYFILE:
   case SQLITE_FCNTL_GET_LOCKPROXYFILE:
     return SQLITE_NOTFOUND;
 
-  /* These change nothing of the file; and whatever else an application asks
-  ** is between it and the parent. */
-  case SQLITE_FCNTL_LAST_ERRNO:
-  case SQLITE_FCNTL_HAS_MOVED:
-  case SQLITE_FCNTL_TEMPFILENAME:
-  case SQLITE_FCNTL_WIN32_AV_RETRY:
-  case SQLITE_FCNTL_WIN32_GET_HANDLE:
+  /* LAST_ERRNO, HAS_MOVED, TEMPFILENAME and the like change nothing; and what
+  ** else an application asks is between it and the parent. */
   default:
     return forward(handle, op, arg);
   }

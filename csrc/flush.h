@@ -19,4 +19,8 @@ int64_t async_flush_request(AsyncStream *stream);
 */
 int async_flush_stream(AsyncStream *stream, int timeout_ms);
 
+/* The same up to a point of time, -1 being never; and which that is. */
+int async_flush_until(AsyncStream *stream, int64_t until_us);
+int64_t async_flush_deadline(int timeout_ms);
+
 #endif /* ASYNC_FLUSH_H */

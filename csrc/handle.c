@@ -10,7 +10,6 @@
 #include "config.h"
 #include "registry.h"
 #include "super.h"
-#include "writer.h"
 
 /* What still holds when writes are queued.  Not among them: atomic writes,
 ** safe append, sequential, immutable, which promise something of the disk. */
@@ -26,8 +25,13 @@ static int handle_close(sqlite3_file *base) {
   handle->base.pMethods = NULL;
   if (async_forked) return SQLITE_OK;
   async_lock_release(handle->stream, &handle->lock, SQLITE_LOCK_NONE);
+  AsyncStream *stream = handle->stream;
   async_file_close(handle->file);
-  async_registry_release(handle->stream);
+  async_mutex_enter(&stream->mutex);
+  bool last = stream->handles == 0;
+  async_mutex_leave(&stream->mutex);
+  if (last) async_super_forget_all(stream);
+  async_registry_release(stream);
   return SQLITE_OK;
 }
 
@@ -66,12 +70,13 @@ static int handle_file_size(sqlite3_file *base, sqlite3_int64 *size) {
 }
 
 /* May a transaction that writes begin?  See "the bounded queue" in docs/design.md. */
-static bool must_wait_for_queue(AsyncStream *stream) {
+static int check_room(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   bool full = async_stream_is_full(stream);
   async_mutex_leave(&stream->mutex);
-  if (!full) return false;
-  return async_config.on_queue_full == SQLITEASYNC_FULL_BUSY || !async_writer_is_running();
+  if (!full) return SQLITE_OK;
+  if (!async_scheduler_has_runner()) return SQLITE_FULL; /* waiting would not help */
+  return async_config.on_queue_full == SQLITEASYNC_FULL_BUSY ? SQLITE_BUSY : SQLITE_OK;
 }
 
 static int handle_lock(sqlite3_file *base, int level) {
@@ -79,12 +84,12 @@ static int handle_lock(sqlite3_file *base, int level) {
   AsyncHandle *handle = handle_of(base);
   AsyncStream *stream = handle->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = stream->error.code;
+  int rc = async_stream_error(stream);
   async_mutex_leave(&stream->mutex);
-  if (rc != SQLITE_OK) return rc;
-  if (level == SQLITE_LOCK_RESERVED && handle->lock.level < level && must_wait_for_queue(stream)) {
-    return SQLITE_BUSY;
+  if (rc == SQLITE_OK && level == SQLITE_LOCK_RESERVED && handle->lock.level < level) {
+    rc = check_room(stream);
   }
+  if (rc != SQLITE_OK) return rc;
   return async_lock_acquire(stream, &handle->lock, level);
 }
 

@@ -60,6 +60,13 @@ void async_json_number(AsyncJson *json, const char *name, int64_t value) {
   put_raw(json, digits);
 }
 
+void async_json_ms(AsyncJson *json, const char *name, int64_t us) {
+  char digits[32];
+  snprintf(digits, sizeof digits, "%" PRId64 ".%03d", us / 1000, (int)(us % 1000));
+  put_name(json, name);
+  put_raw(json, digits);
+}
+
 void async_json_text(AsyncJson *json, const char *name, const char *value) {
   put_name(json, name);
   if (value == NULL) {

@@ -20,6 +20,8 @@ void async_json_open(AsyncJson *json);
 void async_json_close(AsyncJson *json);
 
 void async_json_number(AsyncJson *json, const char *name, int64_t value);
+/* Microseconds, as milliseconds with their fraction. */
+void async_json_ms(AsyncJson *json, const char *name, int64_t us);
 /* value may be NULL. */
 void async_json_text(AsyncJson *json, const char *name, const char *value);
 /* Begin a member that is itself an object; close it with async_json_close(). */

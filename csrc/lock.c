@@ -3,7 +3,6 @@
 */
 #include "config.h"
 #include "file.h"
-#include "writer.h"
 
 #include <assert.h>
 #include <string.h>
@@ -12,6 +11,8 @@
 #define CONTENDED_US 10000000
 /* Of maxLockHoldMs, how much the lock shall be free afterwards. */
 #define FREE_FRACTION 10
+/* Whatever others do, no transaction waits longer than this to make way. */
+#define MAKE_WAY_US 10000000
 #define WAIT_SLICE_US 20000
 
 void async_lock_init(AsyncLock *lock) {
@@ -50,6 +51,16 @@ static void note_taken(AsyncLock *lock) {
   lock->free_since_us = 0;
 }
 
+/* The parent's handle carries a lock of this level now: the file must stay. */
+static void note_level(AsyncStream *stream, int level) {
+  stream->lock.os_level = level;
+  if (level == SQLITE_LOCK_NONE) return;
+  stream->lock.os_locked = true;
+  async_mutex_enter(&stream->mutex);
+  stream->carries_lock = true;
+  async_mutex_leave(&stream->mutex);
+}
+
 static int raise_os_lock(AsyncStream *stream, int level) {
   AsyncLock *lock = &stream->lock;
   if (lock->os_level >= level) return SQLITE_OK;
@@ -61,13 +72,13 @@ static int raise_os_lock(AsyncStream *stream, int level) {
   int rc = parent->pMethods->xLock(parent, level);
   if (rc == SQLITE_OK) {
     if (lock->os_level == SQLITE_LOCK_NONE) note_taken(lock);
-    lock->os_level = level;
+    note_level(stream, level);
   } else if ((rc & 0xff) == SQLITE_BUSY) {
     lock->contended_us = async_os_now_us();
-    /* The parent keeps PENDING when readers keep it from EXCLUSIVE. */
-    if (level == SQLITE_LOCK_EXCLUSIVE && lock->os_level < SQLITE_LOCK_PENDING) {
-      lock->os_level = SQLITE_LOCK_PENDING;
-    }
+    /* Kept from EXCLUSIVE by readers, it may have got as far as PENDING. */
+    int now = lock->os_level;
+    parent->pMethods->xFileControl(parent, SQLITE_FCNTL_LOCKSTATE, &now);
+    note_level(stream, now);
   }
   return rc;
 }
@@ -90,28 +101,26 @@ static int lower_os_lock(AsyncStream *stream) {
   async_mutex_leave(&stream->mutex);
   if (!dry) return SQLITE_OK;
 
-  int rc = SQLITE_OK;
-  if (async_config.lock_files) {
-    sqlite3_file *parent = lock_handle(stream);
-    if (parent != NULL) rc = parent->pMethods->xUnlock(parent, level);
-  }
+  sqlite3_file *parent = lock->os_locked ? lock_handle(stream) : NULL;
+  int rc = parent == NULL ? SQLITE_OK : parent->pMethods->xUnlock(parent, level);
   lock->os_level = level;
-  if (level == SQLITE_LOCK_NONE) {
-    lock->free_since_us = async_os_now_us();
-    async_cond_broadcast(&lock->freed);
-  }
-  return rc;
-}
+  if (level != SQLITE_LOCK_NONE) return rc;
 
-void async_lock_settle_held(AsyncStream *stream) {
-  int rc = lower_os_lock(stream);
-  if (rc != SQLITE_OK) sqlite3_log(rc, "sqlite3async: cannot unlock %s", stream->path);
+  lock->os_locked = false;
+  lock->free_since_us = async_os_now_us();
+  async_cond_broadcast(&lock->freed);
+  async_mutex_enter(&stream->mutex);
+  stream->carries_lock = false;
+  if (stream->files.database != NULL) async_file_let_go(stream->files.database);
+  async_mutex_leave(&stream->mutex);
+  return rc;
 }
 
 void async_lock_settle(AsyncStream *stream) {
   async_mutex_enter(&stream->lock.mutex);
-  async_lock_settle_held(stream);
+  int rc = lower_os_lock(stream);
   async_mutex_leave(&stream->lock.mutex);
+  if (rc != SQLITE_OK) sqlite3_log(rc, "sqlite3async: cannot unlock %s", stream->path);
 }
 
 /* ---- Letting other processes in ---- */
@@ -129,7 +138,7 @@ static bool is_stalled(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   bool full = stream->full_since_us != 0;
   async_mutex_leave(&stream->mutex);
-  return full || !async_writer_is_running();
+  return full || !async_scheduler_has_runner();
 }
 
 /* How long the lock must be free before the next transaction; 0: it need not. */
@@ -150,14 +159,15 @@ static int64_t owed_us(AsyncStream *stream, int64_t now_us) {
 ** the OS lock has been held for long, wait until it was free for a moment.
 **
 ** The wait ends because the writer applies what is queued, or is stopped or
-** fails, which a slice shows; and the free moment is bounded by the clock.
+** fails, which a slice shows; and the clock bounds it in any case.
 */
 static void make_way(AsyncStream *stream) {
   AsyncLock *lock = &stream->lock;
   if (!async_config.lock_files) return;
   int64_t now_us = async_os_now_us();
   int64_t owed = owed_us(stream, now_us);
-  while (owed > 0 && lock->shared == 0) {
+  int64_t until_us = now_us + MAKE_WAY_US;
+  while (owed > 0 && lock->shared == 0 && now_us < until_us) {
     int64_t slice_us = owed < WAIT_SLICE_US ? owed : WAIT_SLICE_US;
     if (lock->os_level != SQLITE_LOCK_NONE) {
       if (is_stalled(stream)) return;

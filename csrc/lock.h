@@ -37,6 +37,7 @@ typedef struct AsyncLock {
   AsyncCond freed;       /* the OS lock was given back */
   int shared;            /* holders at SHARED or above */
   AsyncHolder *writer;   /* the one at RESERVED or above */
+  bool os_locked;        /* os_level is really the parent's: see lockFiles */
   int os_level;          /* what the parent's handle has */
   int64_t hold_since_us; /* since when the lock was not free long enough */
   int64_t free_since_us; /* last given back */
@@ -54,7 +55,5 @@ int async_lock_check_reserved(struct AsyncStream *stream, int *reserved);
 
 /* The queue ran dry: give the OS lock back as far as nobody needs it. */
 void async_lock_settle(struct AsyncStream *stream);
-/* The same for a caller that holds the lock table's mutex. */
-void async_lock_settle_held(struct AsyncStream *stream);
 
 #endif /* ASYNC_LOCK_H */

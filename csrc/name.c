@@ -1,239 +1,49 @@
 /*
-** Names and their files: opening, closing, deleting, existence.  The other
-** half of file.h's functions is in file.c and retire.c.
+** Names: opening, closing and deleting files, and whether they exist.  See
+** file.h.
 **
 ** What SQLite asks about a name is answered from the queue as long as
 ** something is queued or open under it, otherwise from the disk.
 */
 #include "file.h"
 
-#include "super.h"
-#include "writer.h"
-
 #include <assert.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DRAIN_SLICE_US 5000
 
-/* ---- What a name says ---- */
+/* ---- The parent's handle ---- */
 
-static bool ends_with(const char *path, size_t length, const char *suffix) {
-  size_t n = strlen(suffix);
-  return length > n && memcmp(path + length - n, suffix, n) == 0;
-}
-
-/* "-mj" and nine hexadecimal digits, the last three of them "9XX": see
-** vdbeCommit() in SQLite's vdbeaux.c. */
-#define SUPER_SUFFIX_LENGTH 12
-
-static bool is_super_journal(const char *path, size_t length) {
-  if (length <= SUPER_SUFFIX_LENGTH) return false;
-  const char *suffix = path + length - SUPER_SUFFIX_LENGTH;
-  if (memcmp(suffix, "-mj", 3) != 0 || suffix[9] != '9') return false;
-  for (int i = 3; i < SUPER_SUFFIX_LENGTH; i++) {
-    if (!isxdigit((unsigned char)suffix[i])) return false;
+/* Open it in the file's room; *parent is the handle. */
+static int call_open(AsyncFile *file, int flags, sqlite3_file **parent, int *open_flags) {
+  sqlite3_vfs *vfs = file->stream->parent;
+  memset(file->parent_room, 0, (size_t)vfs->szOsFile);
+  int rc = vfs->xOpen(vfs, file->path, file->parent_room, flags, open_flags);
+  if (rc == SQLITE_OK) {
+    *parent = file->parent_room;
+  } else if (file->parent_room->pMethods != NULL) {
+    file->parent_room->pMethods->xClose(file->parent_room);
   }
-  return true;
-}
-
-size_t async_file_owner_length(const char *path) {
-  size_t length = strlen(path);
-  if (ends_with(path, length, "-journal")) return length - strlen("-journal");
-  if (ends_with(path, length, "-wal")) return length - strlen("-wal");
-  if (is_super_journal(path, length)) return length - SUPER_SUFFIX_LENGTH;
-  return 0;
-}
-
-static AsyncRole role_of(const AsyncStream *stream, const char *path) {
-  const char *suffix = path + strlen(stream->path);
-  assert(strncmp(path, stream->path, strlen(stream->path)) == 0);
-  if (*suffix == '\0') return ASYNC_ROLE_DATABASE;
-  if (strcmp(suffix, "-journal") == 0) return ASYNC_ROLE_JOURNAL;
-  if (strcmp(suffix, "-wal") == 0) return ASYNC_ROLE_WAL;
-  return ASYNC_ROLE_SUPER_JOURNAL;
+  return rc;
 }
 
 /*
-** A copy that outlives SQLite's: parents keep the pointer and look for URI
-** parameters before and behind the name, in the form of
-** sqlite3_create_filename(): four zero bytes, the name, pairs of keys and
-** values, an empty key.
+** For a file that nobody else knows yet.  The handle will serve others, too,
+** who may want to write, so it is opened for that if it can be.
 */
-static char *copy_name(const char *path, bool with_parameters) {
-  size_t size = strlen(path) + 1;
-  if (with_parameters) {
-    while (path[size] != '\0') {
-      size += strlen(path + size) + 1;
-      size += strlen(path + size) + 1;
-    }
-  }
-  char *block = calloc(1, 4 + size + 4);
-  if (block == NULL) return NULL;
-  memcpy(block + 4, path, size);
-  return block + 4;
-}
-
-static void free_name(char *name) {
-  if (name != NULL) free(name - 4);
-}
-
-/* ---- The files of a stream ---- */
-
-/* Where AsyncFiles keeps the current meaning of this role's name, or NULL. */
-static AsyncFile **slot_of(AsyncStream *stream, AsyncRole role) {
-  switch (role) {
-  case ASYNC_ROLE_DATABASE:
-    return &stream->files.database;
-  case ASYNC_ROLE_JOURNAL:
-    return &stream->files.journal;
-  case ASYNC_ROLE_WAL:
-    return &stream->files.wal;
-  case ASYNC_ROLE_SUPER_JOURNAL:
-    break;
-  }
-  return NULL;
-}
-
-AsyncFile *async_file_find(AsyncStream *stream, const char *path) {
-  AsyncFile **slot = slot_of(stream, role_of(stream, path));
-  AsyncFile *file;
-  if (slot != NULL) {
-    file = *slot;
-  } else {
-    /* Super-journals: few, and new ones stay in front only briefly. */
-    file = stream->files.newest;
-    while (file != NULL &&
-           (file->role != ASYNC_ROLE_SUPER_JOURNAL || strcmp(file->path, path) != 0)) {
-      file = file->older;
-    }
-  }
-  /* One that only waits to be synced says nothing about its name any more. */
-  if (file != NULL && file->handles == 0 && file->pending == 0) return NULL;
-  if (file != NULL && file->gone) return NULL;
-  return file;
-}
-
-static AsyncFile *file_new(AsyncStream *stream, const char *path) {
-  AsyncFile *file = calloc(1, sizeof *file);
-  if (file == NULL) return NULL;
-  file->stream = stream;
-  file->role = role_of(stream, path);
-  file->path = copy_name(path, file->role == ASYNC_ROLE_DATABASE);
-  file->parent_room = calloc(1, (size_t)stream->parent->szOsFile);
-  if (file->path == NULL || file->parent_room == NULL) {
-    free_name(file->path);
-    free(file->parent_room);
-    free(file);
-    return NULL;
-  }
-  return file;
-}
-
-static void file_free(AsyncFile *file) {
-  if (file->parent != NULL) file->parent->pMethods->xClose(file->parent);
-  async_super_free(file->super);
-  free(file->parent_room);
-  free_name(file->path);
-  free(file);
-}
-
-/* From now on the name means this file. */
-static void link_file(AsyncFile *file) {
-  AsyncStream *stream = file->stream;
-  file->older = stream->files.newest;
-  if (file->older != NULL) file->older->newer = file;
-  stream->files.newest = file;
-  AsyncFile **slot = slot_of(stream, file->role);
-  if (slot != NULL) *slot = file;
-}
-
-static void unlink_file(AsyncFile *file) {
-  AsyncStream *stream = file->stream;
-  if (file->newer == NULL) {
-    stream->files.newest = file->older;
-  } else {
-    file->newer->older = file->older;
-  }
-  if (file->older != NULL) file->older->newer = file->newer;
-  AsyncFile **slot = slot_of(stream, file->role);
-  if (slot != NULL && *slot == file) *slot = NULL;
-  if (file->dirty && !file->gone) stream->files.dirty--;
-}
-
-/* Under the mutex: if nobody needs the file any more, it becomes garbage. */
-void async_file_let_go(AsyncFile *file) {
-  AsyncStream *stream = file->stream;
-  if (file->handles > 0 || file->pending > 0 || file->in_use > 0) return;
-  bool unsynced = file->dirty && !file->gone && stream->error.code == SQLITE_OK;
-  if (unsynced) return;
-  unlink_file(file);
-  async_overlay_free(&file->overlay);
-  file->older = stream->files.garbage;
-  stream->files.garbage = file;
-}
-
-void async_file_collect(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  AsyncFile *garbage = stream->files.garbage;
-  stream->files.garbage = NULL;
-  async_mutex_leave(&stream->mutex);
-  while (garbage != NULL) {
-    AsyncFile *file = garbage;
-    garbage = file->older;
-    file_free(file);
-  }
-}
-
-void async_file_forget_all(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  while (stream->files.newest != NULL) {
-    AsyncFile *file = stream->files.newest;
-    assert(file->handles == 0 && file->pending == 0);
-    unlink_file(file);
-    async_overlay_free(&file->overlay);
-    file->older = stream->files.garbage;
-    stream->files.garbage = file;
-  }
-  async_mutex_leave(&stream->mutex);
-  async_file_collect(stream);
-}
-
-void async_file_forget_sizes(AsyncStream *stream) {
-  for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
-    if (file->pending == 0 && file->parent != NULL) file->size_known = false;
-  }
-}
-
-/* ---- Opening ---- */
-
-/* Open the parent's handle now, in place.  The file is not linked, or the
-** lock table's mutex keeps others away. */
 static int open_parent(AsyncFile *file, int flags) {
-  sqlite3_vfs *vfs = file->stream->parent;
-  sqlite3_file *parent = file->parent_room;
-  memset(parent, 0, (size_t)vfs->szOsFile);
-  int rc = vfs->xOpen(vfs, file->path, parent, flags, &file->open_flags);
-  if (rc != SQLITE_OK) {
-    if (parent->pMethods != NULL) parent->pMethods->xClose(parent);
-    return rc;
+  if (flags & SQLITE_OPEN_READONLY) {
+    flags = (flags & ~SQLITE_OPEN_READONLY) | SQLITE_OPEN_READWRITE;
   }
-  file->parent = parent;
-  return SQLITE_OK;
+  return call_open(file, flags, &file->parent, &file->open_flags);
 }
 
 int async_file_apply_open(AsyncFile *file, int flags) {
-  /* As above, but others look at `parent`: it appears under the mutex. */
-  sqlite3_vfs *vfs = file->stream->parent;
-  sqlite3_file *parent = file->parent_room;
-  memset(parent, 0, (size_t)vfs->szOsFile);
+  sqlite3_file *parent = NULL;
   int open_flags = 0;
-  int rc = vfs->xOpen(vfs, file->path, parent, flags, &open_flags);
-  if (rc != SQLITE_OK) {
-    if (parent->pMethods != NULL) parent->pMethods->xClose(parent);
-    return rc;
-  }
+  int rc = call_open(file, flags, &parent, &open_flags);
+  if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&file->stream->mutex);
   file->parent = parent;
   file->open_flags = open_flags;
@@ -264,28 +74,9 @@ static int out_flags_of(const AsyncFile *file, int flags) {
   return out;
 }
 
-/*
-** All handles are closed, but the writer is not done with the old file, and
-** meanwhile somebody put another one in its place: let the writer finish.
-** Under the mutex.
-*/
-static int outlive_moved_database(AsyncStream *stream) {
-  AsyncFile *file = stream->files.database;
-  while (stream->queue.head != NULL && stream->error.code == SQLITE_OK) {
-    if (!async_writer_is_running()) return SQLITE_BUSY;
-    async_stream_wait(stream, &stream->durable_moved, DRAIN_SLICE_US);
-  }
-  if (stream->error.code != SQLITE_OK) return stream->error.code;
-  if (file != stream->files.database) return SQLITE_OK;
-  /* The old handle's lock goes with it. */
-  async_mutex_leave(&stream->mutex);
-  async_lock_settle_held(stream);
-  async_mutex_enter(&stream->mutex);
-  if (file == stream->files.database) stream->files.database = NULL;
-  return SQLITE_OK;
-}
+/* ---- The database ---- */
 
-/* Under the mutex, which it leaves meanwhile: is the file still where it was opened? */
+/* Under the mutex, which it leaves meanwhile: is another file in its place now? */
 static bool has_moved(AsyncFile *file) {
   int moved = 0;
   file->in_use++;
@@ -293,33 +84,29 @@ static bool has_moved(AsyncFile *file) {
   int rc = file->parent->pMethods->xFileControl(file->parent, SQLITE_FCNTL_HAS_MOVED, &moved);
   async_mutex_enter(&file->stream->mutex);
   file->in_use--;
+  async_file_let_go(file);
   return rc == SQLITE_OK && moved != 0;
 }
 
-/* Under the lock table's mutex: find or open the database's file. */
-static int open_database_locked(AsyncStream *stream, const char *path, int flags) {
-  async_mutex_enter(&stream->mutex);
-  int rc = stream->error.code;
-  AsyncFile *file = stream->files.database;
-  if (rc == SQLITE_OK && file != NULL && stream->handles == 0 && has_moved(file)) {
-    rc = outlive_moved_database(stream);
-    file = stream->files.database;
+/*
+** Under the mutex: let the writer finish with the file that has moved, since
+** the names of its journals are the new one's, too.
+*/
+static int outlive_moved_database(AsyncStream *stream) {
+  while (stream->queue.head != NULL && stream->error.code == SQLITE_OK) {
+    if (!async_scheduler_has_runner()) return SQLITE_BUSY;
+    async_stream_wait(stream, &stream->durable_moved, DRAIN_SLICE_US);
   }
-  if (file != NULL) file->handles++;
-  async_mutex_leave(&stream->mutex);
-  if (rc != SQLITE_OK || file != NULL) return rc;
+  return SQLITE_READONLY_DBMOVED;
+}
 
-  file = file_new(stream, path);
+/* Open the file, which nobody has open here.  Under the lock table's mutex. */
+static int open_database_anew(AsyncStream *stream, const char *path, int flags) {
+  AsyncFile *file = async_file_new(stream, path);
   if (file == NULL) return SQLITE_NOMEM;
-  file->exists = true;
-  /* One handle serves all connections, so it is opened for writing if it can be. */
-  int parent_flags = flags;
-  if (flags & SQLITE_OPEN_READONLY) {
-    parent_flags = (flags & ~SQLITE_OPEN_READONLY) | SQLITE_OPEN_READWRITE;
-  }
-  rc = open_parent(file, parent_flags);
+  int rc = open_parent(file, flags);
   if (rc != SQLITE_OK) {
-    file_free(file);
+    async_file_free(file);
     return rc;
   }
   /* No reads past the queue. */
@@ -330,10 +117,26 @@ static int open_database_locked(AsyncStream *stream, const char *path, int flags
 
   async_mutex_enter(&stream->mutex);
   file->handles = 1;
-  link_file(file);
+  async_file_link(file);
   if (is_new && (file->open_flags & SQLITE_OPEN_READWRITE)) stream->directory_dirty = true;
   async_mutex_leave(&stream->mutex);
   return SQLITE_OK;
+}
+
+/* Under the lock table's mutex. */
+static int open_database_locked(AsyncStream *stream, const char *path, int flags) {
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *file = stream->files.database;
+  if (file != NULL && has_moved(file)) {
+    int rc = outlive_moved_database(stream);
+    async_mutex_leave(&stream->mutex);
+    return rc;
+  }
+  int rc = async_stream_error(stream);
+  file = stream->files.database; /* it may have been let go meanwhile */
+  if (rc == SQLITE_OK && file != NULL) file->handles++;
+  async_mutex_leave(&stream->mutex);
+  return rc != SQLITE_OK || file != NULL ? rc : open_database_anew(stream, path, flags);
 }
 
 int async_file_open_database(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
@@ -351,21 +154,23 @@ int async_file_open_database(AsyncStream *stream, const char *path, int flags, A
   return rc;
 }
 
+/* ---- Journals ---- */
+
 /* Can a journal be made beside the database?  Asked once a stream. */
 static bool directory_is_writable(AsyncStream *stream) {
   if (stream->directory_checked) return true;
-  char *folder = copy_name(stream->path, false);
+  char *folder = async_path_copy(stream->path, false);
   if (folder == NULL) return false;
   char *slash = strrchr(folder, '/');
   char *backslash = strrchr(folder, '\\');
-  if (backslash > slash) slash = backslash;
+  if (slash == NULL || (backslash != NULL && backslash > slash)) slash = backslash;
   int writable = 0;
   if (slash != NULL) {
     slash[slash == folder] = '\0';
     sqlite3_vfs *vfs = stream->parent;
     if (vfs->xAccess(vfs, folder, SQLITE_ACCESS_READWRITE, &writable) != SQLITE_OK) writable = 0;
   }
-  free_name(folder);
+  async_path_free(folder);
   return writable != 0;
 }
 
@@ -386,57 +191,68 @@ static int probe_journal(AsyncStream *stream, AsyncFile *file, int flags, bool *
   return *defer ? SQLITE_OK : open_parent(file, flags);
 }
 
-int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **result,
-                            int *out_flags) {
-  async_mutex_enter(&stream->mutex);
-  int rc = stream->error.code;
-  AsyncFile *current = rc == SQLITE_OK ? async_file_find(stream, path) : NULL;
-  bool reuse = current != NULL && current->exists;
-  bool known_absent = current != NULL && !current->exists;
-  if (known_absent && !(flags & SQLITE_OPEN_CREATE)) rc = SQLITE_CANTOPEN;
-  if (reuse && (flags & SQLITE_OPEN_CREATE) && (flags & SQLITE_OPEN_EXCLUSIVE)) {
-    rc = SQLITE_CANTOPEN;
-  }
-  if (rc == SQLITE_OK && reuse) {
-    current->handles++;
-    stream->handles++;
-    *result = current;
-    *out_flags = out_flags_of(current, flags);
-  }
-  async_mutex_leave(&stream->mutex);
-  if (rc != SQLITE_OK || reuse) return rc;
+/* Under the mutex: let SQLite have the file, if it exists as flags want it. */
+static int open_known_journal(AsyncFile *file, int flags) {
+  if (!file->exists) return flags & SQLITE_OPEN_CREATE ? SQLITE_OK : SQLITE_CANTOPEN;
+  if ((flags & SQLITE_OPEN_CREATE) && (flags & SQLITE_OPEN_EXCLUSIVE)) return SQLITE_CANTOPEN;
+  file->handles++;
+  file->stream->handles++;
+  return SQLITE_OK;
+}
 
-  AsyncFile *file = file_new(stream, path);
-  if (file == NULL) return SQLITE_NOMEM;
-  file->exists = true;
-  bool defer = known_absent;
-  if (!defer) rc = probe_journal(stream, file, flags, &defer);
-
-  async_mutex_enter(&stream->mutex);
-  if (rc == SQLITE_OK) rc = stream->error.code;
-  if (rc == SQLITE_OK && defer) {
+/* Under the mutex: a new file, opened already or to be opened by the writer. */
+static int admit_journal(AsyncFile *file, int flags, bool defer) {
+  AsyncStream *stream = file->stream;
+  int rc = async_stream_error(stream);
+  if (rc != SQLITE_OK) return rc;
+  if (defer) {
+    AsyncOp *op = async_stream_push(stream, ASYNC_OP_CREATE, file, 0);
+    if (op == NULL) return SQLITE_NOMEM;
+    op->flags = flags;
+    file->pending = 1;
     file->open_flags = flags;
     file->size_known = true;
     stream->directory_checked = true;
-    AsyncOp *op = async_stream_push(stream, ASYNC_OP_CREATE, file, 0);
-    if (op == NULL) {
-      rc = SQLITE_NOMEM;
-    } else {
-      op->flags = flags;
-      file->pending = 1;
-    }
   }
+  file->handles = 1;
+  stream->handles++;
+  async_file_link(file);
+  if (!defer) async_file_inherit_unsynced(file);
+  return SQLITE_OK;
+}
+
+int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
+                            int *out_flags) {
+  async_mutex_enter(&stream->mutex);
+  int rc = async_stream_error(stream);
+  AsyncFile *known = rc == SQLITE_OK ? async_file_find(stream, path) : NULL;
+  if (known != NULL) rc = open_known_journal(known, flags);
+  bool absent = known != NULL && !known->exists;
+  bool done = rc != SQLITE_OK || (known != NULL && !absent);
+  if (done && rc == SQLITE_OK) {
+    *file = known;
+    *out_flags = out_flags_of(known, flags);
+  }
+  async_mutex_leave(&stream->mutex);
+  if (done) return rc;
+
+  AsyncFile *fresh = async_file_new(stream, path);
+  if (fresh == NULL) return SQLITE_NOMEM;
+  bool defer = absent;
+  if (!defer) rc = probe_journal(stream, fresh, flags, &defer);
+
+  async_mutex_enter(&stream->mutex);
+  if (rc == SQLITE_OK) rc = admit_journal(fresh, flags, defer);
   if (rc == SQLITE_OK) {
-    file->handles = 1;
-    stream->handles++;
-    link_file(file);
-    *result = file;
-    *out_flags = out_flags_of(file, flags);
+    *file = fresh;
+    *out_flags = out_flags_of(fresh, flags);
   }
   async_stream_leave_and_wake(stream);
-  if (rc != SQLITE_OK) file_free(file);
+  if (rc != SQLITE_OK) async_file_free(fresh);
   return rc;
 }
+
+/* ---- Closing, deleting, existence ---- */
 
 void async_file_close(AsyncFile *file) {
   AsyncStream *stream = file->stream;
@@ -449,35 +265,29 @@ void async_file_close(AsyncFile *file) {
   async_file_collect(stream);
 }
 
-/* ---- Deleting, existence ---- */
-
 int async_file_delete(AsyncStream *stream, const char *path, int sync_directory) {
   AsyncFile *fresh = NULL;
   async_mutex_enter(&stream->mutex);
-  int rc = stream->error.code;
+  int rc = async_stream_error(stream);
   AsyncFile *file = async_file_find(stream, path);
   if (rc == SQLITE_OK && file == NULL) {
-    file = fresh = file_new(stream, path);
-    if (fresh == NULL) {
-      rc = SQLITE_NOMEM;
-    } else {
-      fresh->exists = true;
-    }
+    file = fresh = async_file_new(stream, path);
+    if (fresh == NULL) rc = SQLITE_NOMEM;
   }
   if (rc == SQLITE_OK && !file->exists) rc = SQLITE_IOERR_DELETE_NOENT;
+  AsyncOp *op = NULL;
   if (rc == SQLITE_OK) {
-    AsyncOp *op = async_stream_push(stream, ASYNC_OP_DELETE, file, 0);
-    if (op == NULL) {
-      rc = SQLITE_NOMEM;
-    } else {
-      op->flags = sync_directory;
-      file->pending++;
-      file->exists = false;
-      if (fresh != NULL) link_file(fresh);
-    }
+    op = async_stream_push(stream, ASYNC_OP_DELETE, file, 0);
+    if (op == NULL) rc = SQLITE_NOMEM;
+  }
+  if (op != NULL) {
+    op->flags = sync_directory;
+    file->pending++;
+    file->exists = false;
+    if (fresh != NULL) async_file_link(fresh);
   }
   async_stream_leave_and_wake(stream);
-  if (rc != SQLITE_OK && fresh != NULL) file_free(fresh);
+  if (rc != SQLITE_OK && fresh != NULL) async_file_free(fresh);
   return rc;
 }
 

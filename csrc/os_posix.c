@@ -1,5 +1,6 @@
 /*
-** The porting layer for POSIX systems: Linux, macOS, the BSDs.  See os.h.
+** The porting layer for POSIX systems: Linux and macOS.  See os.h.  On others
+** SQLite's unix VFS reads and writes with lseek(), which threads cannot share.
 **
 ** Clocks: condition variables wait on the monotonic clock, so that a change
 ** of the wall clock neither hangs nor hurries anybody.  macOS cannot set a
@@ -222,8 +223,10 @@ void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, han
 
 /*
 ** Signals.  The handler does one write() to a pipe, the only thing that is
-** safe there; a thread of ours reads it, drains, puts back the disposition
-** that was there before us and raises the signal again.
+** safe there.  A thread of ours reads it, drains, and does what the signal
+** would have done without us: end the process, or call the handler that was
+** there before.  If somebody has put a handler over ours since, it has had the
+** signal already, and passed it on to us.
 */
 static const int watched_signals[] = {SIGTERM, SIGINT};
 #define WATCHED_COUNT ((int)(sizeof watched_signals / sizeof watched_signals[0]))
@@ -241,27 +244,38 @@ static void on_signal(int number) {
   errno = saved;
 }
 
-static void restore_signals(void) {
-  for (int i = 0; i < WATCHED_COUNT; i++) {
-    struct sigaction current;
-    /* Someone may have installed a handler over ours; that one stays. */
-    if (sigaction(watched_signals[i], NULL, &current) == 0 && current.sa_handler == on_signal) {
-      sigaction(watched_signals[i], &previous_actions[i], NULL);
-    }
+/* Is the handler of this signal still ours? */
+static bool is_on_top(int number) {
+  struct sigaction current;
+  return sigaction(number, NULL, &current) == 0 && !(current.sa_flags & SA_SIGINFO) &&
+         current.sa_handler == on_signal;
+}
+
+static void pass_on(int number, const struct sigaction *previous) {
+  if (previous->sa_flags & SA_SIGINFO) {
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = number;
+    previous->sa_sigaction(number, &info, NULL);
+  } else if (previous->sa_handler == SIG_DFL) {
+    sigaction(number, previous, NULL);
+    kill(getpid(), number);
+  } else if (previous->sa_handler != SIG_IGN) {
+    previous->sa_handler(number);
   }
-  signals_watched = false;
 }
 
 static void watch_main(void *arg) {
   (void)arg;
   for (;;) {
-    unsigned char byte;
-    ssize_t got = read(signal_pipe[0], &byte, 1);
+    unsigned char number;
+    ssize_t got = read(signal_pipe[0], &number, 1);
     if (got < 0 && errno == EINTR) continue;
     if (got != 1) return;
     signal_handler();
-    restore_signals();
-    kill(getpid(), byte);
+    for (int i = 0; i < WATCHED_COUNT; i++) {
+      if (watched_signals[i] == number && is_on_top(number)) pass_on(number, &previous_actions[i]);
+    }
   }
 }
 
@@ -294,7 +308,11 @@ bool async_os_watch_signals(void (*handler)(void)) {
 }
 
 void async_os_unwatch_signals(void) {
-  if (signals_watched) restore_signals();
+  if (!signals_watched) return;
+  for (int i = 0; i < WATCHED_COUNT; i++) {
+    if (is_on_top(watched_signals[i])) sigaction(watched_signals[i], &previous_actions[i], NULL);
+  }
+  signals_watched = false;
 }
 
 /* ---- The process that loaded us ---- */

@@ -6,7 +6,7 @@
 #include "file.h"
 
 #include <assert.h>
-#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,10 +21,7 @@ static AsyncStream *by_id[BUCKETS];
 static int stream_count;
 static int64_t last_id;
 static AsyncPast past;
-static struct {
-  int64_t id;
-  int code;
-} failures[FAILURES_KEPT]; /* the latest streams that failed and have gone */
+static AsyncFailure failures[FAILURES_KEPT]; /* the latest streams that failed and have gone */
 static int failure_count;
 
 void async_registry_init(void) { async_mutex_init(&registry_mutex, ASYNC_RANK_REGISTRY); }
@@ -78,7 +75,7 @@ AsyncStream *async_registry_find_owner(const char *path_of_file) {
   async_mutex_enter(&registry_mutex);
   AsyncStream *stream = stream_count == 0 ? NULL : find(path_of_file, length);
   if (stream == NULL && stream_count > 0) {
-    length = async_file_owner_length(path_of_file);
+    length = async_path_owner_length(path_of_file);
     if (length > 0) stream = find(path_of_file, length);
   }
   async_mutex_leave(&registry_mutex);
@@ -102,6 +99,28 @@ static void unlink_path(AsyncStream *stream) {
   if (*link == stream) *link = stream->path_next;
 }
 
+static void note_failure(const AsyncStream *stream) {
+  AsyncFailure *failure = &failures[failure_count++ % FAILURES_KEPT];
+  failure->id = stream->id;
+  failure->code = stream->error.code;
+  failure->told = stream->error_told;
+  failure->lost = stream->pushed.transactions - stream->applied.transactions;
+  snprintf(failure->path, sizeof failure->path, "%s", stream->path);
+}
+
+bool async_registry_take_failure(const char *path, AsyncFailure *failure) {
+  bool found = false;
+  async_mutex_enter(&registry_mutex);
+  for (int i = 0; i < failure_count && i < FAILURES_KEPT && !found; i++) {
+    bool meant = path == NULL || strcmp(failures[i].path, path) == 0;
+    if (!meant || failures[i].told) continue;
+    failures[i].told = found = true;
+    *failure = failures[i];
+  }
+  async_mutex_leave(&registry_mutex);
+  return found;
+}
+
 /* Nobody needs the stream any more: take it out of the list. */
 static void unlink_stream(AsyncStream *stream) {
   unlink_path(stream);
@@ -122,17 +141,19 @@ static void unlink_stream(AsyncStream *stream) {
   add_marks(&past.pushed, &stream->pushed);
   add_marks(&past.applied, &stream->applied);
   add_marks(&past.durable, &stream->durable);
-  if (stream->error.code != SQLITE_OK) {
-    failures[failure_count % FAILURES_KEPT].id = stream->id;
-    failures[failure_count % FAILURES_KEPT].code = stream->error.code;
-    failure_count++;
-  }
+  if (stream->error.code != SQLITE_OK) note_failure(stream);
 }
 
 /* Under the stream's mutex: nobody refers to it any more; does it end here? */
 static bool ends_now(AsyncStream *stream) {
   return stream->references == 0 && async_stream_is_settled(stream) &&
          async_scheduler_forget(&stream->task);
+}
+
+void async_registry_forget_path(AsyncStream *stream) {
+  async_mutex_enter(&registry_mutex);
+  unlink_path(stream);
+  async_mutex_leave(&registry_mutex);
 }
 
 /* A stream that failed is of the past for its path once it is closed: who opens
@@ -217,11 +238,14 @@ int64_t async_registry_durable(int64_t id) {
   while (stream != NULL && stream->id != id) stream = stream->id_next;
   if (stream != NULL) {
     async_mutex_enter(&stream->mutex);
-    result = stream->error.code != SQLITE_OK ? -stream->error.code : stream->durable.seq;
+    int code = async_stream_error(stream);
+    result = code != SQLITE_OK ? -code : stream->durable.seq;
     async_mutex_leave(&stream->mutex);
   } else {
     for (int i = 0; i < failure_count && i < FAILURES_KEPT; i++) {
-      if (failures[i].id == id) result = -failures[i].code;
+      if (failures[i].id != id) continue;
+      failures[i].told = true;
+      result = -failures[i].code;
     }
   }
   async_mutex_leave(&registry_mutex);

@@ -29,6 +29,9 @@ AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent);
 */
 AsyncStream *async_registry_find_owner(const char *path_of_file);
 
+/* The path means another file now: who opens it gets a new stream. */
+void async_registry_forget_path(AsyncStream *stream);
+
 void async_registry_retain(AsyncStream *stream);
 void async_registry_release(AsyncStream *stream);
 
@@ -49,6 +52,20 @@ void async_registry_release_all(AsyncStream **streams);
 /* The state of a stream by its id, after it has gone as well: see
 ** sqlite3async_durable(). */
 int64_t async_registry_durable(int64_t id);
+
+/*
+** A stream that failed and has gone before anybody was told: of the database at
+** path, or of any if path is NULL.  Fills in *failure and forgets it; false if
+** there is none.
+*/
+typedef struct AsyncFailure {
+  int64_t id;
+  int code;
+  bool told;
+  int64_t lost; /* committed transactions that are not on disk */
+  char path[1024];
+} AsyncFailure;
+bool async_registry_take_failure(const char *path, AsyncFailure *failure);
 
 /* What all streams that have gone had done, for the status of all. */
 typedef struct AsyncPast {

@@ -23,6 +23,16 @@ void async_file_synced(AsyncFile *file) {
   file->dirty = false;
 }
 
+void async_file_inherit_unsynced(AsyncFile *file) {
+  AsyncFiles *files = &file->stream->files;
+  AsyncFile *old = files->unsynced_journal;
+  if (old == NULL || old == file || file->role != ASYNC_ROLE_JOURNAL) return;
+  files->unsynced_journal = NULL;
+  async_file_synced(old);
+  async_file_let_go(old);
+  if (!file->gone) make_dirty(file);
+}
+
 static void forget_truncate(AsyncFile *file, AsyncOp *op) {
   if (file->first_truncate != op) return; /* a later one has taken its place */
   file->first_truncate = op->truncates.next;
@@ -41,6 +51,7 @@ static void note_applied(AsyncStream *stream, AsyncOp *op) {
     /* The commits in a WAL are nothing without its name; a journal's name
     ** may get lost once its transaction is committed. */
     if (file->role == ASYNC_ROLE_WAL) stream->directory_dirty = true;
+    async_file_inherit_unsynced(file);
     break;
   case ASYNC_OP_WRITE:
     disk_changed(file, op->offset, op->offset + op->length);
@@ -57,7 +68,8 @@ static void note_applied(AsyncStream *stream, AsyncOp *op) {
   case ASYNC_OP_DELETE:
     async_file_synced(file);
     file->gone = true;
-    stream->directory_dirty = op->flags == 0;
+    async_file_inherit_unsynced(file);
+    if (op->flags == 0) stream->directory_dirty = true;
     break;
   case ASYNC_OP_SIZE_HINT:
   case ASYNC_OP_FENCE:
@@ -86,10 +98,6 @@ static void move_marks(AsyncStream *stream, const AsyncOp *op) {
     stream->unsynced_since_us = op->queued_us;
   }
   stream->applied = (AsyncMark){.seq = op->seq, .transactions = op->transactions};
-  if (stream->files.dirty == 0 && !stream->directory_dirty) {
-    stream->durable = stream->applied;
-    stream->unsynced_since_us = 0;
-  }
 }
 
 void async_file_retire(AsyncStream *stream) {

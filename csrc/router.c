@@ -7,7 +7,7 @@
 #include "router.h"
 
 #include "control.h"
-#include "file.h"
+#include "path.h"
 #include "registry.h"
 #include "vfs.h"
 
@@ -42,7 +42,7 @@ static Route **find_route(const char *path, size_t length) {
 
 static bool is_routed(const char *name) {
   if (name == NULL || route_count == 0) return false;
-  size_t owner = async_file_owner_length(name);
+  size_t owner = async_path_owner_length(name);
   async_mutex_enter(&router_mutex);
   bool routed = *find_route(name, strlen(name)) != NULL;
   if (!routed && owner > 0) routed = *find_route(name, owner) != NULL;
@@ -82,6 +82,11 @@ static int register_router(void) {
                              .xDelete = router_delete,
                              .xAccess = router_access};
   async_vfs_derive(&router_vfs, before);
+  /* A routed file that is not ours after all is our VFS's parent's. */
+  if (router_vfs.szOsFile < async_vfs()->szOsFile) router_vfs.szOsFile = async_vfs()->szOsFile;
+  if (router_vfs.mxPathname < async_vfs()->mxPathname) {
+    router_vfs.mxPathname = async_vfs()->mxPathname;
+  }
   int rc = sqlite3_vfs_register(&router_vfs, 1);
   router_registered = rc == SQLITE_OK;
   return rc;

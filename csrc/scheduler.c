@@ -6,6 +6,10 @@
 #include <assert.h>
 #include <stddef.h>
 
+/* SQLITEASYNC_HALT_NEVER and _NOW, for which SQLite would have to be included. */
+#define HALT_NEVER 0
+#define HALT_NOW 1
+
 AsyncScheduler async_scheduler;
 
 void async_scheduler_init(void) {
@@ -101,6 +105,7 @@ void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   async_scheduler.running--;
   if (more || task->state == ASYNC_TASK_RUNNING_WOKEN) {
     make_ready(task);
+    async_scheduler_changed(); /* another thread may have been the runner of this turn */
   } else if (due_us > 0) {
     task->state = ASYNC_TASK_DELAYED;
     task->due_us = due_us;
@@ -124,4 +129,13 @@ void async_scheduler_pause(int64_t timeout_us) {
   async_scheduler.waiting++;
   async_cond_wait(&async_scheduler.changed, &async_scheduler.mutex, timeout_us);
   async_scheduler.waiting--;
+}
+
+bool async_scheduler_has_runner(void) {
+  async_mutex_enter(&async_scheduler.mutex);
+  bool parked = async_scheduler.parked && async_scheduler.halt != HALT_NEVER;
+  bool own = async_scheduler.started && !async_scheduler.stopping && !parked;
+  bool has = (own || async_scheduler.looping) && async_scheduler.halt != HALT_NOW;
+  async_mutex_leave(&async_scheduler.mutex);
+  return has;
 }

@@ -18,6 +18,8 @@
 
 #include "mutex.h"
 
+#include <stdatomic.h>
+
 typedef enum AsyncTaskState {
   ASYNC_TASK_IDLE,
   ASYNC_TASK_READY,
@@ -46,6 +48,16 @@ typedef struct AsyncScheduler {
   AsyncTaskList ready;
   AsyncTaskList delayed;
   int running; /* tasks that a writer runs now */
+
+  /* What writer.c knows of the threads that run tasks. */
+  bool looping;  /* a thread is in the loop */
+  int halt;      /* SQLITEASYNC_HALT_... */
+  bool started;  /* we have a thread of our own */
+  bool stopping; /* which shall end */
+  bool parked;   /* or waits for halt to become NEVER again */
+
+  /* No lock: whoever runs a task shall come back after the step under way. */
+  atomic_bool interrupt;
 } AsyncScheduler;
 
 extern AsyncScheduler async_scheduler;
@@ -58,6 +70,9 @@ void async_scheduler_wake(AsyncTask *task);
 /* The task's stream wants to end: drop the task.  False if a writer has it, or
 ** will: then the stream must stay, and can end when that run is over. */
 bool async_scheduler_forget(AsyncTask *task);
+
+/* Is there a thread that runs tasks, now and until further notice? */
+bool async_scheduler_has_runner(void);
 
 /*
 ** The next five want the scheduler's mutex held.

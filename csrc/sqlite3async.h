@@ -165,7 +165,9 @@ SQLITE3ASYNC_API int sqlite3async_stop(int timeoutMs);
 /*
 ** Drain for at most timeoutMs, stop the writer and unregister the VFS.
 ** SQLITE_BUSY, with nothing changed, if a database is open (the message
-** names them) or the queue could not be drained in time.
+** names them) or the queue could not be drained in time.  The code of a
+** background error that nobody was told of: all is closed, but something was
+** lost before.
 */
 SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
 
@@ -206,7 +208,8 @@ SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
 ** SQLITE_OK        durable (or nothing was left to be made so)
 ** SQLITE_BUSY      not within timeoutMs; the request stands
 ** SQLITE_MISUSE    no writer is running, so it could never end
-** other            the database's background error
+** other            the database's background error; also one that came after the
+**                  database was closed, once, to whoever asks first
 */
 SQLITE3ASYNC_API int sqlite3async_flush(const char *zPath, int timeoutMs);
 
@@ -222,7 +225,8 @@ SQLITE3ASYNC_API int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *
 /*
 ** How far the stream is durable: a ticket is reached once this is >= it.
 ** A stream that failed gives its negated result code, also after it was
-** closed; one that was closed in good order gives the largest integer.
+** closed (the latest 64 are remembered); one that was closed in good order
+** gives the largest integer.
 */
 SQLITE3ASYNC_API sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId);
 

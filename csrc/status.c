@@ -1,12 +1,12 @@
 /*
-** Status.  See status.h.
+** Status, and events as sqlite3async.h offers them.  See status.h and event.h.
 */
 #include "status.h"
 
 #include "control.h"
+#include "event.h"
 #include "json.h"
 #include "registry.h"
-#include "writer.h"
 
 #include <stdio.h>
 
@@ -71,7 +71,7 @@ static void add_stream(Status *status, AsyncStream *stream) {
 static const char *state_name(const Status *status) {
   if (status->error != SQLITE_OK) return "failed";
   if (status->disk_full) return "disk-full";
-  return async_writer_is_running() ? "running" : "halted";
+  return async_scheduler_has_runner() ? "running" : "halted";
 }
 
 static int write_status(const Status *status, char *buf, size_t n) {
@@ -83,15 +83,15 @@ static int write_status(const Status *status, char *buf, size_t n) {
   async_json_number(&json, "committed", status->committed);
   async_json_number(&json, "applied", status->applied);
   async_json_number(&json, "durable", status->durable);
-  async_json_number(&json, "oldestQueuedMs", status->oldest_queued_us / 1000);
-  async_json_number(&json, "undurableMs", status->undurable_us / 1000);
+  async_json_ms(&json, "oldestQueuedMs", status->oldest_queued_us);
+  async_json_ms(&json, "undurableMs", status->undurable_us);
   async_json_number(&json, "opsApplied", status->stats.ops_applied);
   async_json_number(&json, "bytesWritten", status->stats.bytes_written);
   async_json_number(&json, "syncs", status->stats.syncs);
-  async_json_number(&json, "syncMsTotal", status->stats.sync_us_total / 1000);
-  async_json_number(&json, "syncMsMax", status->stats.sync_us_max / 1000);
+  async_json_ms(&json, "syncMsTotal", status->stats.sync_us_total);
+  async_json_ms(&json, "syncMsMax", status->stats.sync_us_max);
   async_json_number(&json, "fullWaits", status->stats.full_waits);
-  async_json_number(&json, "fullWaitMs", status->stats.full_wait_us / 1000);
+  async_json_ms(&json, "fullWaitMs", status->stats.full_wait_us);
   async_json_text(&json, "state", state_name(status));
   if (status->error == SQLITE_OK) {
     async_json_text(&json, "error", NULL);
@@ -135,4 +135,37 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
   }
   async_registry_release_all(streams);
   return write_status(&status, buf, n < 0 ? 0 : (size_t)n);
+}
+
+static const char *kind_name(AsyncEventKind kind) {
+  switch (kind) {
+  case ASYNC_EVENT_ERROR:
+    return "error";
+  case ASYNC_EVENT_DISK_FULL:
+    return "diskfull";
+  case ASYNC_EVENT_RESUME:
+    return "resume";
+  }
+  return "";
+}
+
+int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n) {
+  async_control_init();
+  if (buf == NULL) {
+    *cursor = async_event_latest();
+    return 0;
+  }
+  AsyncEvent event;
+  int64_t position = *cursor;
+  if (!async_event_read(&position, &event)) return 0;
+  AsyncJson json = {.buf = buf, .room = n > 0 ? (size_t)n : 0};
+  async_json_open(&json);
+  async_json_text(&json, "type", kind_name(event.kind));
+  async_json_number(&json, "code", event.code);
+  async_json_text(&json, "operation", event.operation);
+  async_json_text(&json, "path", event.path);
+  async_json_text(&json, "database", event.database);
+  async_json_close(&json);
+  if (json.length < json.room) *cursor = position + 1;
+  return (int)json.length;
 }

@@ -4,7 +4,6 @@
 #include "stream.h"
 
 #include "config.h"
-#include "writer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -52,6 +51,12 @@ void async_stream_leave_and_wake(AsyncStream *stream) {
   if (wake) async_scheduler_wake(&stream->task);
 }
 
+int async_stream_error(AsyncStream *stream) {
+  assert(async_mutex_is_held(&stream->mutex));
+  if (stream->error.code != SQLITE_OK) stream->error_told = true;
+  return stream->error.code;
+}
+
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us) {
   signal->waiting++;
   async_cond_wait(&signal->cond, &stream->mutex, timeout_us);
@@ -93,7 +98,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
   assert(async_mutex_is_held(&stream->mutex));
   int64_t max = async_config.max_queue_bytes;
   if (max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {
-    return stream->error.code;
+    return async_stream_error(stream);
   }
   int64_t start_us = async_os_now_us();
   stream->stats.full_waits++;
@@ -102,12 +107,12 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
   /* Ends because the writer applies ops or fails the stream; and if there is
   ** no writer any more, the slice shows it. */
   while (rc == SQLITE_OK && max > 0 && stream->queue.bytes > room_level(max, n)) {
-    if (!async_writer_is_running()) {
+    if (!async_scheduler_has_runner()) {
       rc = SQLITE_FULL;
       break;
     }
     async_stream_wait(stream, &stream->room_made, WAIT_SLICE_US);
-    rc = stream->error.code;
+    rc = async_stream_error(stream);
     max = async_config.max_queue_bytes;
   }
   stream->stats.full_wait_us += async_os_now_us() - start_us;
@@ -126,6 +131,7 @@ static bool note_commit(AsyncStream *stream) {
   if (stream->pushes == stream->pushes_committed) return false; /* it wrote nothing */
   stream->pushes_committed = stream->pushes;
   stream->pushed.transactions++;
+  if (stream->error.code != SQLITE_OK) return false; /* it was dropped */
   if (stream->queue.tail != NULL) {
     stream->queue.tail->transactions = stream->pushed.transactions;
     return false;

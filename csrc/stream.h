@@ -54,8 +54,9 @@ typedef struct AsyncFiles {
   struct AsyncFile *database; /* what these names mean now, or NULL if we know nothing of it */
   struct AsyncFile *journal;
   struct AsyncFile *wal;
-  struct AsyncFile *garbage; /* no longer needed; to be closed without the mutex */
-  int dirty;                 /* files written since they were last synced */
+  struct AsyncFile *unsynced_journal; /* closed, not synced, not deleted */
+  struct AsyncFile *garbage;          /* no longer needed; to be closed without the mutex */
+  int dirty;                          /* files written since they were last synced */
 } AsyncFiles;
 
 /* What threads wait for; nobody is woken while nobody waits. */
@@ -88,7 +89,8 @@ struct AsyncStream {
   bool full; /* see async_stream_is_full */
   AsyncSegmentPool segments;
   AsyncFiles files;
-  int handles; /* open handles of SQLite on any of the files */
+  int handles;               /* open handles of SQLite on any of the files */
+  struct AsyncSuper *supers; /* multi-database transactions under way; see super.c */
 
   int64_t pushes;           /* writes and other ops pushed, merged ones too */
   int64_t pushes_committed; /* what `pushes` was at the last commit */
@@ -99,12 +101,14 @@ struct AsyncStream {
   int64_t flush_target;      /* the part of it that the next sync will do */
   int64_t flushed_us;        /* when the last sync of all files ended */
   int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
+  bool carries_lock;         /* the database's handle has the OS lock; see lock.c */
   bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
   bool directory_checked;    /* journals can be made beside the database */
   int64_t full_since_us;     /* the disk is full since then; or 0 */
   int64_t apply_us_x16;      /* 16 times the time to apply an op, a moving average */
 
   AsyncError error;
+  bool error_told; /* somebody got its code */
   AsyncStats stats;
 };
 
@@ -117,6 +121,10 @@ void async_stream_free(AsyncStream *stream);
 ** this leaves.  Wakes a writer if none is awake for it.
 */
 void async_stream_leave_and_wake(AsyncStream *stream);
+
+/* Under the mutex: the error, for a caller who will be told it; SQLITE_OK if
+** there is none. */
+int async_stream_error(AsyncStream *stream);
 
 /* Under the mutex: wait, at most timeout_us, and wake those who do. */
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us);

@@ -11,54 +11,88 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Attached databases of one connection, the main one included; SQLite's
-** compile-time limit for SQLITE_MAX_ATTACHED is 125. */
+/* Databases of one connection: SQLite's compile-time limit for
+** SQLITE_MAX_ATTACHED is 125, and main and temp come on top. */
 #define MEMBERS_MAX 128
+/* More than their names can take; a larger file is no super-journal. */
+#define NAMES_SIZE_MAX (1 << 20)
 
-/* Used by the one connection whose transaction it is; no lock. */
+/*
+** One transaction.  The list of them in the home stream is guarded by its
+** mutex; the rest is the business of the connection whose transaction it is.
+*/
+typedef struct AsyncSuper AsyncSuper;
 struct AsyncSuper {
-  AsyncStream *members[MEMBERS_MAX]; /* with a reference each; the home stream first */
+  AsyncSuper *next;
+  char *path;
+  AsyncStream *members[MEMBERS_MAX]; /* all but the home, with a reference each */
   int count;
   bool foreign; /* a journal named is not one of ours */
 };
 
-bool async_super_is_name(const char *path) {
-  size_t length = async_file_owner_length(path);
-  return length > 0 && strncmp(path + length, "-mj", 3) == 0;
+static AsyncSuper *super_new(const char *path) {
+  AsyncSuper *super = calloc(1, sizeof *super);
+  char *copy = malloc(strlen(path) + 1);
+  if (super == NULL || copy == NULL) {
+    free(super);
+    free(copy);
+    return NULL;
+  }
+  super->path = strcpy(copy, path);
+  return super;
 }
 
-void async_super_free(AsyncSuper *super) {
+static void super_free(AsyncSuper *super) {
   if (super == NULL) return;
   for (int i = 0; i < super->count; i++) async_registry_release(super->members[i]);
+  free(super->path);
   free(super);
 }
 
-static AsyncSuper *super_of(AsyncFile *file) {
-  if (file->super == NULL) {
-    file->super = calloc(1, sizeof *file->super);
-    if (file->super == NULL) return NULL;
-    async_registry_retain(file->stream);
-    file->super->members[0] = file->stream;
-    file->super->count = 1;
-  }
-  return file->super;
+/* Under the home's mutex. */
+static AsyncSuper **find_super(AsyncStream *home, const char *path) {
+  AsyncSuper **link = &home->supers;
+  while (*link != NULL && strcmp((*link)->path, path) != 0) link = &(*link)->next;
+  return link;
 }
 
-/* Takes over the caller's reference. */
+/* Take it from the home's list, or NULL. */
+static AsyncSuper *take_super(AsyncStream *home, const char *path) {
+  async_mutex_enter(&home->mutex);
+  AsyncSuper **link = find_super(home, path);
+  AsyncSuper *super = *link;
+  if (super != NULL) *link = super->next;
+  async_mutex_leave(&home->mutex);
+  return super;
+}
+
+void async_super_forget_all(AsyncStream *home) {
+  async_mutex_enter(&home->mutex);
+  AsyncSuper *supers = home->supers;
+  home->supers = NULL;
+  async_mutex_leave(&home->mutex);
+  while (supers != NULL) {
+    AsyncSuper *super = supers;
+    supers = super->next;
+    super_free(super);
+  }
+}
+
+/* ---- Whose transaction it is ---- */
+
+/* The journal of this stream is named.  Takes over the caller's reference. */
 static void add_member(AsyncSuper *super, AsyncStream *stream) {
-  for (int i = 0; i < super->count; i++) {
-    if (super->members[i] == stream) {
-      async_registry_release(stream);
-      return;
-    }
+  bool known = strncmp(super->path, stream->path, strlen(stream->path)) == 0 &&
+               async_path_owner_length(super->path) == strlen(stream->path); /* the home */
+  for (int i = 0; i < super->count && !known; i++) known = super->members[i] == stream;
+  if (known) {
+    async_registry_release(stream);
+  } else {
+    super->members[super->count++] = stream;
   }
-  assert(super->count < MEMBERS_MAX);
-  super->members[super->count++] = stream;
 }
 
-int async_super_note_names(AsyncFile *file, const char *names, int n) {
-  AsyncSuper *super = super_of(file);
-  if (super == NULL) return SQLITE_NOMEM;
+static void add_names(AsyncSuper *super, const char *names, size_t n) {
   const char *end = names + n;
   while (names < end) {
     const char *zero = memchr(names, '\0', (size_t)(end - names));
@@ -72,58 +106,41 @@ int async_super_note_names(AsyncFile *file, const char *names, int n) {
     if (zero == NULL) break;
     names = zero + 1;
   }
+}
+
+int async_super_note_names(AsyncFile *file, const char *names, int n) {
+  AsyncStream *home = file->stream;
+  async_mutex_enter(&home->mutex);
+  AsyncSuper *super = *find_super(home, file->path);
+  if (super == NULL) {
+    super = super_new(file->path);
+    if (super != NULL) {
+      super->next = home->supers;
+      home->supers = super;
+    }
+  }
+  async_mutex_leave(&home->mutex);
+  if (super == NULL) return SQLITE_NOMEM;
+  add_names(super, names, (size_t)n);
   return SQLITE_OK;
 }
 
+/* ---- Fences ---- */
+
+static int push_fence(AsyncStream *home, const AsyncSuper *super) {
+  AsyncStream *all[MEMBERS_MAX + 1] = {home};
+  memcpy(all + 1, super->members, (size_t)super->count * sizeof(AsyncStream *));
+  return async_fence_push(all, super->count + 1);
+}
+
 int async_super_fence_sync(AsyncFile *file) {
-  AsyncSuper *super = file->super;
-  if (super == NULL) return SQLITE_OK;
-  int rc = async_fence_push(super->members, super->count);
-  if (rc == SQLITE_OK && super->foreign) rc = async_flush_stream(file->stream, -1);
-  return rc;
-}
-
-/*
-** The super-journal of a transaction that did not begin in this process: a
-** connection is rolling a hot journal back and found it to be no longer
-** named.  Which streams' rollbacks that depends on we don't know, so it may
-** be any.
-*/
-static int delete_fenced_by_all(AsyncStream *home, const char *path, int sync_directory) {
-  AsyncStream **streams = async_registry_all();
-  if (streams == NULL) return SQLITE_NOMEM;
-  int count = 0;
-  while (streams[count] != NULL) count++;
-  AsyncStream **usable = malloc((size_t)(count + 1) * sizeof(AsyncStream *));
-  int rc = usable == NULL ? SQLITE_NOMEM : SQLITE_OK;
-  int n = 0;
-  for (int i = 0; i < count && usable != NULL; i++) {
-    async_mutex_enter(&streams[i]->mutex);
-    if (streams[i]->error.code == SQLITE_OK) usable[n++] = streams[i];
-    async_mutex_leave(&streams[i]->mutex);
-  }
-  if (rc == SQLITE_OK) rc = async_fence_push(usable, n);
-  if (rc == SQLITE_OK) rc = async_file_delete(home, path, sync_directory);
-  if (rc == SQLITE_OK) rc = async_fence_push(usable, n);
-  free(usable);
-  async_registry_release_all(streams);
-  return rc;
-}
-
-int async_super_delete(AsyncStream *home, const char *path, int sync_directory) {
+  AsyncStream *home = file->stream;
   async_mutex_enter(&home->mutex);
-  AsyncFile *file = async_file_find(home, path);
-  AsyncSuper *super = file == NULL ? NULL : file->super;
-  /* Ours from here on, so that the file may end meanwhile. */
-  if (super != NULL) file->super = NULL;
+  AsyncSuper *super = *find_super(home, file->path);
   async_mutex_leave(&home->mutex);
-  if (super == NULL) return delete_fenced_by_all(home, path, sync_directory);
-
-  int rc = async_fence_push(super->members, super->count);
-  if (rc == SQLITE_OK) rc = async_file_delete(home, path, sync_directory);
-  if (rc == SQLITE_OK) rc = async_fence_push(super->members, super->count);
+  if (super == NULL) return SQLITE_OK;
+  int rc = push_fence(home, super);
   if (rc == SQLITE_OK && super->foreign) rc = async_flush_stream(home, -1);
-  async_super_free(super);
   return rc;
 }
 
@@ -132,9 +149,80 @@ int async_super_sync_child(AsyncStream *child, const char *super) {
   bool ours = false;
   if (home != NULL) {
     async_mutex_enter(&home->mutex);
-    ours = async_file_find(home, super) != NULL;
+    ours = *find_super(home, super) != NULL;
     async_mutex_leave(&home->mutex);
     async_registry_release(home);
   }
   return ours ? SQLITE_OK : async_flush_stream(child, -1);
+}
+
+/* ---- Deletion ---- */
+
+/* Read the names from the disk.  A file that is not there or not readable
+** names nobody. */
+static void read_names(sqlite3_vfs *parent, AsyncSuper *super) {
+  char *path = async_path_copy(super->path, false);
+  sqlite3_file *file = calloc(1, (size_t)parent->szOsFile);
+  char *names = NULL;
+  int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_SUPER_JOURNAL;
+  if (path != NULL && file != NULL && parent->xOpen(parent, path, file, flags, NULL) == SQLITE_OK) {
+    sqlite3_int64 size = 0;
+    int rc = file->pMethods->xFileSize(file, &size);
+    if (rc == SQLITE_OK && size > 0 && size <= NAMES_SIZE_MAX) names = malloc((size_t)size);
+    if (names != NULL && file->pMethods->xRead(file, names, (int)size, 0) == SQLITE_OK) {
+      add_names(super, names, (size_t)size);
+    }
+    file->pMethods->xClose(file);
+  }
+  free(names);
+  free(file);
+  async_path_free(path);
+}
+
+static int delete_fenced(AsyncStream *home, const AsyncSuper *super, int sync_directory) {
+  int rc = push_fence(home, super);
+  if (rc == SQLITE_OK) rc = async_file_delete(home, super->path, sync_directory);
+  if (rc == SQLITE_OK) rc = push_fence(home, super);
+  return rc;
+}
+
+/* Left behind by another process: see super.h. */
+static int delete_found(sqlite3_vfs *parent, const char *path, int sync_directory) {
+  AsyncSuper *super = super_new(path);
+  if (super == NULL) return SQLITE_NOMEM;
+  read_names(parent, super);
+  AsyncStream *home = async_registry_find_owner(path);
+  if (home == NULL && super->count > 0) {
+    /* Nobody has that database open, but an order is to be kept. */
+    char *owner = async_path_copy(path, false);
+    if (owner != NULL) {
+      owner[async_path_owner_length(path)] = '\0';
+      home = async_registry_create(owner, parent);
+    }
+    async_path_free(owner);
+    if (home == NULL) {
+      super_free(super);
+      return SQLITE_NOMEM;
+    }
+  }
+  int rc = home == NULL ? parent->xDelete(parent, path, sync_directory)
+                        : delete_fenced(home, super, sync_directory);
+  if (home != NULL) async_registry_release(home);
+  super_free(super);
+  return rc;
+}
+
+int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory) {
+  AsyncStream *home = async_registry_find_owner(path);
+  AsyncSuper *super = home == NULL ? NULL : take_super(home, path);
+  int rc;
+  if (super == NULL) {
+    rc = delete_found(parent, path, sync_directory);
+  } else {
+    rc = delete_fenced(home, super, sync_directory);
+    if (rc == SQLITE_OK && super->foreign) rc = async_flush_stream(home, -1);
+    super_free(super);
+  }
+  if (home != NULL) async_registry_release(home);
+  return rc;
 }

@@ -3,24 +3,27 @@
 **
 ** SQLite commits a transaction on several databases so (vdbeCommit()): write
 ** the names of all their journals to a super-journal and sync it; write its
-** name into each journal, sync, write and sync each database; delete the
-** super-journal, which is the commit; delete the journals.
+** name into each journal, sync, write and sync each database; close and delete
+** the super-journal, which is the commit; delete the journals.
 **
-** The super-journal belongs to the stream of the connection's main database.
-** From the names written to it we know whose transaction it is, and push a
-** fence to them after its sync, and one before and one behind its deletion.
+** The super-journal belongs to the stream of the connection's main database,
+** which remembers, by the super-journal's name, whose transaction it is: the
+** names written to it say so.  They all get a fence after its sync, and one
+** before and one behind its deletion.
 **
 ** A journal named there that is no stream's of ours belongs to a database on
 ** another VFS, which acts at once.  Then the super-journal must too: its sync
 ** and its deletion wait until they are done.  The same holds the other way
 ** round, see async_super_sync_child().
+**
+** A super-journal may also be found by the rollback of a transaction that a
+** process left behind.  It is deleted when no journal names it any more; here
+** that means, when the rollbacks of the databases it names have been applied.
 */
 #ifndef ASYNC_SUPER_H
 #define ASYNC_SUPER_H
 
 #include "file.h"
-
-typedef struct AsyncSuper AsyncSuper;
 
 /* SQLite wrote n bytes to the super-journal: names, each ended by a zero. */
 int async_super_note_names(AsyncFile *file, const char *names, int n);
@@ -29,7 +32,7 @@ int async_super_note_names(AsyncFile *file, const char *names, int n);
 int async_super_fence_sync(AsyncFile *file);
 
 /* As xDelete, for a super-journal. */
-int async_super_delete(AsyncStream *home, const char *path, int sync_directory);
+int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory);
 
 /*
 ** A database is synced as part of the transaction of super-journal `super`.
@@ -38,7 +41,7 @@ int async_super_delete(AsyncStream *home, const char *path, int sync_directory);
 */
 int async_super_sync_child(AsyncStream *child, const char *super);
 
-bool async_super_is_name(const char *path);
-void async_super_free(AsyncSuper *super);
+/* The stream's last handle was closed: what it still remembers is of no use. */
+void async_super_forget_all(AsyncStream *home);
 
 #endif /* ASYNC_SUPER_H */

@@ -31,6 +31,7 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
                ? async_file_open_database(stream, name, flags, &file, &opened)
                : async_file_open_journal(stream, name, flags, &file, &opened);
   if (rc != SQLITE_OK) {
+    if (rc == SQLITE_READONLY_DBMOVED) async_registry_forget_path(stream);
     async_registry_release(stream);
     return rc;
   }
@@ -47,24 +48,28 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
     return parent->xOpen(parent, name, base, flags, out_flags);
   }
   if (async_forked) return SQLITE_CANTOPEN;
-  AsyncStream *stream;
   if (flags & SQLITE_OPEN_MAIN_DB) {
-    stream = async_registry_create(name, parent);
+    AsyncStream *stream = async_registry_create(name, parent);
     if (stream == NULL) return SQLITE_NOMEM;
-  } else {
-    stream = async_registry_find_owner(name);
-    if (stream == NULL) return parent->xOpen(parent, name, base, flags, out_flags);
+    int rc = open_in_stream(stream, name, base, flags, out_flags);
+    if (rc != SQLITE_READONLY_DBMOVED) return rc;
+    /* Somebody put another file in its place; the stream of the old one has
+    ** just stepped aside. */
+    stream = async_registry_create(name, parent);
+    return stream == NULL ? SQLITE_NOMEM : open_in_stream(stream, name, base, flags, out_flags);
   }
+  AsyncStream *stream = async_registry_find_owner(name);
+  if (stream == NULL) return parent->xOpen(parent, name, base, flags, out_flags);
   return open_in_stream(stream, name, base, flags, out_flags);
 }
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
   sqlite3_vfs *parent = parent_of(vfs);
   if (async_forked) return SQLITE_IOERR_DELETE;
+  if (async_path_is_super_journal(name)) return async_super_delete(parent, name, sync_directory);
   AsyncStream *stream = async_registry_find_owner(name);
   if (stream == NULL) return parent->xDelete(parent, name, sync_directory);
-  int rc = async_super_is_name(name) ? async_super_delete(stream, name, sync_directory)
-                                     : async_file_delete(stream, name, sync_directory);
+  int rc = async_file_delete(stream, name, sync_directory);
   async_registry_release(stream);
   return rc;
 }

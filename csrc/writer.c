@@ -13,16 +13,7 @@
 #define STEPS_PER_TURN 256
 #define DRAIN_POLL_US 200
 
-/* Guarded by the scheduler's mutex. */
-static struct {
-  bool looping;  /* a thread is in the loop */
-  int halt;      /* SQLITEASYNC_HALT_... */
-  bool started;  /* we have a thread of our own */
-  bool stopping; /* which shall end */
-  bool parked;   /* or waits for halt to become NEVER again */
-  AsyncOsThread thread;
-} writer;
-
+static AsyncOsThread own_thread; /* while async_scheduler.started */
 static atomic_bool in_a_hurry;
 
 static void enter(void) { async_mutex_enter(&async_scheduler.mutex); }
@@ -50,13 +41,13 @@ bool async_writer_step(int max_steps) {
 
 /* ---- The loop; under the scheduler's mutex ---- */
 
-static bool shall_return(bool own_thread) {
-  return writer.halt == SQLITEASYNC_HALT_NOW || (own_thread && writer.stopping);
+static bool shall_return(bool own) {
+  return async_scheduler.halt == SQLITEASYNC_HALT_NOW || (own && async_scheduler.stopping);
 }
 
-static void pause_after_op(bool own_thread) {
+static void pause_after_op(bool own) {
   int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000;
-  while (!shall_return(own_thread) && !in_a_hurry) {
+  while (!shall_return(own) && !in_a_hurry) {
     int64_t left_us = until_us - async_os_now_us();
     if (left_us <= 0) return;
     async_scheduler_pause(left_us);
@@ -71,24 +62,26 @@ static bool is_idle(void) {
   return !queued && async_scheduler.ready.first == NULL;
 }
 
-static void loop(bool own_thread) {
-  while (writer.looping && !(own_thread && writer.stopping)) async_scheduler_wait(-1);
-  if (own_thread && writer.stopping) return;
-  writer.looping = true;
-  while (!shall_return(own_thread)) {
+static void loop(bool own) {
+  while (async_scheduler.looping && !(own && async_scheduler.stopping)) {
+    async_scheduler_pause(-1);
+  }
+  if (own && async_scheduler.stopping) return;
+  async_scheduler.looping = true;
+  while (!shall_return(own)) {
     AsyncTask *task = async_scheduler_take();
     if (task != NULL) {
       bool slow = async_config.delay_ms > 0 && !in_a_hurry;
       leave();
       AsyncOutcome outcome = run_task(task, slow ? 1 : STEPS_PER_TURN);
       enter();
-      if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(own_thread);
+      if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(own);
       continue;
     }
-    if (writer.halt == SQLITEASYNC_HALT_IDLE && is_idle()) break;
+    if (async_scheduler.halt == SQLITEASYNC_HALT_IDLE && is_idle()) break;
     if (async_scheduler.ready.first == NULL) async_scheduler_wait(-1);
   }
-  writer.looping = false;
+  async_scheduler.looping = false;
   async_scheduler_changed();
 }
 
@@ -101,27 +94,33 @@ void async_writer_run(void) {
 static void thread_main(void *arg) {
   (void)arg;
   enter();
-  while (!writer.stopping) {
+  while (!async_scheduler.stopping) {
     loop(true);
-    while (!writer.stopping && writer.halt != SQLITEASYNC_HALT_NEVER) {
-      writer.parked = true;
-      async_scheduler_wait(-1);
+    while (!async_scheduler.stopping && async_scheduler.halt != SQLITEASYNC_HALT_NEVER) {
+      async_scheduler.parked = true;
+      async_scheduler_pause(-1);
     }
-    writer.parked = false;
+    async_scheduler.parked = false;
   }
   leave();
 }
 
 /* ---- Control ---- */
 
+static void update_interrupt(void) {
+  bool stopping = async_scheduler.started && async_scheduler.stopping;
+  async_scheduler.interrupt = stopping || async_scheduler.halt == SQLITEASYNC_HALT_NOW;
+}
+
 bool async_writer_start(void) {
   enter();
-  bool ok = writer.started;
+  bool ok = async_scheduler.started;
   if (!ok) {
-    writer.stopping = false;
-    writer.parked = false;
-    ok = async_os_thread_start(&writer.thread, thread_main, NULL);
-    writer.started = ok;
+    async_scheduler.stopping = false;
+    update_interrupt();
+    async_scheduler.parked = false;
+    ok = async_os_thread_start(&own_thread, thread_main, NULL);
+    async_scheduler.started = ok;
   }
   leave();
   return ok;
@@ -129,45 +128,39 @@ bool async_writer_start(void) {
 
 void async_writer_stop(void) {
   enter();
-  bool started = writer.started;
-  writer.stopping = true;
+  bool started = async_scheduler.started;
+  async_scheduler.stopping = true;
+  update_interrupt();
   async_scheduler_changed();
   leave();
   if (!started) return;
-  async_os_thread_join(&writer.thread);
+  async_os_thread_join(&own_thread);
   enter();
-  writer.started = false;
+  async_scheduler.started = false;
+  update_interrupt();
   leave();
 }
 
 void async_writer_set_halt(int halt) {
   enter();
-  writer.halt = halt;
+  async_scheduler.halt = halt;
+  update_interrupt();
   async_scheduler_changed();
   leave();
 }
 
 int async_writer_halt(void) {
   enter();
-  int halt = writer.halt;
+  int halt = async_scheduler.halt;
   leave();
   return halt;
-}
-
-bool async_writer_is_running(void) {
-  enter();
-  bool parked = writer.parked && writer.halt != SQLITEASYNC_HALT_NEVER;
-  bool own = writer.started && !writer.stopping && !parked;
-  bool running = (own || writer.looping) && writer.halt != SQLITEASYNC_HALT_NOW;
-  leave();
-  return running;
 }
 
 bool async_writer_drain(int64_t timeout_us, bool help) {
   int64_t until_us = async_os_now_us() + timeout_us;
   while (async_registry_has_queued()) {
     if (async_os_now_us() >= until_us) return false;
-    if (async_writer_is_running()) {
+    if (async_scheduler_has_runner()) {
       async_os_sleep_us(DRAIN_POLL_US);
     } else if (!help) {
       return false;
@@ -179,9 +172,9 @@ bool async_writer_drain(int64_t timeout_us, bool help) {
   return true;
 }
 
-void async_writer_hurry(void) {
+void async_writer_hurry(bool on) {
   enter();
-  in_a_hurry = true;
+  in_a_hurry = on;
   async_scheduler_changed();
   leave();
 }

@@ -27,9 +27,6 @@ void async_writer_stop(void);
 void async_writer_set_halt(int halt);
 int async_writer_halt(void);
 
-/* Is there a thread that applies ops, now and until further notice? */
-bool async_writer_is_running(void);
-
 /*
 ** Wait until nothing is queued, at most timeout_us; false if something is
 ** left.  With no writer running, `help` says whether to apply it on this
@@ -37,7 +34,7 @@ bool async_writer_is_running(void);
 */
 bool async_writer_drain(int64_t timeout_us, bool help);
 
-/* From now on no pauses between ops: the process is about to end. */
-void async_writer_hurry(void);
+/* No pauses between ops: the process is about to end. */
+void async_writer_hurry(bool on);
 
 #endif /* ASYNC_WRITER_H */

@@ -113,7 +113,7 @@ function milliseconds(value: number): string {
 
 const HEADINGS = ["", "rows", "rows/s", "p50", "p99", "p99.9", "max"];
 
-/** One line of the table: a commit's latency and the rate, over the first `rows` of an ingestion. */
+/** One line of the table: the rate, and how long a commit took. */
 function line(name: string, { latenciesMs, seconds }: Ingestion): string[] {
   const sorted = latenciesMs.toSorted();
   const at = (part: number) => {

@@ -151,7 +151,7 @@ export class Native {
     return length > 0 ? JSON.parse(this.#decode(length)) : undefined;
   }
 
-  /** Run a function that writes a text and returns its length, again if it found too little room. */
+  /** Run a function that writes a text and returns its length; again if it had too little room. */
   #readText(call: (buffer: Bytes) => number): number {
     let length = call(this.#text);
     while (length >= this.#text.length) {

@@ -29,19 +29,34 @@ export interface InstallOptions {
    * SQLITE_BUSY. Default: `"block"`.
    */
   onQueueFull?: OnQueueFull | undefined;
-  /** Milliseconds within which a commit is made durable unasked; 0: only by a flush. Default: 1000. */
+  /**
+   * Milliseconds within which a commit is made durable unasked; 0: only by a flush.
+   * Default: 1000.
+   */
   maxDelayMs?: number | undefined;
-  /** Milliseconds after which other processes get a chance to lock the database; 0: no bound. */
+  /**
+   * Milliseconds after which other processes get a chance to lock the database; 0: no
+   * bound. Default: 1000.
+   */
   maxLockHoldMs?: number | undefined;
-  /** Milliseconds to go on trying to write to a full disk before that is an error. */
+  /**
+   * Milliseconds to go on trying to write to a full disk before that is an error.
+   * Default: 30000.
+   */
   diskFullRetryMs?: number | undefined;
-  /** Take the operating system's file locks. Without them no other process may use the database. Default: true. */
+  /**
+   * Take the operating system's file locks. Without them no other process may use
+   * the database. Default: true.
+   */
   lockFiles?: boolean | undefined;
   /** Write what is queued when the process exits. Default: true. */
   drainOnExit?: boolean | undefined;
   /** Milliseconds that the drain at exit may take. Default: 10000. */
   exitDrainMs?: number | undefined;
-  /** Write what is queued at SIGTERM and SIGINT, before the signal takes its effect. Default: false. */
+  /**
+   * Write what is queued at SIGTERM and SIGINT, before the signal takes its effect.
+   * Default: false.
+   */
   drainOnSignals?: boolean | undefined;
 }
 

@@ -15,7 +15,7 @@ export type OnQueueFull = "block" | "busy";
 
 const INT_MAX = 2_147_483_647;
 
-/** The values a parameter takes: words (their index is the number), a switch, or a whole number up to max. */
+/** What a parameter takes: words (their index is the number), a whole number, or true and false. */
 type Kind = { words: readonly string[] } | { max: number } | "switch";
 
 const kinds = {

@@ -8,9 +8,9 @@ import type { NativeFunctions } from "./symbols.ts";
 
 /** A runtime's ways to reach native code and its own SQLite. */
 export interface Runtime {
-  /** Open the library at an absolute path by foreign-function interface. Throws what the runtime throws. */
+  /** Open the library at an absolute path by foreign-function interface, or throw. */
   open(path: string): NativeFunctions;
-  /** Load the same file as an extension into the SQLite inside the runtime. Throws what SQLite says. */
+  /** Load the same file as an extension into the SQLite inside the runtime, or throw. */
   loadExtension(path: string): void;
   /** An environment variable, or undefined if it isn't set or may not be read. */
   environment(name: string): string | undefined;

@@ -31,7 +31,8 @@ test("calls after close() throw, install() installs anew", async () => {
     const vfs = await install();
     await vfs.close();
     const calls = {
-      uri: () => vfs.uri("a.db"), route: () => vfs.route("a.db"), unroute: () => vfs.unroute("a.db"),
+      uri: () => vfs.uri("a.db"), route: () => vfs.route("a.db"),
+      unroute: () => vfs.unroute("a.db"),
       flush: () => vfs.flush(), flushSync: () => vfs.flushSync(), status: () => vfs.status(),
       halt: () => vfs.halt, delayMs: () => vfs.delayMs = 1, start: () => vfs.start(),
       stop: () => vfs.stop(), close: () => vfs.close(),
@@ -86,8 +87,8 @@ test("close() reports a queue that couldn't be written in time and changes nothi
   const { stdout, stderr } = await runProgram(`
     const vfs = await install();
     const connection = open(vfs.uri(${JSON.stringify(path)}));
-    insertNumbers(connection, 20);
     vfs.delayMs = 100;
+    insertNumbers(connection, 20);
     connection.close();
     const error = await vfs.close({ timeoutMs: 50 }).catch((error) => error);
     console.log(error.codeName);

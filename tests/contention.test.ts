@@ -4,7 +4,7 @@ import { numbersIn } from "./helpers/check.ts";
 import { Child } from "./helpers/child.ts";
 import { Folder } from "./helpers/folder.ts";
 
-/** A program that adds `count` rows, a transaction each, and prints the longest one it waited for. */
+/** A program that adds `count` rows, a transaction each, and prints how long the longest took. */
 function writer(path: string, count: number, through: boolean): string {
   return `
     const path = ${JSON.stringify(path)};

@@ -181,7 +181,7 @@ test("PRAGMA async_status gives the same names as status()", async () => {
   assert.ok(status.committed > 0);
 });
 
-test("PRAGMA async_flush makes durable and gives the durable mark, or fails after its timeout", async () => {
+test("PRAGMA async_flush gives the durable mark, or fails after its timeout", async () => {
   await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();

@@ -67,7 +67,7 @@ test("flush() called by many at once shares syncs", async () => {
   assert.ok(syncs >= 1 && syncs < 250, `${syncs} syncs for 500 flushes`);
 });
 
-test("flush() with an aborted signal rejects that waiter alone, with the signal's reason", async () => {
+test("flush() rejects with the signal's reason when aborted, that waiter alone", async () => {
   await using folder = new Folder();
   const vfs = await install();
   using connection = open(vfs.uri(folder.file("a.db")));

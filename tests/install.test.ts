@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { cpSync, existsSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { AsyncVfs, install } from "../mod.ts";
 import { open } from "../examples/sqlite.ts";
+import { locateLibrary } from "../ffi/library.ts";
+import { currentRuntime } from "../ffi/runtime.ts";
 import { errorOf } from "./helpers/check.ts";
 import { runProgram } from "./helpers/child.ts";
 import { Folder } from "./helpers/folder.ts";
@@ -124,8 +126,9 @@ test("install() explains a missing or foreign library", async () => {
   assert.equal(lines.at(-1), "installed");
 });
 
-test("install() refuses a real library that isn't ours", async (t) => {
-  if (process.platform !== "linux") return t.skip("libm.so.6 is Linux's");
+test("install() refuses a real library that isn't ours", {
+  skip: process.platform === "linux" ? false : "libm.so.6 is Linux's",
+}, async () => {
   const { stdout, stderr } = await runProgram(`
     import { existsSync } from "node:fs";
     const library = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib"]
@@ -147,7 +150,6 @@ test("install() takes the library from SQLITE3ASYNC_LIBRARY", async () => {
 test("install() names ./run build when the library wasn't built", async () => {
   // A package without zig-out: a copy of the sources alone.
   await using folder = new Folder();
-  const { cpSync } = await import("node:fs");
   cpSync(new URL("../ffi", import.meta.url), folder.file("ffi"), { recursive: true });
   const { stdout, stderr } = await runProgram(
     `
@@ -181,6 +183,62 @@ test("install({ makeDefault: true }) serves databases that name no VFS", async (
   `);
   assert.equal(stdout, "true", stderr);
 });
+
+test("install() and routes work under Deno's scoped permissions", {
+  skip: "Deno" in globalThis ? false : "Deno's",
+}, async () => {
+  await using folder = new Folder();
+  const path = folder.file("a.db");
+  const { stdout, stderr } = await runProgram(
+    `
+    const vfs = await install();
+    vfs.route(${JSON.stringify(path)});
+    const connection = open(${JSON.stringify(path)});
+    insertNumbers(connection, 3);
+    await vfs.flush();
+    console.log(vfs.status(${JSON.stringify(path)}).durable > 0);
+    `,
+    {},
+    ["--allow-ffi", `--allow-read=${folder.path}`, `--allow-write=${folder.path}`],
+  );
+  assert.equal(stdout, "true", stderr);
+});
+
+test("a second SQLite library in the process is refused", {
+  skip: systemSqlite() === undefined ? "there is no system SQLite to load" : false,
+}, async () => {
+  const library = locateLibrary(await currentRuntime());
+  const { stdout, stderr } = await runProgram(`
+    await install();
+    const table = {
+      sqlite3_open: ["buffer", "buffer"],
+      sqlite3_enable_load_extension: ["i64", "i32"],
+      sqlite3_load_extension: ["i64", "buffer", "i64", "buffer"],
+    };
+    const map = (shape) => Object.fromEntries(Object.entries(table).map(([name, types]) => {
+      return [name, shape(types)];
+    }));
+    const path = ${JSON.stringify(systemSqlite())};
+    const { symbols } = "Deno" in globalThis
+      ? Deno.dlopen(path, map((parameters) => ({ parameters, result: "i32" })))
+      : (await import("bun:ffi")).dlopen(path, map((args) => ({ args, returns: "i32" })));
+    const text = (value) => new TextEncoder().encode(value + "\\0");
+    const out = new BigInt64Array(1);
+    symbols.sqlite3_open(text(":memory:"), out);
+    const database = out[0];
+    symbols.sqlite3_enable_load_extension(database, 1);
+    const rc = symbols.sqlite3_load_extension(database, text(${JSON.stringify(library)}), 0n, out);
+    console.log(rc !== 0);
+    console.log((await install()).status().state);
+  `);
+  assert.equal(stdout, "true\nrunning", stderr);
+});
+
+/** A SQLite library that isn't the runtime's. */
+function systemSqlite(): string | undefined {
+  const folders = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+  return folders.map((folder) => `${folder}/libsqlite3.so.0`).find(existsSync);
+}
 
 test("install() in a Worker gives the VFS of the process", async () => {
   const vfs = await install();

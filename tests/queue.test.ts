@@ -44,7 +44,7 @@ test('a full queue with onQueueFull "block" makes the commit wait', async () => 
   assert.deepEqual(numbersIn(path), numbersTo(100));
 });
 
-test('a full queue with onQueueFull "busy" refuses the next transaction until there is room', async () => {
+test('a full queue with onQueueFull "busy" refuses transactions until there is room', async () => {
   await using folder = new Folder();
   const path = folder.file("a.db");
   const vfs = await install();

@@ -13,7 +13,7 @@ export function filesIn(folder: string, ...suffixes: string[]): string[] {
   }
 }
 
-/** Our C files: the core and the native tests. */
+/** Our C files: the core, the native tests and the native benchmarks. */
 export function cFiles(): string[] {
-  return [...filesIn("csrc", ".c", ".h"), ...filesIn("tests/native", ".c", ".h")];
+  return ["csrc", "tests/native", "bench/native"].flatMap((folder) => filesIn(folder, ".c", ".h"));
 }

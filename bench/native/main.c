@@ -17,9 +17,8 @@ static const struct {
 
 int main(int argc, char **argv) {
   if (argc < 4) bench_fail("usage: native-bench WORKLOAD VARIANT FOLDER [--quick]");
-  Bench bench = {.variant = argv[2],
-                 .folder = argv[3],
-                 .quick = argc > 4 && strcmp(argv[4], "--quick") == 0};
+  Bench bench = {
+      .variant = argv[2], .folder = argv[3], .quick = argc > 4 && strcmp(argv[4], "--quick") == 0};
   for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++) {
     if (strcmp(argv[1], workloads[i].name) != 0) continue;
     workloads[i].run(&bench);

@@ -35,8 +35,8 @@ static void read_page(sqlite3_file *file, int64_t number) {
   bench_check(rc, "xRead");
 }
 
-static void time_reads(sqlite3_file *file, const int64_t *numbers, size_t count,
-                       const char *series, int round) {
+static void time_reads(sqlite3_file *file, const int64_t *numbers, size_t count, const char *series,
+                       int round) {
   static int64_t samples[SAMPLES];
   uint64_t chance = (uint64_t)round;
   for (size_t i = 0; i < SAMPLES; i++) {

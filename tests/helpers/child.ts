@@ -48,12 +48,15 @@ export class Child implements Disposable {
 
   /**
    * @param program JavaScript; `install`, `open`, `insertNumbers`, `sleep` and `process` are there.
-   * @param denoFlags Flags for Deno besides -A.
+   * @param env Variables added to the environment.
+   * @param denoFlags Flags for Deno: besides -A, or instead of it if they say what is allowed.
    */
   constructor(program: string, env: Record<string, string> = {}, denoFlags: string[] = []) {
     const file = join(this.#folder, "program.mjs");
     writeFileSync(file, PRELUDE + program);
-    const args = isDeno ? ["run", "-A", "--no-check", ...denoFlags, file] : [file];
+    const scoped = denoFlags.some((flag) => flag.startsWith("--allow"));
+    const all = scoped ? ["--no-prompt"] : ["-A"];
+    const args = isDeno ? ["run", ...all, "--no-check", ...denoFlags, file] : [file];
     this.#process = spawn(process.execPath, args, {
       env: { ...process.env, NO_COLOR: "1", ...env },
       stdio: ["ignore", "pipe", "pipe"],

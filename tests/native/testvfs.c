@@ -58,6 +58,20 @@ static void *change_arg;
 
 static _Thread_local int last_error;
 
+/* Held, while there is a hook, during what it must not see half done. */
+static pthread_mutex_t one_by_one;
+static _Atomic bool is_one_by_one;
+
+static bool begin(void) {
+  if (!is_one_by_one) return false;
+  pthread_mutex_lock(&one_by_one);
+  return true;
+}
+
+static void end(bool begun) {
+  if (begun) pthread_mutex_unlock(&one_by_one);
+}
+
 /* ---- Rules ---- */
 
 static void enter(void) { pthread_mutex_lock(&mutex); }
@@ -156,6 +170,7 @@ void testvfs_reset(void) {
   counted_count = 0;
   log_length = 0;
   change_hook = NULL;
+  is_one_by_one = false;
   leave();
 }
 
@@ -164,6 +179,7 @@ void testvfs_on_change(void (*hook)(void *arg), void *arg) {
   change_hook = hook;
   change_arg = arg;
   leave();
+  is_one_by_one = hook != NULL;
 }
 
 /* ---- Records ---- */
@@ -203,7 +219,8 @@ __attribute__((format(printf, 3, 4))) static void note(unsigned operation, const
   void (*hook)(void *) = (operation & ON_CHANGE) != 0 ? change_hook : NULL;
   void *arg = change_arg;
   leave();
-  if (hook != NULL) hook(arg);
+  if (hook == NULL) return;
+  hook(arg);
 }
 
 int testvfs_count(unsigned set, const char *name) {
@@ -249,29 +266,35 @@ static int file_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offset)
 
 static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 offset) {
   TestFile *file = test_file(base);
+  bool begun = begin();
   int rc = obey(ON_WRITE, file->path);
   if (rc == SQLITE_OK) rc = file->real->pMethods->xWrite(file->real, buf, n, offset);
   if (rc == SQLITE_OK) {
     note(ON_WRITE, file->path, "write %s %d @%lld\n", last_part(file->path), n, (long long)offset);
   }
+  end(begun);
   return rc;
 }
 
 static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
   TestFile *file = test_file(base);
+  bool begun = begin();
   int rc = obey(ON_TRUNCATE, file->path);
   if (rc == SQLITE_OK) rc = file->real->pMethods->xTruncate(file->real, size);
   if (rc == SQLITE_OK) {
     note(ON_TRUNCATE, file->path, "truncate %s %lld\n", last_part(file->path), (long long)size);
   }
+  end(begun);
   return rc;
 }
 
 static int file_sync(sqlite3_file *base, int flags) {
   TestFile *file = test_file(base);
+  bool begun = begin();
   int rc = obey(ON_SYNC, file->path);
   if (rc == SQLITE_OK) rc = file->real->pMethods->xSync(file->real, flags);
   if (rc == SQLITE_OK) note(ON_SYNC, file->path, "sync %s\n", last_part(file->path));
+  end(begun);
   return rc;
 }
 
@@ -303,7 +326,10 @@ static int file_check_reserved_lock(sqlite3_file *base, int *reserved) {
 
 static int file_control(sqlite3_file *base, int op, void *arg) {
   TestFile *file = test_file(base);
-  return file->real->pMethods->xFileControl(file->real, op, arg);
+  bool begun = begin(); /* HAS_MOVED looks at the name */
+  int rc = file->real->pMethods->xFileControl(file->real, op, arg);
+  end(begun);
+  return rc;
 }
 
 static int file_sector_size(sqlite3_file *base) {
@@ -334,16 +360,10 @@ static const sqlite3_io_methods file_methods = {
 
 /* ---- Methods of the VFS ---- */
 
-static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int flags, int *out) {
-  (void)vfs;
-  TestFile *file = test_file(base);
-  memset(file, 0, sizeof *file);
-  snprintf(file->path, sizeof file->path, "%s", path == NULL ? "" : path);
-  int rc = obey(ON_OPEN, file->path);
-  if (rc != SQLITE_OK) return rc;
+static int open_real(TestFile *file, const char *path, int flags, int *out) {
   file->real = calloc(1, (size_t)real_vfs->szOsFile);
   if (file->real == NULL) return SQLITE_NOMEM;
-  rc = real_vfs->xOpen(real_vfs, path, file->real, flags, out);
+  int rc = real_vfs->xOpen(real_vfs, path, file->real, flags, out);
   if (rc != SQLITE_OK) {
     free(file->real);
     return rc;
@@ -353,11 +373,33 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
   return SQLITE_OK;
 }
 
+static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int flags, int *out) {
+  (void)vfs;
+  TestFile *file = test_file(base);
+  memset(file, 0, sizeof *file);
+  snprintf(file->path, sizeof file->path, "%s", path == NULL ? "" : path);
+  bool begun = begin();
+  int rc = obey(ON_OPEN, file->path);
+  if (rc == SQLITE_OK) rc = open_real(file, path, flags, out);
+  end(begun);
+  return rc;
+}
+
 static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
   (void)vfs;
+  bool begun = begin();
   int rc = obey(ON_DELETE, path);
   if (rc == SQLITE_OK) rc = real_vfs->xDelete(real_vfs, path, sync_directory);
   if (rc == SQLITE_OK) note(ON_DELETE, path, "delete %s\n", last_part(path));
+  end(begun);
+  return rc;
+}
+
+static int vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *result) {
+  (void)vfs;
+  bool begun = begin();
+  int rc = real_vfs->xAccess(real_vfs, path, flags, result);
+  end(begun);
   return rc;
 }
 
@@ -372,6 +414,11 @@ static int vfs_get_last_error(sqlite3_vfs *vfs, int n, char *out) {
 void testvfs_register(void) {
   static sqlite3_vfs test_vfs;
   if (real_vfs != NULL) return;
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+  pthread_mutex_init(&one_by_one, &attributes);
+  pthread_mutexattr_destroy(&attributes);
   real_vfs = sqlite3_vfs_find("unix");
   CHECK(real_vfs != NULL);
   test_vfs = *real_vfs; /* whose other methods need nothing of their own */
@@ -380,6 +427,7 @@ void testvfs_register(void) {
   test_vfs.zName = TESTVFS_NAME;
   test_vfs.xOpen = vfs_open;
   test_vfs.xDelete = vfs_delete;
+  test_vfs.xAccess = vfs_access;
   test_vfs.xGetLastError = vfs_get_last_error;
   CHECK_EQ(sqlite3_vfs_register(&test_vfs, 0), SQLITE_OK);
 }

@@ -54,7 +54,10 @@ void testvfs_hold(unsigned set, const char *name);
 void testvfs_wait_held(void);
 void testvfs_release(void);
 
-/* Call hook after each operation of ON_CHANGE that was done, on its thread. */
+/*
+** Call hook after each operation of ON_CHANGE that was done, on its thread;
+** no other thread does anything by name, or changes a file, meanwhile.
+*/
 void testvfs_on_change(void (*hook)(void *arg), void *arg);
 
 /* How many operations of the set on such files were done since the reset. */

@@ -1,0 +1,12 @@
+/** All workloads, in the order in which they run. @module */
+import { backlog } from "./backlog.ts";
+import { bound } from "./bound.ts";
+import { commit } from "./commit.ts";
+import { enqueue } from "./enqueue.ts";
+import { memory } from "./memory.ts";
+import { reads } from "./reads.ts";
+import { wait } from "./wait.ts";
+import type { Workload } from "./workload.ts";
+
+/** All workloads. */
+export const workloads: Workload[] = [commit, reads, enqueue, memory, bound, backlog, wait];

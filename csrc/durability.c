@@ -1,0 +1,79 @@
+/*
+** Durability, as sqlite3async.h offers it: flush in its forms.
+*/
+#include "control.h"
+#include "flush.h"
+#include "registry.h"
+
+#include <stdlib.h>
+
+/* The streams that zPath means: as async_registry_all(). */
+static AsyncStream **streams_of(const char *zPath) {
+  if (zPath == NULL || zPath[0] == '\0') return async_registry_all();
+  return async_control_find(zPath);
+}
+
+static int report(int rc, const char *path) {
+  if (rc == SQLITE_MISUSE) {
+    return async_control_error(rc, "flush of %s: no writer is running; call sqlite3async_start()",
+                               path);
+  }
+  if (rc == SQLITE_BUSY) return async_control_error(rc, "flush of %s: not done in time", path);
+  if (rc != SQLITE_OK) return async_control_error(rc, "flush of %s: %s", path, sqlite3_errstr(rc));
+  return SQLITE_OK;
+}
+
+/* A database that failed after it was closed: whoever asks first is told. */
+static int report_past_failure(const char *zPath) {
+  bool all = zPath == NULL || zPath[0] == '\0';
+  char *full = all ? NULL : async_control_full_path(zPath);
+  AsyncFailure failure;
+  bool found = (all || full != NULL) && async_registry_take_failure(full, &failure);
+  free(full);
+  return found ? report(failure.code, failure.path) : SQLITE_OK;
+}
+
+int sqlite3async_flush(const char *zPath, int timeoutMs) {
+  int rc = async_control_ready("flush");
+  if (rc != SQLITE_OK) return rc;
+  int64_t until_us = async_flush_deadline(timeoutMs);
+  AsyncStream **streams = streams_of(zPath);
+  if (streams == NULL) return async_control_error(SQLITE_NOMEM, "flush: out of memory");
+  /* First ask all, so that their syncs can overlap; then wait for each. */
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) async_flush_request(*stream);
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) {
+    int one = async_flush_until(*stream, until_us);
+    if (one != SQLITE_OK && rc == SQLITE_OK) rc = report(one, (*stream)->path);
+  }
+  async_registry_release_all(streams);
+  return rc == SQLITE_OK ? report_past_failure(zPath) : rc;
+}
+
+int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair) {
+  int rc = async_control_ready("flush");
+  if (rc != SQLITE_OK) return -rc;
+  AsyncStream **streams = streams_of(zPath);
+  if (streams == NULL) return -async_control_error(SQLITE_NOMEM, "flush: out of memory");
+  int count = 0;
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) {
+    int64_t ticket = async_flush_request(*stream);
+    if (ticket < 0 && rc == SQLITE_OK) rc = report((int)-ticket, (*stream)->path);
+    if (ticket > 0 && rc == SQLITE_OK && !async_scheduler_has_runner()) {
+      rc = report(SQLITE_MISUSE, (*stream)->path);
+    }
+    if (ticket <= 0) continue;
+    if (count < nPair) {
+      pairs[2 * count] = (*stream)->id;
+      pairs[2 * count + 1] = ticket;
+    }
+    count++;
+  }
+  async_registry_release_all(streams);
+  if (rc == SQLITE_OK) rc = report_past_failure(zPath);
+  return rc != SQLITE_OK ? -rc : count;
+}
+
+sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId) {
+  async_control_init();
+  return async_registry_durable(streamId);
+}
