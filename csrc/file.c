@@ -108,6 +108,7 @@ int async_file_size(AsyncFile *file, int64_t *size) {
 /* Under the mutex: queue up to ASYNC_WRITE_MAX bytes. */
 static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, int64_t offset) {
   AsyncStream *stream = file->stream;
+  async_overlay_expect(&file->overlay, offset); /* while the bytes are copied */
   unsigned char *place = async_queue_continue(&stream->queue, file, offset, n);
   if (place != NULL) {
     memcpy(place, data, n);

@@ -236,19 +236,24 @@ static int signal_pipe[2] = {-1, -1};
 static void (*signal_handler)(void);
 static bool signals_watched;
 
-static void on_signal(int number) {
-  int saved = errno;
-  unsigned char byte = (unsigned char)number;
-  ssize_t written = write(signal_pipe[1], &byte, 1);
-  (void)written;
-  errno = saved;
-}
+static void on_signal(int number);
 
-/* Is the handler of this signal still ours? */
+/* Is the handler of this signal still ours?  May be asked in a handler. */
 static bool is_on_top(int number) {
   struct sigaction current;
   return sigaction(number, NULL, &current) == 0 && !(current.sa_flags & SA_SIGINFO) &&
          current.sa_handler == on_signal;
+}
+
+/* What goes through the pipe: the number, and whether the signal is all ours. */
+#define BYTE_ON_TOP 0x80
+
+static void on_signal(int number) {
+  int saved = errno;
+  unsigned char byte = (unsigned char)(is_on_top(number) ? number | BYTE_ON_TOP : number);
+  ssize_t written = write(signal_pipe[1], &byte, 1);
+  (void)written;
+  errno = saved;
 }
 
 static void pass_on(int number, const struct sigaction *previous) {
@@ -268,13 +273,15 @@ static void pass_on(int number, const struct sigaction *previous) {
 static void watch_main(void *arg) {
   (void)arg;
   for (;;) {
-    unsigned char number;
-    ssize_t got = read(signal_pipe[0], &number, 1);
+    unsigned char byte;
+    ssize_t got = read(signal_pipe[0], &byte, 1);
     if (got < 0 && errno == EINTR) continue;
     if (got != 1) return;
     signal_handler();
+    if (!(byte & BYTE_ON_TOP)) continue;
+    int number = byte & ~BYTE_ON_TOP;
     for (int i = 0; i < WATCHED_COUNT; i++) {
-      if (watched_signals[i] == number && is_on_top(number)) pass_on(number, &previous_actions[i]);
+      if (watched_signals[i] == number) pass_on(number, &previous_actions[i]);
     }
   }
 }

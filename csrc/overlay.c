@@ -167,6 +167,15 @@ static AsyncSegment *cut_block(AsyncOverlay *overlay, AsyncSegmentPool *pool, in
   return before;
 }
 
+void async_overlay_expect(const AsyncOverlay *overlay, int64_t offset) {
+#if defined(__GNUC__)
+  if (overlay->buckets != NULL) __builtin_prefetch(bucket_of(overlay, offset / ASYNC_BLOCK_SIZE));
+#else
+  (void)overlay;
+  (void)offset;
+#endif
+}
+
 bool async_overlay_write(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSegment **op_segments,
                          int64_t offset, const unsigned char *data, size_t n) {
   assert(n > 0 && offset >= 0);

@@ -57,6 +57,9 @@ typedef struct AsyncOverlay {
 bool async_overlay_write(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSegment **op_segments,
                          int64_t offset, const unsigned char *data, size_t n);
 
+/* A write at offset will follow: fetch what it will look at, meanwhile. */
+void async_overlay_expect(const AsyncOverlay *overlay, int64_t offset);
+
 /*
 ** Copy to out the bytes that the overlay has of [offset, offset + n), each to
 ** its place, and return how many they are.  out may be NULL, to count.

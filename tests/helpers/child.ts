@@ -74,9 +74,9 @@ export class Child implements Disposable {
     });
   }
 
-  /** Send a signal. */
+  /** Send a signal. Not by the ChildProcess: Deno then reports it as the cause of the end. */
   kill(signal: NodeJS.Signals): void {
-    this.#process.kill(signal);
+    process.kill(this.#process.pid!, signal);
   }
 
   /** Wait until it printed a text. */

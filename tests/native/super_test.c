@@ -73,7 +73,6 @@ static void check_both(void *unused) {
   (void)unused;
   int a = number_in(path_a);
   int b = number_in(path_b);
-  if (a != b) printf("%s\n", testvfs_log());
   if (a != b) FAIL("a.db has transaction %d and b.db %d", a, b);
   CHECK(a >= seen);
   seen = a;
