@@ -100,10 +100,3 @@ void async_arena_give(AsyncArena *arena, AsyncChunk *chunk) {
   if (chunk == arena->filling) arena->filling = NULL;
   chunk_free(chunk);
 }
-
-void async_arena_free(AsyncArena *arena) {
-  if (arena->filling == NULL) return;
-  assert(arena->filling->pieces == 0);
-  chunk_free(arena->filling);
-  arena->filling = NULL;
-}

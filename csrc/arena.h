@@ -36,9 +36,6 @@ AsyncChunk *async_arena_chunk(const AsyncArena *arena);
 /* One piece of the chunk is no longer needed. */
 void async_arena_give(AsyncArena *arena, AsyncChunk *chunk);
 
-/* No piece is out: give back the chunk being filled. */
-void async_arena_free(AsyncArena *arena);
-
 /* A queue has run dry: give spare chunks back to the system, but for a few. */
 void async_arena_trim_spares(void);
 

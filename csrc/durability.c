@@ -1,6 +1,7 @@
 /*
 ** Durability, as sqlite3async.h offers it: flush in its forms.
 */
+#include "config.h"
 #include "control.h"
 #include "flush.h"
 #include "registry.h"
@@ -74,6 +75,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
 }
 
 sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId) {
+  if (async_forked) return -SQLITE_MISUSE;
   async_control_init();
   return async_registry_durable(streamId);
 }

@@ -195,22 +195,20 @@ int async_file_truncate(AsyncFile *file, int64_t size) {
   return rc;
 }
 
-int async_file_sync(AsyncFile *file, int flags) {
+static int push_alone(AsyncFile *file, AsyncOpKind kind, int64_t offset, int flags) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
   if (rc == SQLITE_OK) rc = know_size(file);
-  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SYNC, 0, flags);
+  if (rc == SQLITE_OK) rc = push_plain(file, kind, offset, flags);
   async_stream_leave_and_wake(stream);
   return rc;
 }
 
+int async_file_sync(AsyncFile *file, int flags) {
+  return push_alone(file, ASYNC_OP_SYNC, 0, flags);
+}
+
 int async_file_size_hint(AsyncFile *file, int64_t size) {
-  AsyncStream *stream = file->stream;
-  async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
-  if (rc == SQLITE_OK) rc = know_size(file);
-  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SIZE_HINT, size, 0);
-  async_stream_leave_and_wake(stream);
-  return rc;
+  return push_alone(file, ASYNC_OP_SIZE_HINT, size, 0);
 }

@@ -7,8 +7,10 @@
 #include <assert.h>
 #include <string.h>
 
-/* After another process stood in our way, be brief for this long. */
+/* After another process stood in our way, be brief for this long; with none in
+** sight the lock may be held longer by this factor. */
 #define CONTENDED_US 10000000
+#define ALONE_FACTOR 4
 /* Of maxLockHoldMs, how much the lock shall be free afterwards. */
 #define FREE_FRACTION 10
 /* Whatever others do, no transaction waits longer than this to make way. */
@@ -146,9 +148,10 @@ static int64_t owed_us(AsyncStream *stream, int64_t now_us) {
   AsyncLock *lock = &stream->lock;
   int64_t max_hold_us = async_config.max_lock_hold_ms * 1000;
   if (max_hold_us <= 0 || lock->hold_since_us == 0) return 0;
-  int64_t held_us = now_us - lock->hold_since_us;
-  if (now_us - lock->contended_us < CONTENDED_US) held_us += drain_estimate_us(stream);
-  if (held_us <= max_hold_us) return 0;
+  bool contended = now_us - lock->contended_us < CONTENDED_US;
+  int64_t limit_us = contended ? max_hold_us : max_hold_us * ALONE_FACTOR;
+  int64_t held_us = now_us - lock->hold_since_us + drain_estimate_us(stream);
+  if (held_us <= limit_us) return 0;
   int64_t owed = max_hold_us / FREE_FRACTION - lock->free_total_us;
   if (lock->free_since_us != 0) owed -= now_us - lock->free_since_us;
   return owed;

@@ -11,10 +11,13 @@
 ** what is on disk while other processes may look is always complete.
 **
 ** A process that commits without pause would so hold the lock for ever.
-** Therefore, once it has been held for maxLockHoldMs, the next transaction
-** first waits until the queue ran dry and the lock was free for a tenth of
-** that time (free moments that come by themselves count).  SQLite's busy
-** handler looks every 100 ms at the slowest, so with the default of 1 s
+** Therefore, once it has been held for maxLockHoldMs, counting the time that
+** what is queued will still take, the next transaction first waits until the
+** queue ran dry and the lock was free for a tenth of that time (free moments
+** that come by themselves count).  As long as no other process was seen to
+** want the lock, in the last ten seconds, four times that is allowed: the
+** first to come waits a little longer, and a burst has more room.  SQLite's
+** busy handler looks every 100 ms at the slowest, so with the default of 1 s
 ** another process gets in at the first such moment.
 **
 ** The mutex is held during the parent's xLock and xUnlock: these calls do

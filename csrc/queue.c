@@ -64,8 +64,3 @@ void async_queue_unpush(AsyncQueue *queue, AsyncOp *before) {
   queue->bytes -= op->length;
   async_arena_give(&queue->arena, op->chunk);
 }
-
-void async_queue_free(AsyncQueue *queue) {
-  assert(queue->head == NULL);
-  async_arena_free(&queue->arena);
-}

@@ -79,7 +79,4 @@ void async_queue_pop(AsyncQueue *queue);
 /* Take the tail off again, which was just pushed. */
 void async_queue_unpush(AsyncQueue *queue, AsyncOp *before);
 
-/* The queue is empty: give its memory back. */
-void async_queue_free(AsyncQueue *queue);
-
 #endif /* ASYNC_QUEUE_H */

@@ -3,6 +3,7 @@
 */
 #include "status.h"
 
+#include "config.h"
 #include "control.h"
 #include "event.h"
 #include "json.h"
@@ -150,6 +151,7 @@ static const char *kind_name(AsyncEventKind kind) {
 }
 
 int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n) {
+  if (async_forked) return 0;
   async_control_init();
   if (buf == NULL) {
     *cursor = async_event_latest();

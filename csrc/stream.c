@@ -32,8 +32,7 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
 }
 
 void async_stream_free(AsyncStream *stream) {
-  assert(stream->files.newest == NULL && stream->handles == 0);
-  async_queue_free(&stream->queue);
+  assert(stream->files.newest == NULL && stream->handles == 0 && stream->queue.head == NULL);
   async_segment_pool_free(&stream->segments);
   async_lock_free(&stream->lock);
   async_cond_free(&stream->durable_moved.cond);

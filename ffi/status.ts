@@ -20,9 +20,9 @@ export interface AsyncVfsFault {
 
 /**
  * Counters and state of one database, or of all together. `committed`,
- * `applied` and `durable` are positions in the order of writes: `committed` is
- * in the queue, `applied` was handed to the operating system and survives a
- * crash of the process, `durable` was synced and survives a power cut.
+ * `applied` and `durable` count transactions since the database was opened:
+ * those in the queue or beyond; those handed to the operating system, which
+ * survive a crash of the process; those synced, which survive a power cut.
  */
 export interface AsyncVfsStatus {
   /** Steps that wait to be applied. */
@@ -31,11 +31,11 @@ export interface AsyncVfsStatus {
   queuedBytes: number;
   /** The most bytes that were ever queued. */
   peakQueuedBytes: number;
-  /** Position of the last commit. */
+  /** Transactions committed. */
   committed: number;
-  /** Position up to which all was handed to the operating system. */
+  /** Of these, handed to the operating system. */
   applied: number;
-  /** Position up to which all is on stable storage. */
+  /** Of these, on stable storage. */
   durable: number;
   /** Milliseconds the oldest queued step has been waiting. */
   oldestQueuedMs: number;

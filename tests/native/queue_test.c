@@ -27,7 +27,6 @@ static void finish(AsyncQueue *queue) {
   while (queue->head != NULL) async_queue_pop(queue);
   CHECK_EQ(queue->ops, 0);
   CHECK_EQ(queue->bytes, 0);
-  async_queue_free(queue);
 }
 
 static void a_write_that_continues_the_last_joins_it(void) {
@@ -160,7 +159,6 @@ static void an_arena_fills_one_chunk_again_when_all_of_it_is_back(void) {
   async_arena_give(&arena, chunk);
   CHECK(async_arena_take(&arena, 1000) == first);
   async_arena_give(&arena, chunk);
-  async_arena_free(&arena);
 }
 
 static void an_arena_extends_only_its_last_piece(void) {
@@ -174,7 +172,6 @@ static void an_arena_extends_only_its_last_piece(void) {
   CHECK(async_arena_extend(&arena, second + 74, 1000000) == NULL);
   async_arena_give(&arena, async_arena_chunk(&arena));
   async_arena_give(&arena, async_arena_chunk(&arena));
-  async_arena_free(&arena);
 }
 
 int main(void) {

@@ -1,0 +1,226 @@
+/*
+** Background errors: the n-th change fails, for every n.  The database takes
+** no more, others go on, what is on disk is a prefix of the transactions, and
+** once all connections are closed it can be opened again.
+*/
+#include "database.h"
+#include "flush.h"
+#include "registry.h"
+#include "testvfs.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TRANSACTIONS 4
+
+static const char *path;
+static const char *other_path;
+
+static void setup(int retry_ms) {
+  async_setup();
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_DISK_FULL_RETRY_MS, retry_ms), SQLITE_OK);
+  path = test_path("x.db");
+  other_path = test_path("other.db");
+  sqlite3 *plain = open_plain(path);
+  exec(plain, "PRAGMA page_size = 1024; CREATE TABLE meta(k); INSERT INTO meta VALUES (0)");
+  exec(plain, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+  close_database(plain);
+  plain = open_plain(other_path);
+  exec(plain, "CREATE TABLE t(a)");
+  close_database(plain);
+}
+
+/* One transaction more; k is in it twice. */
+static int add_transaction(sqlite3 *db) {
+  return exec_code(db, "BEGIN; UPDATE meta SET k = k + 1;"
+                       "INSERT INTO t SELECT (SELECT k FROM meta), zeroblob(3000);"
+                       "UPDATE t SET b = zeroblob(2500) WHERE a % 2 = 0; COMMIT");
+}
+
+static int number_on_disk(void) {
+  sqlite3 *plain = open_plain(path);
+  check_integrity(plain);
+  int k = (int)query_int(plain, "SELECT k FROM meta");
+  CHECK_EQ(query_int(plain, "SELECT count(*) FROM t"), k);
+  close_database(plain);
+  return k;
+}
+
+static void check_is_stuck(sqlite3 *db, int code) {
+  CHECK_EQ(exec_code(db, "SELECT * FROM t"), code);
+  CHECK_EQ(exec_code(db, "UPDATE meta SET k = 99"), code);
+  sqlite3 *second = NULL; /* nor does a new connection get anywhere */
+  int flags = SQLITE_OPEN_READWRITE;
+  int rc = sqlite3_open_v2(path, &second, flags, SQLITEASYNC_VFSNAME);
+  CHECK(rc != SQLITE_OK || exec_code(second, "SELECT * FROM t") != SQLITE_OK);
+  sqlite3_close(second);
+  AsyncStream *stream = async_registry_find(path);
+  CHECK(stream != NULL);
+  CHECK_EQ(stream->queue.bytes, 0);
+  CHECK_EQ(async_flush_request(stream), -code);
+  CHECK_EQ(sqlite3async_durable(stream->id), -code);
+  int64_t id = stream->id;
+  async_registry_release(stream);
+  CHECK_EQ(sqlite3async_durable(id), -code);
+}
+
+/* False if the n-th change does not come. */
+static bool try_failure(const char *mode, int n, int code) {
+  int before = number_on_disk();
+  sqlite3 *db = open_async(path);
+  sqlite3 *other = open_async(other_path);
+  exec(db, "PRAGMA journal_mode = %s; PRAGMA cache_size = 6", mode);
+  step_all();
+  testvfs_reset();
+  testvfs_fail(ON_CHANGE, "/x.db", n, 1, code, 0);
+  for (int i = 0; i < TRANSACTIONS; i++) {
+    CHECK_EQ(add_transaction(db), SQLITE_OK); /* it is in the background */
+    exec(other, "INSERT INTO t VALUES (1)");
+  }
+  step_all();
+  bool failed = testvfs_failures() > 0;
+  if (failed) check_is_stuck(db, code);
+  exec(other, "INSERT INTO t VALUES (2)");
+  step_all();
+  sqlite3_close(db);
+  close_database(other);
+  step_all();
+  testvfs_reset();
+  int now = number_on_disk();
+  CHECK(now >= before && now <= before + TRANSACTIONS);
+  CHECK(failed || now == before + TRANSACTIONS);
+
+  db = open_async(path);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  close_database(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), now + 1);
+  return failed;
+}
+
+static void every_change_fails(int code) {
+  static const char *const modes[] = {"DELETE", "TRUNCATE", "PERSIST"};
+  setup(0);
+  for (int i = 0; i < 3; i++) {
+    int n = 0;
+    while (try_failure(modes[i], n, code)) n++;
+    CHECK(n > 4 * TRANSACTIONS);
+  }
+}
+
+static void an_io_error_at_any_change_leaves_a_prefix(void) {
+  every_change_fails(SQLITE_IOERR_WRITE);
+}
+static void a_full_disk_that_is_not_waited_for_leaves_a_prefix(void) {
+  every_change_fails(SQLITE_FULL);
+}
+
+/* ---- Full disks ---- */
+
+static void expect_event(sqlite3_int64 *cursor, const char *type) {
+  char text[2000];
+  char wanted[100];
+  CHECK(sqlite3async_event(cursor, text, sizeof text) > 0);
+  sqlite3_snprintf(sizeof wanted, wanted, "\"type\":\"%s\"", type);
+  if (strstr(text, wanted) == NULL) FAIL("%s is not of type %s", text, type);
+}
+
+static void a_full_disk_is_waited_for_then_writing_resumes(void) {
+  setup(20000);
+  sqlite3_int64 cursor = 0;
+  char text[2000];
+  CHECK_EQ(sqlite3async_event(&cursor, NULL, 0), 0);
+  sqlite3 *db = open_async(path);
+  testvfs_reset();
+  testvfs_fail(ON_WRITE, "/x.db", 1, 1, SQLITE_FULL, 0);
+  testvfs_fail(ON_WRITE, "/x.db", 0, 1, SQLITE_IOERR_WRITE, ENOSPC);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  step_all();
+  CHECK_EQ(testvfs_failures(), 1);
+  CHECK(sqlite3async_status(path, text, sizeof text) > 0);
+  CHECK(strstr(text, "\"state\":\"disk-full\"") != NULL);
+  CHECK_EQ(add_transaction(db), SQLITE_OK); /* commits go on meanwhile */
+  expect_event(&cursor, "diskfull");
+  CHECK_EQ(sqlite3async_event(&cursor, text, sizeof text), 0);
+
+  int64_t start_ms = now_ms();
+  while (status_number(path, "queuedOps") > 0) {
+    CHECK(now_ms() - start_ms < 5000);
+    if (step_some(1) == 0) sleep_ms(10);
+  }
+  CHECK_EQ(testvfs_failures(), 2);
+  expect_event(&cursor, "resume");
+  close_database(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), 2);
+}
+
+static void a_disk_that_stays_full_is_an_error_in_the_end(void) {
+  setup(250);
+  sqlite3_int64 cursor = 0;
+  CHECK_EQ(sqlite3async_event(&cursor, NULL, 0), 0);
+  sqlite3 *db = open_async(path);
+  testvfs_reset();
+  testvfs_fail(ON_WRITE, "/x.db", 1, -1, SQLITE_FULL, 0);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  int64_t start_ms = now_ms();
+  while (exec_code(db, "SELECT * FROM t") == SQLITE_OK) {
+    CHECK(now_ms() - start_ms < 5000);
+    if (step_some(1) == 0) sleep_ms(10);
+  }
+  CHECK(now_ms() - start_ms >= 240);
+  check_is_stuck(db, SQLITE_FULL);
+  expect_event(&cursor, "diskfull");
+  expect_event(&cursor, "error");
+  sqlite3_close(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), 0);
+}
+
+/* A flush falls due while the deletion of an unsynced journal is held. */
+static void a_flush_during_a_held_deletion_syncs_what_is_there(void) {
+  setup(20000);
+  sqlite3 *db = open_async(path);
+  exec(db, "PRAGMA synchronous = OFF");
+  testvfs_reset();
+  testvfs_fail(ON_DELETE, "-journal", 0, 1, SQLITE_FULL, 0);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  step_all();
+  CHECK_EQ(testvfs_failures(), 1);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 1), SQLITE_OK);
+  sleep_ms(5);
+  int64_t start_ms = now_ms();
+  while (status_number(path, "durable") < 1) {
+    CHECK(now_ms() - start_ms < 5000);
+    if (step_some(1) == 0) sleep_ms(10);
+  }
+  close_database(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), 1);
+}
+
+static void those_who_wait_are_told(void) {
+  setup(0);
+  sqlite3 *db = open_async(path);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  testvfs_reset();
+  testvfs_fail(ON_SYNC, "/x.db", 2, 1, SQLITE_IOERR_FSYNC, 0);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  CHECK_EQ(sqlite3async_flush(path, 20000), SQLITE_IOERR_FSYNC);
+  CHECK_EQ(sqlite3async_flush(NULL, 20000), SQLITE_IOERR_FSYNC);
+  CHECK_EQ(exec_code(db, "PRAGMA async_flush"), SQLITE_IOERR_FSYNC);
+  sqlite3_close(db);
+  CHECK_EQ(sqlite3async_flush(path, 20000), SQLITE_OK); /* it is over */
+  CHECK_EQ(sqlite3async_close(10000), SQLITE_OK);
+  CHECK_EQ(number_on_disk(), 0);
+}
+
+int main(void) {
+  return run_tests((TestCase[]){TEST(an_io_error_at_any_change_leaves_a_prefix),
+                                TEST(a_full_disk_that_is_not_waited_for_leaves_a_prefix),
+                                TEST(a_full_disk_is_waited_for_then_writing_resumes),
+                                TEST(a_disk_that_stays_full_is_an_error_in_the_end),
+                                TEST(a_flush_during_a_held_deletion_syncs_what_is_there),
+                                TEST(those_who_wait_are_told),
+                                {0}});
+}
