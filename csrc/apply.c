@@ -317,7 +317,8 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
   Step last = STEP_DONE;
   async_mutex_enter(&stream->mutex);
   for (int i = 0; i < max_steps && last == STEP_DONE; i++) {
-    if (i > 0 && (async_scheduler.interrupt || async_config.delay_ms > 0)) break;
+    bool hurry_back = async_scheduler.interrupt || async_config.delay_ms > 0;
+    if (i > 0 && hurry_back && stream->queue.head != NULL) break;
     last = step(stream, due_us);
   }
   bool dry = stream->queue.head == NULL;

@@ -62,6 +62,7 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
   size_t covered = async_overlay_read(&file->overlay, offset, (size_t)inside, buf);
   while (rc == SQLITE_OK && covered < (size_t)inside) {
     bool fresh = read_disk(file, buf, offset, inside, &rc);
+    if (rc == SQLITE_OK) rc = async_stream_error(stream); /* the overlay may be gone */
     covered = async_overlay_read(&file->overlay, offset, (size_t)inside, buf);
     if (fresh) break;
   }
@@ -136,11 +137,22 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
   return SQLITE_OK;
 }
 
+/*
+** Under the mutex: has the transaction under way a journal on disk?  Without
+** one, in the journal modes MEMORY and OFF, SQLite rolls back by writing,
+** which would fail like the write before and leave half a transaction queued.
+*/
+static bool has_journal(const AsyncStream *stream) {
+  const AsyncFile *journal = stream->files.journal;
+  const AsyncFile *wal = stream->files.wal;
+  return (journal != NULL && journal->handles > 0) || (wal != NULL && wal->handles > 0);
+}
+
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
-  if (rc == SQLITE_OK) rc = async_stream_wait_for_room(stream, n);
+  if (rc == SQLITE_OK) rc = async_stream_wait_for_room(stream, n, has_journal(stream));
   if (rc == SQLITE_OK) rc = know_size(file);
   const unsigned char *bytes = data;
   while (rc == SQLITE_OK && n > 0) {

@@ -76,6 +76,13 @@ struct AsyncFile {
 */
 int async_file_open_database(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
                              int *out_flags);
+/*
+** Opening gave SQLITE_READONLY_DBMOVED: another file is in the database's
+** place, and the names of its journals are the new one's, too.  Wait until
+** what was queued so far has been applied; SQLITE_BUSY if that does not
+** happen within 10 s, or without a writer.  No mutex held.
+*/
+int async_file_outlive_moved(AsyncStream *stream);
 int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
                             int *out_flags);
 

@@ -27,10 +27,7 @@ static int handle_close(sqlite3_file *base) {
   async_lock_release(handle->stream, &handle->lock, SQLITE_LOCK_NONE);
   AsyncStream *stream = handle->stream;
   async_file_close(handle->file);
-  async_mutex_enter(&stream->mutex);
-  bool last = stream->handles == 0;
-  async_mutex_leave(&stream->mutex);
-  if (last) async_super_forget_all(stream);
+  async_super_forget_all(stream);
   async_registry_release(stream);
   return SQLITE_OK;
 }

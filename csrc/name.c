@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAIN_SLICE_US 5000
+/* How long to wait for a moved database, and how often to look. */
+#define OUTLIVE_US 10000000
+#define OUTLIVE_SLICE_US 5000
 
 /* ---- The parent's handle ---- */
 
@@ -54,7 +56,9 @@ int async_file_apply_open(AsyncFile *file, int flags) {
 int async_file_apply_delete(AsyncFile *file, int sync_directory) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  sqlite3_file *closing = file->handles == 0 ? file->parent : NULL;
+  /* Unless ops on it follow, of a connection that works on a moved database. */
+  bool last = file->handles == 0 && file->pending == 1;
+  sqlite3_file *closing = last ? file->parent : NULL;
   if (closing != NULL) {
     file->parent = NULL;
     async_file_synced(file); /* what is in it does not matter any more */
@@ -88,16 +92,17 @@ static bool has_moved(AsyncFile *file) {
   return rc == SQLITE_OK && moved != 0;
 }
 
-/*
-** Under the mutex: let the writer finish with the file that has moved, since
-** the names of its journals are the new one's, too.
-*/
-static int outlive_moved_database(AsyncStream *stream) {
-  while (stream->queue.head != NULL && stream->error.code == SQLITE_OK) {
-    if (!async_scheduler_has_runner()) return SQLITE_BUSY;
-    async_stream_wait(stream, &stream->durable_moved, DRAIN_SLICE_US);
+int async_file_outlive_moved(AsyncStream *stream) {
+  int rc = SQLITE_OK;
+  int64_t until_us = async_os_now_us() + OUTLIVE_US;
+  async_mutex_enter(&stream->mutex);
+  int64_t last = stream->pushed.seq;
+  while (rc == SQLITE_OK && stream->applied.seq < last && stream->error.code == SQLITE_OK) {
+    if (!async_scheduler_has_runner() || async_os_now_us() >= until_us) rc = SQLITE_BUSY;
+    if (rc == SQLITE_OK) async_stream_wait(stream, &stream->durable_moved, OUTLIVE_SLICE_US);
   }
-  return SQLITE_READONLY_DBMOVED;
+  async_mutex_leave(&stream->mutex);
+  return rc;
 }
 
 /* Open the file, which nobody has open here.  Under the lock table's mutex. */
@@ -128,9 +133,8 @@ static int open_database_locked(AsyncStream *stream, const char *path, int flags
   async_mutex_enter(&stream->mutex);
   AsyncFile *file = stream->files.database;
   if (file != NULL && has_moved(file)) {
-    int rc = outlive_moved_database(stream);
     async_mutex_leave(&stream->mutex);
-    return rc;
+    return SQLITE_READONLY_DBMOVED;
   }
   int rc = async_stream_error(stream);
   file = stream->files.database; /* it may have been let go meanwhile */
@@ -151,6 +155,7 @@ int async_file_open_database(AsyncStream *stream, const char *path, int flags, A
     async_mutex_leave(&stream->mutex);
   }
   async_mutex_leave(&stream->lock.mutex);
+  async_file_collect(stream);
   return rc;
 }
 

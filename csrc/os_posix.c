@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -231,10 +232,16 @@ void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, han
 static const int watched_signals[] = {SIGTERM, SIGINT};
 #define WATCHED_COUNT ((int)(sizeof watched_signals / sizeof watched_signals[0]))
 
+/* All but `watching` are set once, when signals are watched for the first time. */
 static struct sigaction previous_actions[WATCHED_COUNT];
 static int signal_pipe[2] = {-1, -1};
 static void (*signal_handler)(void);
-static bool signals_watched;
+static pthread_t watch_thread;
+static pid_t watch_process;
+static atomic_bool watching;
+
+/* What goes through the pipe: the number, and whether the signal is all ours. */
+#define BYTE_ON_TOP 0x80
 
 static void on_signal(int number);
 
@@ -245,14 +252,17 @@ static bool is_on_top(int number) {
          current.sa_handler == on_signal;
 }
 
-/* What goes through the pipe: the number, and whether the signal is all ours. */
-#define BYTE_ON_TOP 0x80
-
 static void on_signal(int number) {
   int saved = errno;
-  unsigned char byte = (unsigned char)(is_on_top(number) ? number | BYTE_ON_TOP : number);
-  ssize_t written = write(signal_pipe[1], &byte, 1);
-  (void)written;
+  if (getpid() != watch_process) {
+    /* A child has inherited the handler, but the thread is its parent's. */
+    signal(number, SIG_DFL);
+    raise(number);
+  } else if (!pthread_equal(pthread_self(), watch_thread)) {
+    unsigned char byte = (unsigned char)(is_on_top(number) ? number | BYTE_ON_TOP : number);
+    ssize_t written = write(signal_pipe[1], &byte, 1);
+    (void)written;
+  } /* else: a handler that we passed it on to has passed it back */
   errno = saved;
 }
 
@@ -265,7 +275,7 @@ static void pass_on(int number, const struct sigaction *previous) {
   } else if (previous->sa_handler == SIG_DFL) {
     sigaction(number, previous, NULL);
     kill(getpid(), number);
-  } else if (previous->sa_handler != SIG_IGN) {
+  } else {
     previous->sa_handler(number);
   }
 }
@@ -277,7 +287,7 @@ static void watch_main(void *arg) {
     ssize_t got = read(signal_pipe[0], &byte, 1);
     if (got < 0 && errno == EINTR) continue;
     if (got != 1) return;
-    signal_handler();
+    if (watching) signal_handler();
     if (!(byte & BYTE_ON_TOP)) continue;
     int number = byte & ~BYTE_ON_TOP;
     for (int i = 0; i < WATCHED_COUNT; i++) {
@@ -286,10 +296,25 @@ static void watch_main(void *arg) {
   }
 }
 
+static void install_handlers(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (int i = 0; i < WATCHED_COUNT; i++) {
+    sigaction(watched_signals[i], NULL, &previous_actions[i]);
+    /* What the process ignores does not end it. */
+    bool ignored =
+        !(previous_actions[i].sa_flags & SA_SIGINFO) && previous_actions[i].sa_handler == SIG_IGN;
+    if (!ignored) sigaction(watched_signals[i], &action, NULL);
+  }
+}
+
 bool async_os_watch_signals(void (*handler)(void)) {
-  if (signals_watched) return true;
-  signal_handler = handler;
   if (signal_pipe[0] < 0) {
+    signal_handler = handler;
+    watch_process = getpid();
     if (pipe(signal_pipe) != 0) return false;
     fcntl(signal_pipe[0], F_SETFD, FD_CLOEXEC);
     fcntl(signal_pipe[1], F_SETFD, FD_CLOEXEC);
@@ -300,27 +325,16 @@ bool async_os_watch_signals(void (*handler)(void)) {
       signal_pipe[0] = signal_pipe[1] = -1;
       return false;
     }
-    pthread_detach(*(pthread_t *)(void *)thread.room);
+    watch_thread = *(pthread_t *)(void *)thread.room;
+    pthread_detach(watch_thread);
+    install_handlers();
   }
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  for (int i = 0; i < WATCHED_COUNT; i++) {
-    sigaction(watched_signals[i], &action, &previous_actions[i]);
-  }
-  signals_watched = true;
+  watching = true;
   return true;
 }
 
-void async_os_unwatch_signals(void) {
-  if (!signals_watched) return;
-  for (int i = 0; i < WATCHED_COUNT; i++) {
-    if (is_on_top(watched_signals[i])) sigaction(watched_signals[i], &previous_actions[i], NULL);
-  }
-  signals_watched = false;
-}
+/* The handlers stay, for others may have put theirs on top; they only pass on. */
+void async_os_unwatch_signals(void) { watching = false; }
 
 /* ---- The process that loaded us ---- */
 

@@ -16,8 +16,8 @@
 static AsyncMutex registry_mutex;
 
 /* Guarded by registry_mutex. */
-static AsyncStream *by_path[BUCKETS];
-static AsyncStream *by_id[BUCKETS];
+static AsyncStream *by_path[BUCKETS]; /* those that a path means now */
+static AsyncStream *by_id[BUCKETS];   /* all */
 static int stream_count;
 static int64_t last_id;
 static AsyncPast past;
@@ -215,7 +215,7 @@ AsyncStream **async_registry_all(void) {
   if (streams != NULL) {
     int n = 0;
     for (int i = 0; i < BUCKETS; i++) {
-      for (AsyncStream *stream = by_path[i]; stream != NULL; stream = stream->path_next) {
+      for (AsyncStream *stream = by_id[i]; stream != NULL; stream = stream->id_next) {
         stream->references++;
         streams[n++] = stream;
       }
@@ -263,7 +263,7 @@ static bool any_stream(bool (*test)(const AsyncStream *)) {
   bool found = false;
   async_mutex_enter(&registry_mutex);
   for (int i = 0; i < BUCKETS && stream_count > 0 && !found; i++) {
-    for (AsyncStream *stream = by_path[i]; stream != NULL && !found; stream = stream->path_next) {
+    for (AsyncStream *stream = by_id[i]; stream != NULL && !found; stream = stream->id_next) {
       async_mutex_enter(&stream->mutex);
       found = test(stream);
       async_mutex_leave(&stream->mutex);

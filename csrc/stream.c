@@ -93,7 +93,7 @@ static int64_t room_level(int64_t max, int64_t n) {
   return refuses && n < max / 2 ? max - n : max / 2;
 }
 
-int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
+int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
   assert(async_mutex_is_held(&stream->mutex));
   int64_t max = async_config.max_queue_bytes;
   if (max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {
@@ -107,7 +107,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n) {
   ** no writer any more, the slice shows it. */
   while (rc == SQLITE_OK && max > 0 && stream->queue.bytes > room_level(max, n)) {
     if (!async_scheduler_has_runner()) {
-      rc = SQLITE_FULL;
+      if (may_fail) rc = SQLITE_FULL;
       break;
     }
     async_stream_wait(stream, &stream->room_made, WAIT_SLICE_US);

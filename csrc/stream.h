@@ -139,9 +139,10 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
 
 /*
 ** Wait, under the mutex, until n more bytes may be queued.
-** SQLITE_OK; SQLITE_FULL if nobody will ever make room; the stream's error.
+** SQLITE_OK; SQLITE_FULL if there is no writer to make room, but only if the
+** transaction may fail here (otherwise the bound gives way); the stream's error.
 */
-int async_stream_wait_for_room(AsyncStream *stream, int64_t n);
+int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail);
 
 /*
 ** Under the mutex: is the queue full?  It is from when it met its bound until

@@ -68,8 +68,8 @@ static AsyncSuper *take_super(AsyncStream *home, const char *path) {
 
 void async_super_forget_all(AsyncStream *home) {
   async_mutex_enter(&home->mutex);
-  AsyncSuper *supers = home->supers;
-  home->supers = NULL;
+  AsyncSuper *supers = home->handles == 0 ? home->supers : NULL;
+  if (supers != NULL) home->supers = NULL;
   async_mutex_leave(&home->mutex);
   while (supers != NULL) {
     AsyncSuper *super = supers;
@@ -81,9 +81,8 @@ void async_super_forget_all(AsyncStream *home) {
 /* ---- Whose transaction it is ---- */
 
 /* The journal of this stream is named.  Takes over the caller's reference. */
-static void add_member(AsyncSuper *super, AsyncStream *stream) {
-  bool known = strncmp(super->path, stream->path, strlen(stream->path)) == 0 &&
-               async_path_owner_length(super->path) == strlen(stream->path); /* the home */
+static void add_member(AsyncSuper *super, const AsyncStream *home, AsyncStream *stream) {
+  bool known = stream == home;
   for (int i = 0; i < super->count && !known; i++) known = super->members[i] == stream;
   if (known) {
     async_registry_release(stream);
@@ -92,14 +91,14 @@ static void add_member(AsyncSuper *super, AsyncStream *stream) {
   }
 }
 
-static void add_names(AsyncSuper *super, const char *names, size_t n) {
+static void add_names(AsyncSuper *super, const AsyncStream *home, const char *names, size_t n) {
   const char *end = names + n;
   while (names < end) {
     const char *zero = memchr(names, '\0', (size_t)(end - names));
     AsyncStream *stream = NULL;
     if (zero != NULL && super->count < MEMBERS_MAX) stream = async_registry_find_owner(names);
     if (stream != NULL) {
-      add_member(super, stream);
+      add_member(super, home, stream);
     } else {
       super->foreign = true;
     }
@@ -121,7 +120,7 @@ int async_super_note_names(AsyncFile *file, const char *names, int n) {
   }
   async_mutex_leave(&home->mutex);
   if (super == NULL) return SQLITE_NOMEM;
-  add_names(super, names, (size_t)n);
+  add_names(super, home, names, (size_t)n);
   return SQLITE_OK;
 }
 
@@ -160,7 +159,7 @@ int async_super_sync_child(AsyncStream *child, const char *super) {
 
 /* Read the names from the disk.  A file that is not there or not readable
 ** names nobody. */
-static void read_names(sqlite3_vfs *parent, AsyncSuper *super) {
+static void read_names(sqlite3_vfs *parent, const AsyncStream *home, AsyncSuper *super) {
   char *path = async_path_copy(super->path, false);
   sqlite3_file *file = calloc(1, (size_t)parent->szOsFile);
   char *names = NULL;
@@ -170,7 +169,7 @@ static void read_names(sqlite3_vfs *parent, AsyncSuper *super) {
     int rc = file->pMethods->xFileSize(file, &size);
     if (rc == SQLITE_OK && size > 0 && size <= NAMES_SIZE_MAX) names = malloc((size_t)size);
     if (names != NULL && file->pMethods->xRead(file, names, (int)size, 0) == SQLITE_OK) {
-      add_names(super, names, (size_t)size);
+      add_names(super, home, names, (size_t)size);
     }
     file->pMethods->xClose(file);
   }
@@ -186,28 +185,27 @@ static int delete_fenced(AsyncStream *home, const AsyncSuper *super, int sync_di
   return rc;
 }
 
+/* The stream of the database that the super-journal is named after, made if
+** nobody has it open: there is an order to be kept. */
+static AsyncStream *make_home(sqlite3_vfs *parent, const char *path) {
+  char *owner = async_path_copy(path, false);
+  if (owner == NULL) return NULL;
+  owner[async_path_owner_length(path)] = '\0';
+  AsyncStream *home = async_registry_create(owner, parent);
+  async_path_free(owner);
+  return home;
+}
+
 /* Left behind by another process: see super.h. */
 static int delete_found(sqlite3_vfs *parent, const char *path, int sync_directory) {
   AsyncSuper *super = super_new(path);
-  if (super == NULL) return SQLITE_NOMEM;
-  read_names(parent, super);
-  AsyncStream *home = async_registry_find_owner(path);
-  if (home == NULL && super->count > 0) {
-    /* Nobody has that database open, but an order is to be kept. */
-    char *owner = async_path_copy(path, false);
-    if (owner != NULL) {
-      owner[async_path_owner_length(path)] = '\0';
-      home = async_registry_create(owner, parent);
-    }
-    async_path_free(owner);
-    if (home == NULL) {
-      super_free(super);
-      return SQLITE_NOMEM;
-    }
+  AsyncStream *home = super == NULL ? NULL : make_home(parent, path);
+  int rc = SQLITE_NOMEM;
+  if (home != NULL) {
+    read_names(parent, home, super);
+    rc = delete_fenced(home, super, sync_directory);
+    async_registry_release(home);
   }
-  int rc = home == NULL ? parent->xDelete(parent, path, sync_directory)
-                        : delete_fenced(home, super, sync_directory);
-  if (home != NULL) async_registry_release(home);
   super_free(super);
   return rc;
 }

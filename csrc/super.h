@@ -41,7 +41,8 @@ int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory
 */
 int async_super_sync_child(AsyncStream *child, const char *super);
 
-/* The stream's last handle was closed: what it still remembers is of no use. */
+/* A handle was closed; if it was the last one, what the stream still remembers
+** is of no use. */
 void async_super_forget_all(AsyncStream *home);
 
 #endif /* ASYNC_SUPER_H */

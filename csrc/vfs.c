@@ -31,7 +31,11 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
                ? async_file_open_database(stream, name, flags, &file, &opened)
                : async_file_open_journal(stream, name, flags, &file, &opened);
   if (rc != SQLITE_OK) {
-    if (rc == SQLITE_READONLY_DBMOVED) async_registry_forget_path(stream);
+    if (rc == SQLITE_READONLY_DBMOVED) {
+      int waited = async_file_outlive_moved(stream);
+      if (waited == SQLITE_OK) async_registry_forget_path(stream);
+      if (waited != SQLITE_OK) rc = waited;
+    }
     async_registry_release(stream);
     return rc;
   }

@@ -275,7 +275,9 @@ static void a_running_writer_and_a_small_queue(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){TEST(with_a_stalled_queue), TEST(with_a_stepped_queue),
+  return run_tests((TestCase[]){TEST(with_a_stalled_queue),
+                                TEST(with_a_stepped_queue),
                                 TEST(with_a_running_writer),
-                                TEST(a_running_writer_and_a_small_queue), {0}});
+                                TEST(a_running_writer_and_a_small_queue),
+                                {0}});
 }

@@ -205,7 +205,10 @@ static void those_who_wait_are_told(void) {
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   testvfs_reset();
   testvfs_fail(ON_SYNC, "/x.db", 2, 1, SQLITE_IOERR_FSYNC, 0);
+  testvfs_hold(ON_OPEN, "-journal"); /* the commit shall be over when it fails */
   CHECK_EQ(add_transaction(db), SQLITE_OK);
+  testvfs_wait_held();
+  testvfs_release();
   CHECK_EQ(sqlite3async_flush(path, 20000), SQLITE_IOERR_FSYNC);
   CHECK_EQ(sqlite3async_flush(NULL, 20000), SQLITE_IOERR_FSYNC);
   CHECK_EQ(exec_code(db, "PRAGMA async_flush"), SQLITE_IOERR_FSYNC);

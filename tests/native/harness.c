@@ -23,6 +23,12 @@ static uint64_t run_seed;
 static char folder[256];
 static bool in_this_process;
 
+/* SQLite's own: it looks at the number of the process without a lock. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) {
+  return "race:unixRandomness\nrace:unixOpen\n";
+}
+
 /* ---- Failing ---- */
 
 _Noreturn void test_fail(const char *file, int line, const char *format, ...) {
@@ -149,7 +155,8 @@ static bool run_test(const TestCase *test, int number) {
 
 int run_tests(const TestCase *tests) {
   const char *seed = getenv("SEED");
-  run_seed = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 1000 + getpid() % 1000;
+  run_seed =
+      seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 1000 + getpid() % 1000;
   const char *only = getenv("TEST");
   in_this_process = only != NULL;
   printf("# SEED=%llu\n", (unsigned long long)run_seed);

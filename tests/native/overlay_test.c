@@ -110,7 +110,8 @@ static void truncate_model(Model *model) {
 
 static void check_read(Model *model) {
   static unsigned char out[FILE_MAX];
-  size_t n = 1 + (size_t)random_below(&model->random, random_one_in(&model->random, 3) ? 9000 : 100);
+  size_t n =
+      1 + (size_t)random_below(&model->random, random_one_in(&model->random, 3) ? 9000 : 100);
   int64_t offset = random_below(&model->random, FILE_MAX - (int)n);
   memset(out, 0xAA, n);
   size_t covered = async_overlay_read(&model->overlay, offset, n, out);

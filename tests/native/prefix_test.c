@@ -178,7 +178,8 @@ static char *log_of(sqlite3 *db, const char *mode, const char *level) {
   for (int i = 0; i < 4; i++) {
     exec(db, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40) INSERT OR REPLACE "
              "INTO t SELECT i * 3, zeroblob(400) FROM n");
-    exec(db, "BEGIN; DELETE FROM t WHERE a > 50; SAVEPOINT s; DELETE FROM t; ROLLBACK TO s; COMMIT");
+    exec(db,
+         "BEGIN; DELETE FROM t WHERE a > 50; SAVEPOINT s; DELETE FROM t; ROLLBACK TO s; COMMIT");
     exec(db, "BEGIN; UPDATE t SET b = zeroblob(500); ROLLBACK");
   }
   exec(db, "VACUUM");
@@ -218,7 +219,8 @@ static void ops_reach_the_parent_in_the_order_SQLite_made_them(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){TEST(in_mode_DELETE), TEST(in_mode_TRUNCATE),
+  return run_tests((TestCase[]){TEST(in_mode_DELETE),
+                                TEST(in_mode_TRUNCATE),
                                 TEST(in_mode_PERSIST),
                                 TEST(ops_reach_the_parent_in_the_order_SQLite_made_them),
                                 {0}});

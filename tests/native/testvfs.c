@@ -199,7 +199,7 @@ static const char *last_part(const char *path) {
 
 /* The operation was done; format is NULL if it is not for the log. */
 __attribute__((format(printf, 3, 4))) static void note(unsigned operation, const char *path,
-                                                        const char *format, ...) {
+                                                       const char *format, ...) {
   char line[NAME_MAX_LENGTH + 100] = "";
   if (format != NULL) {
     va_list args;

@@ -1,0 +1,215 @@
+/*
+** The process's end, in child processes: what is drained, what is said on
+** stderr, and what a forked child must leave alone.
+*/
+#define _GNU_SOURCE 1
+
+#include "database.h"
+#include "testvfs.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ROWS 200
+
+typedef enum End { BY_EXIT, BY_QUICK_EXIT, BY_UNDERSCORE_EXIT, BY_SIGTERM } End;
+
+typedef struct Scene {
+  End end;
+  bool has_writer;
+  bool is_stuck;
+  int drain;
+  int deadline_ms;
+  bool on_signals;
+} Scene;
+
+static void end_process(const Scene *scene) {
+  switch (scene->end) {
+  case BY_EXIT:
+    exit(7);
+  case BY_QUICK_EXIT:
+    quick_exit(7);
+  case BY_UNDERSCORE_EXIT:
+    _exit(7);
+  case BY_SIGTERM:
+    raise(SIGTERM);
+    for (;;) sleep_ms(1000);
+  }
+}
+
+static void redirect_stderr(void) {
+  int fd = open(test_path("stderr"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  CHECK(fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+  close(fd);
+}
+
+static int play(void *arg) {
+  const Scene *scene = arg;
+  redirect_stderr();
+  async_setup();
+  sqlite3async_set(SQLITEASYNC_DRAIN_ON_EXIT, scene->drain);
+  sqlite3async_set(SQLITEASYNC_EXIT_DRAIN_MS, scene->deadline_ms);
+  sqlite3async_set(SQLITEASYNC_DRAIN_ON_SIGNALS, scene->on_signals);
+  sqlite3 *db = open_async(test_path("x.db"));
+  exec(db, "CREATE TABLE t(a)");
+  step_all();
+  testvfs_delay(ON_WRITE, "x.db", 1); /* so that something is left at the end */
+  if (scene->is_stuck) testvfs_hold(ON_WRITE, "x.db");
+  if (scene->has_writer) CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  for (int i = 0; i < ROWS; i++) exec(db, "INSERT INTO t VALUES (%d)", i);
+  end_process(scene);
+  return 0;
+}
+
+/* The rows on disk afterwards. */
+static int64_t rows_after(Scene scene, int wanted_code) {
+  int code = process_wait(process_start(play, &scene), 30000);
+  CHECK_EQ(code, wanted_code);
+  sqlite3 *plain = open_plain(test_path("x.db"));
+  check_integrity(plain);
+  int64_t rows = query_int(plain, "SELECT count(*) FROM t");
+  close_database(plain);
+  return rows;
+}
+
+static void check_stderr_is(const char *part) {
+  char *text = file_text(test_path("stderr"));
+  if (part == NULL) CHECK_TEXT(text, "");
+  if (part != NULL && strstr(text, part) == NULL) FAIL("stderr is \"%s\"", text);
+  free(text);
+}
+
+static void exit_drains_the_queue(void) {
+  CHECK_EQ(rows_after((Scene){BY_EXIT, true, .drain = 1, .deadline_ms = 20000}, 7), ROWS);
+  check_stderr_is(NULL);
+}
+
+static void exit_drains_without_a_writer_too(void) {
+  CHECK_EQ(rows_after((Scene){BY_EXIT, false, .drain = 1, .deadline_ms = 20000}, 7), ROWS);
+  check_stderr_is(NULL);
+}
+
+static void quick_exit_drains_the_queue(void) {
+  CHECK_EQ(rows_after((Scene){BY_QUICK_EXIT, true, .drain = 1, .deadline_ms = 20000}, 7), ROWS);
+  check_stderr_is(NULL);
+}
+
+static void underscore_exit_drains_nothing(void) {
+  Scene scene = {BY_UNDERSCORE_EXIT, true, .is_stuck = true, .drain = 1, .deadline_ms = 20000};
+  CHECK_EQ(rows_after(scene, 7), 0);
+  check_stderr_is(NULL);
+}
+
+static void without_drain_on_exit_nothing_is_drained(void) {
+  Scene scene = {BY_EXIT, true, .is_stuck = true, .drain = 0, .deadline_ms = 20000};
+  CHECK_EQ(rows_after(scene, 7), 0);
+}
+
+static void a_missed_deadline_is_told(void) {
+  int64_t start_ms = now_ms();
+  Scene scene = {BY_EXIT, true, .is_stuck = true, .drain = 1, .deadline_ms = 150};
+  int64_t rows = rows_after(scene, 7);
+  CHECK(now_ms() - start_ms >= 150 && now_ms() - start_ms < 15000);
+  CHECK(rows < ROWS);
+  char *text = file_text(test_path("stderr"));
+  char wanted[100];
+  snprintf(wanted, sizeof wanted, "exit: %d committed transactions", ROWS);
+  CHECK(strstr(text, "sqlite3async: exit:") != NULL);
+  CHECK(strstr(text, test_path("x.db")) != NULL);
+  if (rows == 0 && strstr(text, wanted) == NULL) FAIL("stderr is \"%s\"", text);
+  CHECK(strchr(text, '\n') == text + strlen(text) - 1); /* one line */
+  free(text);
+}
+
+static void SIGTERM_drains_if_asked_to(void) {
+  Scene scene = {BY_SIGTERM, true, .drain = 1, .deadline_ms = 20000, .on_signals = true};
+  CHECK_EQ(rows_after(scene, -SIGTERM), ROWS);
+  check_stderr_is(NULL);
+}
+
+static void SIGTERM_drains_nothing_unasked(void) {
+  Scene scene = {BY_SIGTERM, true, .is_stuck = true, .drain = 1, .deadline_ms = 20000};
+  CHECK_EQ(rows_after(scene, -SIGTERM), 0);
+}
+
+/* ---- Forks ---- */
+
+static sqlite3 *forked_db;
+
+/* In the child of a process with a queue, a connection and maybe a writer. */
+static int use_the_module(void *unused) {
+  (void)unused;
+  alarm(10);
+  CHECK(sqlite3async_flush(NULL, -1) != SQLITE_OK);
+  CHECK(sqlite3async_flush(test_path("x.db"), 100) != SQLITE_OK);
+  CHECK(sqlite3async_start() != SQLITE_OK);
+  CHECK(sqlite3async_stop(100) != SQLITE_OK);
+  CHECK(sqlite3async_close(100) != SQLITE_OK);
+  return 0; /* and exit handlers run */
+}
+
+/* With no writer in the parent: it might hold a mutex of SQLite's at the fork. */
+static int use_everything(void *unused) {
+  CHECK_EQ(use_the_module(unused), 0);
+  CHECK(exec_code(forked_db, "INSERT INTO t VALUES (1)") != SQLITE_OK);
+  CHECK(exec_code(forked_db, "BEGIN IMMEDIATE") != SQLITE_OK);
+  sqlite3 *db = NULL;
+  CHECK(sqlite3_open_v2(test_path("x.db"), &db, SQLITE_OPEN_READWRITE, SQLITEASYNC_VFSNAME) !=
+        SQLITE_OK);
+  sqlite3_close(db);
+  sqlite3_close(forked_db);
+  return 0;
+}
+
+static void a_forked_child_leaves_everything_alone(void) {
+  async_setup();
+  forked_db = open_async(test_path("x.db"));
+  exec(forked_db, "CREATE TABLE t(a)");
+  step_all();
+  for (int i = 0; i < 20; i++) exec(forked_db, "INSERT INTO t VALUES (%d)", i);
+  int64_t queued = status_number(NULL, "queuedOps");
+  CHECK_EQ(process_wait(process_start(use_everything, NULL), 15000), 0);
+  /* The parent does not notice. */
+  CHECK_EQ(status_number(NULL, "queuedOps"), queued);
+  sqlite3 *plain = open_plain(test_path("x.db"));
+  sqlite3_busy_timeout(plain, 0);
+  CHECK_EQ(exec_code(plain, "SELECT * FROM t"), SQLITE_BUSY);
+  step_all();
+  CHECK_EQ(query_int(plain, "SELECT count(*) FROM t"), 20);
+  close_database(plain);
+  close_database(forked_db);
+  step_all();
+}
+
+static void a_child_forked_while_the_writer_works_ends_in_time(void) {
+  async_setup();
+  forked_db = open_async(test_path("x.db"));
+  exec(forked_db, "CREATE TABLE t(a)");
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  for (int i = 0; i < 30; i++) {
+    for (int k = 0; k < 20; k++) exec(forked_db, "INSERT INTO t VALUES (%d)", k);
+    CHECK_EQ(process_wait(process_start(use_the_module, NULL), 15000), 0);
+  }
+  CHECK_EQ(sqlite3async_flush(NULL, 20000), SQLITE_OK);
+  CHECK_EQ(query_int(forked_db, "SELECT count(*) FROM t"), 600);
+  close_database(forked_db);
+  CHECK_EQ(sqlite3async_close(10000), SQLITE_OK);
+}
+
+int main(void) {
+  return run_tests((TestCase[]){TEST(exit_drains_the_queue),
+                                TEST(exit_drains_without_a_writer_too),
+                                TEST(quick_exit_drains_the_queue),
+                                TEST(underscore_exit_drains_nothing),
+                                TEST(without_drain_on_exit_nothing_is_drained),
+                                TEST(a_missed_deadline_is_told),
+                                TEST(SIGTERM_drains_if_asked_to),
+                                TEST(SIGTERM_drains_nothing_unasked),
+                                TEST(a_forked_child_leaves_everything_alone),
+                                TEST(a_child_forked_while_the_writer_works_ends_in_time),
+                                {0}});
+}
