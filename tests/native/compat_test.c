@@ -3,6 +3,7 @@
 ** with a pthread of its own in sqlite3async_run().
 */
 #include "database.h"
+#include "testvfs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,28 @@ static void two_runners_take_turns(void) {
   CHECK_EQ(rows_on_disk(test_path("x.db")), 300);
 }
 
+static void while_one_runs_the_other_does_nothing(void) {
+  async_setup();
+  sqlite3 *one = open_async(test_path("x.db"));
+  sqlite3 *two = open_async(test_path("y.db"));
+  exec(one, "CREATE TABLE t(a)");
+  exec(two, "CREATE TABLE t(a)");
+  int64_t queued = status_number(NULL, "queuedOps");
+  testvfs_hold(ON_CHANGE, NULL);
+  Thread threads[2] = {thread_start(run, NULL), thread_start(run, NULL)};
+  testvfs_wait_held();
+  sleep_ms(50);
+  CHECK_EQ(status_number(NULL, "queuedOps"), queued);
+  testvfs_release();
+  close_database(one);
+  close_database(two);
+  CHECK_EQ(sqlite3async_control(SQLITEASYNC_HALT, SQLITEASYNC_HALT_IDLE), SQLITE_OK);
+  thread_join(threads[0]);
+  thread_join(threads[1]);
+  CHECK_EQ(rows_on_disk(test_path("x.db")), 0);
+  CHECK_EQ(rows_on_disk(test_path("y.db")), 0);
+}
+
 static void a_request_for_WAL_leaves_the_mode_as_it_is(void) {
   CHECK_EQ(sqlite3async_initialize(NULL, 0), SQLITE_OK);
   sqlite3 *db = open_async(test_path("x.db"));
@@ -222,6 +245,7 @@ int main(void) {
                                 TEST(a_running_writer_is_halted_at_once),
                                 TEST(the_delay_is_a_pause_after_each_op),
                                 TEST(two_runners_take_turns),
+                                TEST(while_one_runs_the_other_does_nothing),
                                 TEST(a_request_for_WAL_leaves_the_mode_as_it_is),
                                 TEST(ops_queued_at_the_shutdown_are_applied_by_a_later_run),
                                 TEST(the_bounds_are_off_until_start),

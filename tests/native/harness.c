@@ -25,9 +25,7 @@ static bool in_this_process;
 
 /* SQLite's own: it looks at the number of the process without a lock. */
 const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void) {
-  return "race:unixRandomness\nrace:unixOpen\n";
-}
+const char *__tsan_default_suppressions(void) { return "race:unixRandomness\nrace:unixOpen\n"; }
 
 /* ---- Failing ---- */
 
