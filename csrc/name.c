@@ -163,7 +163,10 @@ int async_file_open_database(AsyncStream *stream, const char *path, int flags, A
 
 /* Can a journal be made beside the database?  Asked once a stream. */
 static bool directory_is_writable(AsyncStream *stream) {
-  if (stream->directory_checked) return true;
+  async_mutex_enter(&stream->mutex);
+  bool checked = stream->directory_checked;
+  async_mutex_leave(&stream->mutex);
+  if (checked) return true;
   char *folder = async_path_copy(stream->path, false);
   if (folder == NULL) return false;
   char *slash = strrchr(folder, '/');
