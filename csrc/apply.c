@@ -109,7 +109,6 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
   if (stream->error.path != NULL) strcpy(stream->error.path, path);
   stream->error.code = code;
   stream->full_since_us = 0;
-  char *failed_path = sqlite3_mprintf("%s", path);
   while (stream->queue.head != NULL) {
     AsyncOp *op = stream->queue.head;
     AsyncFence *fence = op->kind == ASYNC_OP_FENCE ? op->fence : NULL;
@@ -128,15 +127,15 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
   }
   async_stream_signal(&stream->durable_moved);
   async_stream_signal(&stream->room_made);
+  /* Our own copy, which does not change any more: the file may be gone by now. */
+  const char *failed_path = stream->error.path == NULL ? "?" : stream->error.path;
   async_mutex_leave(&stream->mutex);
 
   sqlite3_log(code,
               "sqlite3async: %s of %s failed; the database %s takes no more writes until all "
               "its connections are closed",
-              operation, failed_path == NULL ? "?" : failed_path, stream->path);
-  async_event_publish(ASYNC_EVENT_ERROR, code, operation, failed_path == NULL ? "" : failed_path,
-                      stream->path);
-  sqlite3_free(failed_path);
+              operation, failed_path, stream->path);
+  async_event_publish(ASYNC_EVENT_ERROR, code, operation, failed_path, stream->path);
   async_mutex_enter(&stream->mutex);
 }
 

@@ -82,12 +82,6 @@ AsyncStream *async_registry_find_owner(const char *path_of_file) {
   return stream;
 }
 
-void async_registry_retain(AsyncStream *stream) {
-  async_mutex_enter(&registry_mutex);
-  stream->references++;
-  async_mutex_leave(&registry_mutex);
-}
-
 static void add_marks(AsyncMark *sum, const AsyncMark *mark) {
   sum->seq += mark->seq;
   sum->transactions += mark->transactions;
@@ -129,15 +123,7 @@ static void unlink_stream(AsyncStream *stream) {
   *link = stream->id_next;
   stream_count--;
 
-  past.stats.ops_applied += stream->stats.ops_applied;
-  past.stats.bytes_written += stream->stats.bytes_written;
-  past.stats.syncs += stream->stats.syncs;
-  past.stats.sync_us_total += stream->stats.sync_us_total;
-  if (stream->stats.sync_us_max > past.stats.sync_us_max) {
-    past.stats.sync_us_max = stream->stats.sync_us_max;
-  }
-  past.stats.full_waits += stream->stats.full_waits;
-  past.stats.full_wait_us += stream->stats.full_wait_us;
+  async_stats_add(&past.stats, &stream->stats);
   add_marks(&past.pushed, &stream->pushed);
   add_marks(&past.applied, &stream->applied);
   add_marks(&past.durable, &stream->durable);

@@ -32,7 +32,6 @@ AsyncStream *async_registry_find_owner(const char *path_of_file);
 /* The path means another file now: who opens it gets a new stream. */
 void async_registry_forget_path(AsyncStream *stream);
 
-void async_registry_retain(AsyncStream *stream);
 void async_registry_release(AsyncStream *stream);
 
 /*

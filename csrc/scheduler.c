@@ -96,13 +96,11 @@ AsyncTask *async_scheduler_take(void) {
   if (task == NULL) return NULL;
   list_remove(&async_scheduler.ready, task);
   task->state = ASYNC_TASK_RUNNING;
-  async_scheduler.running++;
   return task;
 }
 
 void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  async_scheduler.running--;
   if (more || task->state == ASYNC_TASK_RUNNING_WOKEN) {
     make_ready(task);
     async_scheduler_changed(); /* another thread may have been the runner of this turn */

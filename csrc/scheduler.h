@@ -47,7 +47,6 @@ typedef struct AsyncScheduler {
   int waiting; /* threads in async_scheduler_wait */
   AsyncTaskList ready;
   AsyncTaskList delayed;
-  int running; /* tasks that a writer runs now */
 
   /* What writer.c knows of the threads that run tasks. */
   bool looping;  /* a thread is in the loop */

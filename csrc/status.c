@@ -32,16 +32,6 @@ typedef struct Status {
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static void add_stats(AsyncStats *sum, const AsyncStats *stats) {
-  sum->ops_applied += stats->ops_applied;
-  sum->bytes_written += stats->bytes_written;
-  sum->syncs += stats->syncs;
-  sum->sync_us_total += stats->sync_us_total;
-  sum->sync_us_max = larger(sum->sync_us_max, stats->sync_us_max);
-  sum->full_waits += stats->full_waits;
-  sum->full_wait_us += stats->full_wait_us;
-}
-
 /* Sums, and of the ages the largest; of several errors the first one met. */
 static void add_stream(Status *status, AsyncStream *stream) {
   int64_t now_us = async_os_now_us();
@@ -58,7 +48,7 @@ static void add_stream(Status *status, AsyncStream *stream) {
   }
   int64_t since_us = async_stream_undurable_since(stream);
   if (since_us != 0) status->undurable_us = larger(status->undurable_us, now_us - since_us);
-  add_stats(&status->stats, &stream->stats);
+  async_stats_add(&status->stats, &stream->stats);
   if (stream->full_since_us != 0) status->disk_full = true;
   if (stream->error.code != SQLITE_OK && status->error == SQLITE_OK) {
     status->error = stream->error.code;
@@ -132,7 +122,7 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
     status.committed += past.pushed.transactions;
     status.applied += past.applied.transactions;
     status.durable += past.durable.transactions;
-    add_stats(&status.stats, &past.stats);
+    async_stats_add(&status.stats, &past.stats);
   }
   async_registry_release_all(streams);
   return write_status(&status, buf, n < 0 ? 0 : (size_t)n);

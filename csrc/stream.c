@@ -50,6 +50,16 @@ void async_stream_leave_and_wake(AsyncStream *stream) {
   if (wake) async_scheduler_wake(&stream->task);
 }
 
+void async_stats_add(AsyncStats *sum, const AsyncStats *stats) {
+  sum->ops_applied += stats->ops_applied;
+  sum->bytes_written += stats->bytes_written;
+  sum->syncs += stats->syncs;
+  sum->sync_us_total += stats->sync_us_total;
+  if (stats->sync_us_max > sum->sync_us_max) sum->sync_us_max = stats->sync_us_max;
+  sum->full_waits += stats->full_waits;
+  sum->full_wait_us += stats->full_wait_us;
+}
+
 int async_stream_error(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
   if (stream->error.code != SQLITE_OK) stream->error_told = true;

@@ -48,6 +48,9 @@ typedef struct AsyncStats {
   int64_t full_wait_us;
 } AsyncStats;
 
+/* Sums, and of the longest sync the larger. */
+void async_stats_add(AsyncStats *sum, const AsyncStats *stats);
+
 /* The files of a stream, see file.h. */
 typedef struct AsyncFiles {
   struct AsyncFile *newest;   /* all of them, linked to ever older ones */
