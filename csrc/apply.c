@@ -3,7 +3,9 @@
 */
 #include "apply.h"
 
+#include "beside.h"
 #include "config.h"
+#include "doorbell.h"
 #include "event.h"
 #include "fence.h"
 #include "file.h"
@@ -15,6 +17,9 @@
 
 /* Pause between two tries on a full disk. */
 #define FULL_RETRY_US 100000
+
+/* What threads may need to begin what is due. */
+#define LATE_US 20000
 
 /* What came of a step. */
 typedef enum Step {
@@ -46,17 +51,27 @@ static const char *operation_name(AsyncOpKind kind) {
   return "";
 }
 
-static void count_sync(AsyncStream *stream, int64_t took_us) {
+void async_stream_count_sync(AsyncStream *stream, int64_t took_us) {
   stream->stats.syncs++;
   stream->stats.sync_us_total += took_us;
   if (took_us > stream->stats.sync_us_max) stream->stats.sync_us_max = took_us;
+}
+
+/* No mutex is held. */
+static int sync_file(AsyncStream *stream, sqlite3_file *parent, int flags) {
+  int64_t start_us = async_os_now_us();
+  int rc = parent->pMethods->xSync(parent, flags);
+  int64_t took_us = async_os_now_us() - start_us;
+  async_mutex_enter(&stream->mutex);
+  async_stream_count_sync(stream, took_us);
+  async_mutex_leave(&stream->mutex);
+  return rc;
 }
 
 /* No mutex is held.  The op and its file stay as they are meanwhile. */
 static int call_parent(AsyncStream *stream, const AsyncOp *op) {
   AsyncFile *file = op->file;
   sqlite3_file *parent = file->parent;
-  int rc = SQLITE_OK;
   switch (op->kind) {
   case ASYNC_OP_CREATE:
     return async_file_apply_open(file, op->flags);
@@ -69,21 +84,14 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op) {
     parent->pMethods->xFileControl(parent, SQLITE_FCNTL_SIZE_HINT, &size);
     return SQLITE_OK; /* only a hint */
   }
-  case ASYNC_OP_SYNC: {
-    int64_t start_us = async_os_now_us();
-    rc = parent->pMethods->xSync(parent, op->flags);
-    int64_t took_us = async_os_now_us() - start_us;
-    async_mutex_enter(&stream->mutex);
-    count_sync(stream, took_us);
-    async_mutex_leave(&stream->mutex);
-    return rc;
-  }
+  case ASYNC_OP_SYNC:
+    return sync_file(stream, parent, op->flags);
   case ASYNC_OP_DELETE:
     return async_file_apply_delete(file, op->flags);
   case ASYNC_OP_FENCE:
     break;
   }
-  return rc;
+  return SQLITE_OK;
 }
 
 /* The parent has failed: is it for want of space, which may come back? */
@@ -126,6 +134,7 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
     async_file_let_go(file);
   }
   async_stream_signal(&stream->durable_moved);
+  async_stream_signal(&stream->applied_moved);
   async_stream_signal(&stream->room_made);
   /* Our own copy, which does not change any more: the file may be gone by now. */
   const char *failed_path = stream->error.path == NULL ? "?" : stream->error.path;
@@ -165,20 +174,22 @@ static Step op_failed(AsyncStream *stream, AsyncOp *op, int rc, int64_t *due_us)
 /* ---- Steps; all under the mutex, which they leave for the parent's calls ---- */
 
 /*
-** Everything up to the mark is on stable storage: tell those who wait.  If that
-** is all there is, they may expect the OS lock to be free, so it is given
-** back first.
+** If that is all there is, those who wait may expect the OS lock to be free, so
+** it is given back first.
 */
-static void publish_durable(AsyncStream *stream, AsyncMark mark) {
+void async_stream_publish_durable(AsyncStream *stream, AsyncMark mark) {
   if (stream->queue.head == NULL) {
     async_mutex_leave(&stream->mutex);
     async_lock_settle(stream);
     async_mutex_enter(&stream->mutex);
   }
   bool wanted = stream->flush_wanted > stream->durable.seq;
-  /* A commit noted meanwhile whose ops had all been applied is durable too. */
-  stream->durable = mark.seq == stream->applied.seq ? stream->applied : mark;
-  stream->unsynced_since_us = 0;
+  if (mark.seq < stream->durable.seq) return; /* another sync was faster */
+  if (mark.seq == stream->applied.seq) {
+    mark = stream->applied; /* a commit noted meanwhile, all of it applied, is durable too */
+    stream->unsynced_since_us = 0;
+  }
+  stream->durable = mark;
   async_stream_signal(&stream->durable_moved);
   if (!wanted) return;
   async_mutex_leave(&stream->mutex);
@@ -189,7 +200,7 @@ static void publish_durable(AsyncStream *stream, AsyncMark mark) {
 /* SQLite's own syncs may have done all there is to do. */
 static void publish_if_clean(AsyncStream *stream) {
   if (stream->files.dirty > 0 || stream->directory_dirty) return;
-  publish_durable(stream, stream->applied);
+  async_stream_publish_durable(stream, stream->applied);
 }
 
 static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
@@ -214,8 +225,100 @@ static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   return STEP_FAILED;
 }
 
+static AsyncFile *first_dirty(AsyncStream *stream) {
+  if (stream->files.dirty == 0) return NULL;
+  AsyncFile *file = stream->files.newest;
+  while (file != NULL && (!file->dirty || file->gone)) file = file->older;
+  return file;
+}
+
+/* The oldest commit of a flush has waited since then, and the flush took from
+** start_us to now.  maxDelayMs is a bound up to when it begins. */
+static void note_undurable(AsyncStream *stream, int64_t since_us, int64_t start_us) {
+  int64_t age_us = stream->flushed_us - since_us;
+  if (age_us > stream->stats.undurable_us_max) stream->stats.undurable_us_max = age_us;
+  int64_t max_delay_us = async_config.max_delay_ms * 1000;
+  if (max_delay_us > 0 && start_us - since_us > max_delay_us + LATE_US) {
+    stream->stats.late_flushes++;
+  }
+}
+
+/* Sync all files that were written, and the folder if names changed. */
+static Step step_flush(AsyncStream *stream) {
+  AsyncMark target = stream->applied;
+  int64_t since_us = async_stream_undurable_since(stream);
+  int64_t start_us = async_os_now_us();
+  AsyncFile *file;
+  while ((file = first_dirty(stream)) != NULL) {
+    file->in_use++;
+    async_mutex_leave(&stream->mutex);
+    int rc = sync_file(stream, file->parent, SQLITE_SYNC_NORMAL);
+    async_mutex_enter(&stream->mutex);
+    file->in_use--;
+    if (rc != SQLITE_OK) {
+      fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
+      return STEP_FAILED;
+    }
+    async_file_synced(file);
+    async_file_let_go(file);
+  }
+  if (stream->directory_dirty) {
+    async_mutex_leave(&stream->mutex);
+    int error = async_os_sync_directory(stream->path);
+    async_mutex_enter(&stream->mutex);
+    if (error != 0) {
+      fail(stream, SQLITE_IOERR_DIR_FSYNC, operation_name(ASYNC_OP_SYNC), stream->path);
+      return STEP_FAILED;
+    }
+    stream->directory_dirty = false;
+  }
+  stream->flushed_us = async_os_now_us();
+  if (since_us != 0) note_undurable(stream, since_us, start_us);
+  async_stream_publish_durable(stream, target);
+  return STEP_DONE;
+}
+
+/* The database's sync that is owed must be done before the op. */
+static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us) {
+  *due_us = 0;
+  if (database->syncing) return STEP_STUCK; /* whoever is at it wakes us */
+  database->syncing = true;
+  database->in_use++;
+  async_mutex_leave(&stream->mutex);
+  int rc = sync_file(stream, database->parent, SQLITE_SYNC_NORMAL);
+  async_mutex_enter(&stream->mutex);
+  database->syncing = false;
+  database->in_use--;
+  if (rc != SQLITE_OK) {
+    fail(stream, rc, operation_name(ASYNC_OP_SYNC), database->path);
+    return STEP_FAILED;
+  }
+  async_file_synced(database);
+  async_file_let_go(database);
+  publish_if_clean(stream);
+  return STEP_DONE;
+}
+
+/* Can a sync of a checkpoint be left to the checkpointer's thread? */
+static bool is_owed(const AsyncOp *op) {
+  return op->kind == ASYNC_OP_SYNC && op->of_checkpoint && async_beside_has_thread();
+}
+
 static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+  if (!async_file_is_append(op)) {
+    if (stream->wal_sync > stream->durable.seq && op->seq > stream->wal_sync) {
+      return step_flush(stream);
+    }
+    AsyncFile *database = stream->files.database;
+    if (database != NULL && database->sync_owed) return step_owed(stream, database, due_us);
+  }
   if (op->kind == ASYNC_OP_FENCE) return step_fence(stream, op, due_us);
+  if (is_owed(op)) {
+    op->file->sync_owed = true;
+    async_file_retire(stream);
+    async_doorbell_ring();
+    return STEP_DONE;
+  }
   op->under_way = true;
   async_mutex_leave(&stream->mutex);
   int64_t start_us = async_os_now_us();
@@ -238,48 +341,6 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   return STEP_DONE;
 }
 
-static AsyncFile *first_dirty(AsyncStream *stream) {
-  if (stream->files.dirty == 0) return NULL;
-  AsyncFile *file = stream->files.newest;
-  while (file != NULL && (!file->dirty || file->gone)) file = file->older;
-  return file;
-}
-
-/* Sync all files that were written, and the folder if names changed. */
-static Step step_flush(AsyncStream *stream) {
-  AsyncMark target = stream->applied;
-  AsyncFile *file;
-  while ((file = first_dirty(stream)) != NULL) {
-    file->in_use++;
-    async_mutex_leave(&stream->mutex);
-    int64_t start_us = async_os_now_us();
-    int rc = file->parent->pMethods->xSync(file->parent, SQLITE_SYNC_NORMAL);
-    int64_t took_us = async_os_now_us() - start_us;
-    async_mutex_enter(&stream->mutex);
-    file->in_use--;
-    count_sync(stream, took_us);
-    if (rc != SQLITE_OK) {
-      fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
-      return STEP_FAILED;
-    }
-    async_file_synced(file);
-    async_file_let_go(file);
-  }
-  if (stream->directory_dirty) {
-    async_mutex_leave(&stream->mutex);
-    int error = async_os_sync_directory(stream->path);
-    async_mutex_enter(&stream->mutex);
-    if (error != 0) {
-      fail(stream, SQLITE_IOERR_DIR_FSYNC, operation_name(ASYNC_OP_SYNC), stream->path);
-      return STEP_FAILED;
-    }
-    stream->directory_dirty = false;
-  }
-  stream->flushed_us = async_os_now_us();
-  publish_durable(stream, target);
-  return STEP_DONE;
-}
-
 /* When maxDelayMs asks for a sync of what has been applied; 0: not at all.  In
 ** a backlog every commit is late when it is applied, and it is no use to sync
 ** after each: then it counts from the last sync. */
@@ -297,15 +358,22 @@ static bool flush_is_due(AsyncStream *stream) {
     int64_t ends_us = delay_ends_us(stream);
     if (ends_us != 0 && async_os_now_us() >= ends_us) return true;
   }
-  if (stream->flush_wanted <= stream->durable.seq) return false;
+  int64_t wanted = stream->flush_wanted;
+  if (wanted < stream->wal_sync) wanted = stream->wal_sync;
+  if (wanted <= stream->durable.seq) return false;
   /* Those who ask from here on wait for the next sync, so that this one is
   ** not put off for ever. */
-  if (stream->flush_target <= stream->durable.seq) stream->flush_target = stream->flush_wanted;
+  if (stream->flush_target <= stream->durable.seq) stream->flush_target = wanted;
   return stream->applied.seq >= stream->flush_target;
 }
 
 static Step step(AsyncStream *stream, int64_t *due_us) {
   if (stream->error.code != SQLITE_OK) return STEP_NOTHING;
+  if (stream->side_error.code != SQLITE_OK) {
+    const char *path = stream->side_error.path;
+    fail(stream, stream->side_error.code, operation_name(ASYNC_OP_SYNC), path == NULL ? "?" : path);
+    return STEP_FAILED;
+  }
   if (flush_is_due(stream)) return step_flush(stream);
   AsyncOp *op = stream->queue.head;
   return op == NULL ? STEP_NOTHING : step_op(stream, op, due_us);

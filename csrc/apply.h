@@ -8,6 +8,14 @@
 ** way, the mutex left, the parent called, the mutex entered, the op retired.
 ** When a flush is wanted and what it is about has been applied, all files
 ** that were written are synced once, for everybody who waits.
+**
+** A sync of the WAL is a position, wal_sync: it works like a flush that nobody
+** waits for, but nothing else than further frames is applied before it.
+**
+** A checkpoint's sync of the database can take long, and only what destroys
+** frames must wait for it.  So the op is taken for done, the sync owed; the
+** checkpointer's thread does it beside the writer (beside.h), and the writer
+** itself if it comes to an op that must wait and nobody is at it.
 */
 #ifndef ASYNC_APPLY_H
 #define ASYNC_APPLY_H
@@ -22,5 +30,14 @@ typedef enum AsyncOutcome {
 
 /* Do up to max_steps steps: an op applied, or a sync for a flush. */
 AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_us);
+
+/*
+** Everything up to the mark is on stable storage: tell those who wait.  Under
+** the mutex, which it leaves meanwhile.
+*/
+void async_stream_publish_durable(AsyncStream *stream, AsyncMark mark);
+
+/* Under the mutex: account for a sync that took so long. */
+void async_stream_count_sync(AsyncStream *stream, int64_t took_us);
 
 #endif /* ASYNC_APPLY_H */

@@ -18,6 +18,9 @@ typedef struct AsyncConfig {
   _Atomic int64_t max_delay_ms;
   _Atomic int64_t max_lock_hold_ms;
   _Atomic int64_t disk_full_retry_ms;
+  _Atomic int64_t checkpoint_bytes;
+  _Atomic int64_t checkpoint_idle_ms;
+  _Atomic int64_t max_wal_bytes;
   _Atomic int64_t drain_on_exit;
   _Atomic int64_t exit_drain_ms;
   _Atomic int64_t drain_on_signals;

@@ -4,7 +4,9 @@
 #include "control.h"
 
 #include "arena.h"
+#include "checkpoint.h"
 #include "config.h"
+#include "doorbell.h"
 #include "event.h"
 #include "exit.h"
 #include "fence.h"
@@ -26,6 +28,9 @@ AsyncConfig async_config = {
     .lock_files = 1,
     .max_lock_hold_ms = 1000,
     .disk_full_retry_ms = 30000,
+    .checkpoint_bytes = 16 * 1024 * 1024,
+    .checkpoint_idle_ms = 1000,
+    .max_wal_bytes = 1024 * 1024 * 1024,
     .drain_on_exit = 1,
     .exit_drain_ms = 10000,
 };
@@ -45,6 +50,7 @@ static void init_once(void) {
   async_registry_init();
   async_fence_init();
   async_scheduler_init();
+  async_doorbell_init();
   async_event_init();
   async_notify_init();
   async_arena_init_spares();
@@ -154,10 +160,10 @@ int sqlite3async_start(void) {
   if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
   if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
   max_queue_bytes_set = max_delay_ms_set = true;
-  bool started = async_writer_start();
+  bool started = async_writer_start() && async_checkpoint_start();
   async_mutex_leave(&control_mutex);
   if (started) return SQLITE_OK;
-  return async_control_error(SQLITE_ERROR, "start: the system gives no thread for the writer");
+  return async_control_error(SQLITE_ERROR, "start: the system gives no thread");
 }
 
 static int check_timeout(const char *operation, int timeoutMs) {
@@ -170,8 +176,10 @@ int sqlite3async_stop(int timeoutMs) {
   int rc = async_control_ready("stop");
   if (rc == SQLITE_OK) rc = check_timeout("stop", timeoutMs);
   if (rc != SQLITE_OK) return rc;
+  async_checkpoint_hurry();
   bool drained = async_writer_drain((int64_t)timeoutMs * 1000, false);
   async_mutex_enter(&control_mutex);
+  async_checkpoint_stop();
   async_writer_stop();
   async_mutex_leave(&control_mutex);
   if (drained) return SQLITE_OK;
@@ -200,10 +208,23 @@ static int refuse_open_databases(void) {
   return async_control_error(SQLITE_BUSY, "close: still open: %.900s", names);
 }
 
+/* Its connections are not to count among the open ones. */
+static int stop_checkpointer_and_refuse_open(void) {
+  async_mutex_enter(&control_mutex);
+  bool ran = async_checkpoint_stop();
+  async_mutex_leave(&control_mutex);
+  int rc = refuse_open_databases();
+  if (rc == SQLITE_OK || !ran) return rc;
+  async_mutex_enter(&control_mutex);
+  async_checkpoint_start();
+  async_mutex_leave(&control_mutex);
+  return rc;
+}
+
 int sqlite3async_close(int timeoutMs) {
   int rc = async_control_ready("close");
   if (rc == SQLITE_OK) rc = check_timeout("close", timeoutMs);
-  if (rc == SQLITE_OK) rc = refuse_open_databases();
+  if (rc == SQLITE_OK) rc = stop_checkpointer_and_refuse_open();
   if (rc != SQLITE_OK) return rc;
   /* A halted writer is somebody's wish; a stopped one is in nobody's way. */
   if (!async_scheduler_has_runner() && async_writer_halt() == SQLITEASYNC_HALT_NEVER) {
@@ -220,6 +241,7 @@ int sqlite3async_close(int timeoutMs) {
   rc = sqlite3async_flush(NULL, timeoutMs);
   if (rc == SQLITE_BUSY || rc == SQLITE_MISUSE) return rc;
   async_mutex_enter(&control_mutex);
+  async_checkpoint_stop();
   async_writer_stop();
   async_mutex_leave(&control_mutex);
   sqlite3async_shutdown();
@@ -245,6 +267,10 @@ static Parameter parameters[] = {
     {SQLITEASYNC_MAX_DELAY_MS, "max delay", &async_config.max_delay_ms, MS_MAX},
     {SQLITEASYNC_MAX_LOCK_HOLD_MS, "max lock hold", &async_config.max_lock_hold_ms, MS_MAX},
     {SQLITEASYNC_DISK_FULL_RETRY_MS, "disk full retry", &async_config.disk_full_retry_ms, MS_MAX},
+    {SQLITEASYNC_CHECKPOINT_BYTES, "checkpoint bytes", &async_config.checkpoint_bytes,
+     INT64_MAX / 2},
+    {SQLITEASYNC_CHECKPOINT_IDLE_MS, "checkpoint idle", &async_config.checkpoint_idle_ms, MS_MAX},
+    {SQLITEASYNC_MAX_WAL_BYTES, "max wal bytes", &async_config.max_wal_bytes, INT64_MAX / 2},
     {SQLITEASYNC_DRAIN_ON_EXIT, "drain on exit", &async_config.drain_on_exit, 1},
     {SQLITEASYNC_EXIT_DRAIN_MS, "exit drain", &async_config.exit_drain_ms, MS_MAX},
     {SQLITEASYNC_DRAIN_ON_SIGNALS, "drain on signals", &async_config.drain_on_signals, 1},

@@ -1,5 +1,5 @@
 /*
-** Durability, as sqlite3async.h offers it: flush in its forms.
+** Durability, as sqlite3async.h offers it: flush in its forms, and release.
 */
 #include "config.h"
 #include "control.h"
@@ -72,6 +72,55 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
   async_registry_release_all(streams);
   if (rc == SQLITE_OK) rc = report_past_failure(zPath);
   return rc != SQLITE_OK ? -rc : count;
+}
+
+/* ---- Release ---- */
+
+#define RELEASE_POLL_US 1000
+
+/* Once; then the checkpointer, if it was in the way, is about to go. */
+static int try_release(AsyncStream *stream, int64_t until_us) {
+  int rc = async_flush_until(stream, until_us);
+  if (rc != SQLITE_OK) return rc;
+  async_lock_await_checkpoint(stream, 0);
+  return async_lock_hand_over(stream);
+}
+
+int sqlite3async_release(const char *zPath, int timeoutMs) {
+  int rc = async_control_ready("release");
+  if (rc != SQLITE_OK) return rc;
+  int64_t until_us = async_flush_deadline(timeoutMs < 0 ? 0 : timeoutMs);
+  AsyncStream **streams = async_control_find(zPath);
+  if (streams == NULL) return async_control_error(SQLITE_NOMEM, "release: out of memory");
+  if (streams[0] == NULL) {
+    rc = SQLITE_NOTFOUND;
+  } else {
+    rc = try_release(streams[0], until_us);
+    while (rc == SQLITE_BUSY && async_os_now_us() < until_us) {
+      async_os_sleep_us(RELEASE_POLL_US);
+      rc = try_release(streams[0], until_us);
+    }
+  }
+  async_registry_release_all(streams);
+  switch (rc) {
+  case SQLITE_OK:
+    return rc;
+  case SQLITE_NOTFOUND:
+    return async_control_error(rc, "release of %s: it is not open through %s", zPath,
+                               SQLITEASYNC_VFSNAME);
+  case SQLITE_BUSY:
+    return async_control_error(rc,
+                               "release of %s: within %d ms there was no moment without a "
+                               "transaction and with everything written",
+                               zPath, timeoutMs);
+  case SQLITE_MISUSE:
+    return async_control_error(rc,
+                               "release of %s: no writer is running; call "
+                               "sqlite3async_start()",
+                               zPath);
+  default:
+    return async_control_error(rc, "release of %s: %s", zPath, sqlite3_errstr(rc));
+  }
 }
 
 sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId) {

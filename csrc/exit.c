@@ -8,6 +8,7 @@
 */
 #include "exit.h"
 
+#include "checkpoint.h"
 #include "config.h"
 #include "registry.h"
 #include "writer.h"
@@ -49,6 +50,7 @@ static void report_lost(bool drained) {
 }
 
 static void drain(void) {
+  async_checkpoint_hurry(); /* what it would still queue is in the WAL already */
   async_writer_hurry(true);
   bool drained = async_writer_drain(async_config.exit_drain_ms * 1000, true);
   async_writer_hurry(false);

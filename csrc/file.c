@@ -4,6 +4,9 @@
 */
 #include "file.h"
 
+#include "config.h"
+#include "doorbell.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -106,24 +109,31 @@ int async_file_size(AsyncFile *file, int64_t *size) {
 
 /* ---- Writing ---- */
 
+/* Under the mutex: with a WAL open, only checkpoints write to the database. */
+static bool is_of_checkpoint(const AsyncFile *file) {
+  const AsyncFile *wal = file->stream->files.wal;
+  return file->role == ASYNC_ROLE_DATABASE && wal != NULL && wal->handles > 0;
+}
+
 /* Under the mutex: queue up to ASYNC_WRITE_MAX bytes. */
 static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, int64_t offset) {
   AsyncStream *stream = file->stream;
+  bool of_checkpoint = is_of_checkpoint(file);
   async_overlay_expect(&file->overlay, offset); /* while the bytes are copied */
   unsigned char *place = async_queue_continue(&stream->queue, file, offset, n);
-  if (place != NULL) {
+  if (place != NULL && stream->queue.tail->of_checkpoint == of_checkpoint) {
     memcpy(place, data, n);
     AsyncSegment **segments = &stream->queue.tail->segments;
     if (!async_overlay_write(&file->overlay, &stream->segments, segments, offset, place, n)) {
       return SQLITE_NOMEM;
     }
     async_queue_grow(&stream->queue, n);
-    stream->pushes++;
   } else {
     AsyncOp *before = stream->queue.tail;
     AsyncOp *op = async_stream_push(stream, ASYNC_OP_WRITE, file, n);
     if (op == NULL) return SQLITE_NOMEM;
     op->offset = offset;
+    op->of_checkpoint = of_checkpoint;
     memcpy(op->payload, data, n);
     if (!async_overlay_write(&file->overlay, &stream->segments, &op->segments, offset, op->payload,
                              n)) {
@@ -134,7 +144,28 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
     file->pending++;
   }
   if (offset + n > file->size) file->size = offset + n;
+  if (!of_checkpoint) async_stream_note_change(stream);
   return SQLITE_OK;
+}
+
+/* Under the mutex: SQLite has written to the WAL.  True if the checkpointer is
+** to be called. */
+static bool note_wal_write(AsyncStream *stream, int64_t offset, int n) {
+  AsyncWal *wal = &stream->wal;
+  if (offset == 0) {
+    wal->header_unsynced = true;
+    wal->backfilled = 0;
+    wal->starts++;
+  }
+  wal->end = offset + n;
+  wal->written_us = async_os_now_us();
+  int64_t limit = async_config.checkpoint_bytes;
+  AsyncCheckpointCall call = ASYNC_CHECKPOINT_LATER;
+  if (limit > 0 && wal->end - wal->backfilled >= limit) call = ASYNC_CHECKPOINT_NOW;
+  if (wal->call >= call) return false;
+  wal->call = call;
+  wal->retry_us = 0;
+  return true;
 }
 
 /*
@@ -155,6 +186,8 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   if (rc == SQLITE_OK) rc = async_stream_wait_for_room(stream, n, has_journal(stream));
   if (rc == SQLITE_OK) rc = know_size(file);
   const unsigned char *bytes = data;
+  const int64_t first = offset;
+  const int all = n;
   while (rc == SQLITE_OK && n > 0) {
     uint32_t piece = n > ASYNC_WRITE_MAX ? ASYNC_WRITE_MAX : (uint32_t)n;
     rc = push_write(file, bytes, piece, offset);
@@ -162,7 +195,9 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
     offset += piece;
     n -= (int)piece;
   }
+  bool ring = rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL && note_wal_write(stream, first, all);
   async_stream_leave_and_wake(stream);
+  if (ring) async_doorbell_ring();
   return rc;
 }
 
@@ -172,6 +207,7 @@ static int push_plain(AsyncFile *file, AsyncOpKind kind, int64_t offset, int fla
   if (op == NULL) return SQLITE_NOMEM;
   op->offset = offset;
   op->flags = flags;
+  op->of_checkpoint = is_of_checkpoint(file);
   file->pending++;
   return SQLITE_OK;
 }
@@ -202,6 +238,8 @@ int async_file_truncate(AsyncFile *file, int64_t size) {
     note_truncate(file, stream->queue.tail);
     async_overlay_truncate(&file->overlay, size, file->size);
     file->size = size;
+    if (file->role == ASYNC_ROLE_WAL && size == 0) async_stream_forget_wal(stream);
+    if (!stream->queue.tail->of_checkpoint) async_stream_note_change(stream);
   }
   async_stream_leave_and_wake(stream);
   return rc;
@@ -217,7 +255,32 @@ static int push_alone(AsyncFile *file, AsyncOpKind kind, int64_t offset, int fla
   return rc;
 }
 
+/*
+** A sync of the WAL is no op but a mark.  Frames may be applied behind it, and
+** marks that only frames separate become one sync: so commits that came while
+** one was under way share the next.  Nothing else is applied before it is done.
+**
+** The sync that SQLite makes after it has written the header of a WAL that
+** starts anew is an op, which nothing passes: a frame on disk without that
+** header can corrupt the database (https://sqlite.org/src/info/ff5be73dee).
+*/
+static bool mark_wal_sync(AsyncStream *stream) {
+  if (stream->wal.header_unsynced) {
+    stream->wal.header_unsynced = false;
+    return false;
+  }
+  stream->wal_sync = stream->pushed.seq;
+  return true;
+}
+
 int async_file_sync(AsyncFile *file, int flags) {
+  AsyncStream *stream = file->stream;
+  if (file->role == ASYNC_ROLE_WAL) {
+    async_mutex_enter(&stream->mutex);
+    bool marked = stream->error.code == SQLITE_OK && mark_wal_sync(stream);
+    async_stream_leave_and_wake(stream);
+    if (marked) return SQLITE_OK;
+  }
   return push_alone(file, ASYNC_OP_SYNC, 0, flags);
 }
 

@@ -50,8 +50,15 @@ struct AsyncFile {
   int pending; /* ops queued for it, the one under way included */
   bool exists; /* as SQLite sees it */
   bool gone;   /* deleted on disk */
-  bool dirty;  /* written on disk since the last sync; counted in AsyncFiles */
-  int in_use;  /* threads that use `parent` without the mutex, and no handle: it must not end */
+  bool dirty;  /* the next flush must sync it; counted in AsyncFiles */
+  /* A checkpoint wrote to it on disk since the last sync, of a database: what
+  ** it wrote is in the WAL as well, so it need not be synced before that is
+  ** written over. */
+  bool backfilled;
+  bool sync_owed;  /* SQLite's sync of a checkpoint came up, and is to be done beside the writer */
+  bool syncing;    /* a thread is at it */
+  int64_t changes; /* made on disk */
+  int in_use;      /* threads that use `parent` without the mutex, and no handle: it must not end */
 
   bool size_known;
   int64_t size;
@@ -63,8 +70,8 @@ struct AsyncFile {
   AsyncDiskRead *disk_reads;
 
   /* The parent's handle: NULL until opened, then constant while a handle of
-  ** SQLite is open, or an op that works on it is queued, or in_use says so.
-  ** Its methods are called without the mutex, by any number of threads. */
+  ** SQLite is open, or an op that works on it is queued, or in_use says so
+  ** (but see async_file_reopen_wal).  Its methods are called without the mutex, by any number of threads. */
   sqlite3_file *parent;
   sqlite3_file *parent_room;
   int open_flags; /* what the parent's xOpen said it did */
@@ -85,6 +92,13 @@ int async_file_open_database(AsyncStream *stream, const char *path, int flags, A
 int async_file_outlive_moved(AsyncStream *stream);
 int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
                             int *out_flags);
+
+/*
+** Another process had the database (lock.h) and may have deleted the WAL and
+** made a new one: open what its name means now.  Under the lock table's mutex,
+** with nothing queued and no transaction open.
+*/
+int async_file_reopen_wal(AsyncStream *stream);
 
 /* A handle was closed. */
 void async_file_close(AsyncFile *file);
@@ -135,6 +149,10 @@ void async_file_drop(AsyncStream *stream);
 
 /* The file was synced.  Under the mutex. */
 void async_file_synced(AsyncFile *file);
+
+/* Is the op a further frame of the WAL?  It needs none of the ops before it
+** to be durable. */
+bool async_file_is_append(const AsyncOp *op);
 
 /* The OS lock was given back: sizes may change.  Under the mutex. */
 void async_file_forget_sizes(AsyncStream *stream);

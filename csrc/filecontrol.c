@@ -11,6 +11,7 @@
 */
 #include "handle.h"
 
+#include "autocheckpoint.h"
 #include "config.h"
 #include "flush.h"
 #include "status.h"
@@ -66,6 +67,7 @@ static int forward(AsyncHandle *handle, int op, void *arg) {
 }
 
 static int control_pragma(AsyncHandle *handle, char **args) {
+  async_autocheckpoint_note_pragma(handle, args[1], args[2]);
   if (sqlite3_stricmp(args[1], "async_flush") == 0) {
     return pragma_flush(handle->stream, args[2], &args[0]);
   }
@@ -126,6 +128,9 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
     return control_sync(handle, arg);
   case SQLITE_FCNTL_COMMIT_PHASETWO:
     async_stream_committed(handle->stream);
+    return SQLITE_OK;
+  case SQLITE_FCNTL_PDB:
+    handle->db = *(sqlite3 **)arg;
     return SQLITE_OK;
   case SQLITE_FCNTL_PRAGMA:
     return control_pragma(handle, arg);

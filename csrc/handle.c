@@ -7,6 +7,8 @@
 */
 #include "handle.h"
 
+#include "autocheckpoint.h"
+#include "checkpoint.h"
 #include "config.h"
 #include "registry.h"
 #include "super.h"
@@ -24,6 +26,7 @@ static int handle_close(sqlite3_file *base) {
   AsyncHandle *handle = handle_of(base);
   handle->base.pMethods = NULL;
   if (async_forked) return SQLITE_OK;
+  async_walindex_unmap(&handle->stream->walindex, &handle->wal);
   async_lock_release(handle->stream, &handle->lock, SQLITE_LOCK_NONE);
   AsyncStream *stream = handle->stream;
   async_file_close(handle->file);
@@ -42,6 +45,8 @@ static int handle_write(sqlite3_file *base, const void *data, int n, sqlite3_int
   AsyncFile *file = handle_of(base)->file;
   int rc = SQLITE_OK;
   if (file->role == ASYNC_ROLE_SUPER_JOURNAL) rc = async_super_note_names(file, data, n);
+  if (file->role == ASYNC_ROLE_DATABASE && offset == 0)
+    async_lock_note_header(file->stream, data, n);
   return rc != SQLITE_OK ? rc : async_file_write(file, data, n, offset);
 }
 
@@ -53,6 +58,7 @@ static int handle_truncate(sqlite3_file *base, sqlite3_int64 size) {
 static int handle_sync(sqlite3_file *base, int flags) {
   if (async_forked) return SQLITE_IOERR_FSYNC;
   AsyncFile *file = handle_of(base)->file;
+  if (handle_of(base)->lock.is_checkpointer) return async_checkpoint_sync(file, flags);
   int rc = async_file_sync(file, flags);
   if (rc != SQLITE_OK || file->role != ASYNC_ROLE_SUPER_JOURNAL) return rc;
   return async_super_fence_sync(file);
@@ -121,10 +127,79 @@ static int handle_device_characteristics(sqlite3_file *base) {
   return kept & ~SQLITE_IOCAP_POWERSAFE_OVERWRITE;
 }
 
-/* Version 1: no shared memory, so no WAL but in exclusive locking mode, and
-** no memory mapping, which would read past the queue. */
+/* ---- Shared memory ---- */
+
+static int handle_shm_map(sqlite3_file *base, int region, int size, int extend,
+                          void volatile **address) {
+  *address = NULL;
+  if (async_forked) return SQLITE_IOERR_SHMMAP;
+  AsyncHandle *handle = handle_of(base);
+  if (!handle->wal.mapped) {
+    int rc = async_lock_own(handle->stream);
+    if (rc != SQLITE_OK) return rc;
+    async_autocheckpoint_adopt(handle);
+  }
+  return async_walindex_map(&handle->stream->walindex, &handle->wal, region, size, extend != 0,
+                            address);
+}
+
+/* Does the request begin to read, or to write, in a transaction?  SQLite takes
+** the WRITE lock also to recover the index and to checkpoint, without reading. */
+static bool begins_read(const AsyncHandle *handle, int first, int flags) {
+  return first >= ASYNC_WAL_READ_0 && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) &&
+         handle->wal.shared == 0;
+}
+static bool begins_write(const AsyncHandle *handle, int first, int flags) {
+  return first == ASYNC_WAL_WRITE && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) &&
+         handle->wal.shared != 0;
+}
+
+/* See "the bounded queue" and "the WAL's bound" in docs/design.md. */
+static int check_bounds(AsyncHandle *handle, int first, int flags) {
+  AsyncStream *stream = handle->stream;
+  if (handle->wal.is_checkpointer) return SQLITE_OK;
+  if (begins_read(handle, first, flags)) {
+    bool waits = async_config.on_queue_full == SQLITEASYNC_FULL_BLOCK;
+    if (waits && async_checkpoint_is_over(stream)) async_checkpoint_await(stream);
+    return SQLITE_OK;
+  }
+  if (!begins_write(handle, first, flags)) return SQLITE_OK;
+  int rc = check_room(stream);
+  /* One that reads nothing from the WAL will start it anew. */
+  bool starts_anew = (handle->wal.shared & (1u << ASYNC_WAL_READ_0)) != 0;
+  if (rc == SQLITE_OK && !starts_anew && async_checkpoint_is_over(stream)) rc = SQLITE_BUSY;
+  return rc;
+}
+
+static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
+  AsyncHandle *handle = handle_of(base);
+  AsyncWalIndex *index = &handle->stream->walindex;
+  if (async_forked) return flags & SQLITE_SHM_UNLOCK ? SQLITE_OK : SQLITE_IOERR_SHMLOCK;
+  int rc = check_bounds(handle, first, flags);
+  if (rc == SQLITE_OK) rc = async_walindex_lock(index, &handle->wal, first, n, flags);
+  if (rc != SQLITE_LOCKED) return rc;
+  /* Another process was given the database. */
+  rc = async_lock_own(handle->stream);
+  return rc != SQLITE_OK ? rc : async_walindex_lock(index, &handle->wal, first, n, flags);
+}
+
+static void handle_shm_barrier(sqlite3_file *base) {
+  (void)base;
+  async_walindex_barrier();
+}
+
+/* There is no file to delete. */
+static int handle_shm_unmap(sqlite3_file *base, int delete_file) {
+  (void)delete_file;
+  if (async_forked) return SQLITE_OK;
+  AsyncHandle *handle = handle_of(base);
+  async_walindex_unmap(&handle->stream->walindex, &handle->wal);
+  return SQLITE_OK;
+}
+
+/* Version 2: no memory mapping, which would read past the queue. */
 static const sqlite3_io_methods handle_methods = {
-    .iVersion = 1,
+    .iVersion = 2,
     .xClose = handle_close,
     .xRead = handle_read,
     .xWrite = handle_write,
@@ -137,10 +212,17 @@ static const sqlite3_io_methods handle_methods = {
     .xFileControl = async_handle_file_control,
     .xSectorSize = handle_sector_size,
     .xDeviceCharacteristics = handle_device_characteristics,
+    .xShmMap = handle_shm_map,
+    .xShmLock = handle_shm_lock,
+    .xShmBarrier = handle_shm_barrier,
+    .xShmUnmap = handle_shm_unmap,
 };
 
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file) {
+  bool is_checkpointer = async_checkpoint_is_this_thread();
   *handle = (AsyncHandle){.stream = stream, .file = file};
+  handle->lock.is_checkpointer = handle->wal.is_checkpointer = is_checkpointer;
+  handle->persist_wal = is_checkpointer; /* it is for others to end */
   handle->base.pMethods = &handle_methods;
   sqlite3_file *parent = database_parent(&handle->base);
   if (parent != NULL) {

@@ -14,6 +14,9 @@ typedef struct AsyncHandle {
   AsyncStream *stream; /* with a reference */
   AsyncFile *file;
   AsyncHolder lock;
+  AsyncWalUser wal;
+  sqlite3 *db; /* the connection, or NULL if SQLite did not say */
+  bool autocheckpoint_settled;
   bool persist_wal;
   bool powersafe_overwrite;
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */

@@ -67,6 +67,11 @@ void async_json_ms(AsyncJson *json, const char *name, int64_t us) {
   put_raw(json, digits);
 }
 
+void async_json_bool(AsyncJson *json, const char *name, bool value) {
+  put_name(json, name);
+  put_raw(json, value ? "true" : "false");
+}
+
 void async_json_text(AsyncJson *json, const char *name, const char *value) {
   put_name(json, name);
   if (value == NULL) {

@@ -6,6 +6,7 @@
 #define ASYNC_JSON_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct AsyncJson {
@@ -22,6 +23,7 @@ void async_json_close(AsyncJson *json);
 void async_json_number(AsyncJson *json, const char *name, int64_t value);
 /* Microseconds, as milliseconds with their fraction. */
 void async_json_ms(AsyncJson *json, const char *name, int64_t us);
+void async_json_bool(AsyncJson *json, const char *name, bool value);
 /* value may be NULL. */
 void async_json_text(AsyncJson *json, const char *name, const char *value);
 /* Begin a member that is itself an object; close it with async_json_close(). */

@@ -16,15 +16,20 @@
 /* Whatever others do, no transaction waits longer than this to make way. */
 #define MAKE_WAY_US 10000000
 #define WAIT_SLICE_US 20000
+/* Nothing the checkpointer does once it is in a hurry takes this long, unless
+** the disk has stopped answering. */
+#define CHECKPOINT_US 10000000
 
 void async_lock_init(AsyncLock *lock) {
   memset(lock, 0, sizeof *lock);
   async_mutex_init(&lock->mutex, ASYNC_RANK_LOCK);
   async_cond_init(&lock->freed);
+  async_cond_init(&lock->checkpointed);
   lock->contended_us = -CONTENDED_US;
 }
 
 void async_lock_free(AsyncLock *lock) {
+  async_cond_free(&lock->checkpointed);
   async_cond_free(&lock->freed);
   async_mutex_free(&lock->mutex);
 }
@@ -53,6 +58,15 @@ static void note_taken(AsyncLock *lock) {
   lock->free_since_us = 0;
 }
 
+/* The file's parent could not open it for writing: then it cannot lock it, either. */
+static bool is_read_only(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *file = stream->files.database;
+  bool read_only = file != NULL && !(file->open_flags & SQLITE_OPEN_READWRITE);
+  async_mutex_leave(&stream->mutex);
+  return read_only;
+}
+
 /* The parent's handle carries a lock of this level now: the file must stay. */
 static void note_level(AsyncStream *stream, int level) {
   stream->lock.os_level = level;
@@ -63,14 +77,12 @@ static void note_level(AsyncStream *stream, int level) {
   async_mutex_leave(&stream->mutex);
 }
 
-static int raise_os_lock(AsyncStream *stream, int level) {
+static int lock_parent(AsyncStream *stream, sqlite3_file *parent, int level) {
   AsyncLock *lock = &stream->lock;
-  if (lock->os_level >= level) return SQLITE_OK;
   if (!async_config.lock_files) {
     lock->os_level = level;
     return SQLITE_OK;
   }
-  sqlite3_file *parent = lock_handle(stream);
   int rc = parent->pMethods->xLock(parent, level);
   if (rc == SQLITE_OK) {
     if (lock->os_level == SQLITE_LOCK_NONE) note_taken(lock);
@@ -85,10 +97,52 @@ static int raise_os_lock(AsyncStream *stream, int level) {
   return rc;
 }
 
+/* The header's "write version" and "read version": 2 is WAL.
+** https://sqlite.org/fileformat2.html#file_format_version_numbers */
+#define HEADER_VERSIONS 18
+
+static bool says_wal(const unsigned char *versions) { return versions[0] == 2 || versions[1] == 2; }
+
+/* What the header on disk says, of a database that others cannot change now. */
+static bool is_wal_on_disk(sqlite3_file *parent) {
+  unsigned char versions[2] = {0, 0};
+  int rc = parent->pMethods->xRead(parent, versions, 2, HEADER_VERSIONS);
+  return rc == SQLITE_OK && says_wal(versions);
+}
+
+static int take_back(AsyncStream *stream);
+static int lower_os_lock(AsyncStream *stream);
+
+/* From NONE to what one connection's SHARED needs. */
+static int take_os_lock(AsyncStream *stream, sqlite3_file *parent) {
+  AsyncLock *lock = &stream->lock;
+  int rc = lock_parent(stream, parent, SQLITE_LOCK_SHARED);
+  if (rc != SQLITE_OK) return rc;
+  lock->wal = is_wal_on_disk(parent);
+  if (lock->wal) rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);
+  if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY && is_read_only(stream)) {
+    rc = SQLITE_READONLY_CANTLOCK;
+  }
+  if (rc == SQLITE_OK && lock->handed_over) rc = take_back(stream);
+  if (rc != SQLITE_OK) lower_os_lock(stream);
+  return rc;
+}
+
+static int raise_os_lock(AsyncStream *stream, int level) {
+  AsyncLock *lock = &stream->lock;
+  if (lock->os_level >= level) return SQLITE_OK;
+  sqlite3_file *parent = lock_handle(stream);
+  int rc = SQLITE_OK;
+  if (lock->os_level == SQLITE_LOCK_NONE) rc = take_os_lock(stream, parent);
+  if (rc == SQLITE_OK && lock->os_level < level) rc = lock_parent(stream, parent, level);
+  return rc;
+}
+
 /* What our connections need, as xUnlock knows it. */
 static int needed_level(const AsyncLock *lock) {
   if (lock->writer != NULL) return SQLITE_LOCK_EXCLUSIVE;
-  return lock->shared > 0 ? SQLITE_LOCK_SHARED : SQLITE_LOCK_NONE;
+  if (lock->shared == 0 || lock->handed_over) return SQLITE_LOCK_NONE;
+  return lock->wal ? SQLITE_LOCK_EXCLUSIVE : SQLITE_LOCK_SHARED;
 }
 
 /* Give the OS lock back as far as the table and the queue allow. */
@@ -109,6 +163,7 @@ static int lower_os_lock(AsyncStream *stream) {
   if (level != SQLITE_LOCK_NONE) return rc;
 
   lock->os_locked = false;
+  lock->wal = false;
   lock->free_since_us = async_os_now_us();
   async_cond_broadcast(&lock->freed);
   async_mutex_enter(&stream->mutex);
@@ -182,6 +237,109 @@ static void make_way(AsyncStream *stream) {
   }
 }
 
+/* ---- The checkpointer ---- */
+
+bool async_lock_begin_checkpoint(AsyncStream *stream) {
+  AsyncLock *lock = &stream->lock;
+  async_mutex_enter(&lock->mutex);
+  bool may = lock->shared > 0 && lock->writer == NULL && !lock->handed_over;
+  if (may) {
+    lock->checkpointing = true;
+    stream->walindex.hurry = false;
+  }
+  async_mutex_leave(&lock->mutex);
+  return may;
+}
+
+void async_lock_end_checkpoint(AsyncStream *stream) {
+  async_mutex_enter(&stream->lock.mutex);
+  stream->lock.checkpointing = false;
+  async_cond_broadcast(&stream->lock.checkpointed);
+  async_mutex_leave(&stream->lock.mutex);
+}
+
+/* Under the mutex.  Ends when the checkpointer has closed its connection. */
+static bool await_checkpoint(AsyncStream *stream, int64_t timeout_us) {
+  AsyncLock *lock = &stream->lock;
+  int64_t until_us = async_os_now_us() + timeout_us;
+  while (lock->checkpointing) {
+    int64_t left_us = until_us - async_os_now_us();
+    if (left_us <= 0) return false;
+    stream->walindex.hurry = true;
+    async_cond_wait(&lock->checkpointed, &lock->mutex, left_us);
+  }
+  return true;
+}
+
+bool async_lock_await_checkpoint(AsyncStream *stream, int64_t timeout_us) {
+  async_mutex_enter(&stream->lock.mutex);
+  bool ended = await_checkpoint(stream, timeout_us);
+  async_mutex_leave(&stream->lock.mutex);
+  return ended;
+}
+
+static bool others_are_checkpointer(const AsyncLock *lock, const AsyncHolder *holder) {
+  int others = lock->shared - 1 - (lock->checkpointer_shared ? 1 : 0);
+  return lock->checkpointing && !holder->is_checkpointer && others == 0;
+}
+
+/* ---- WAL mode ---- */
+
+void async_lock_note_header(AsyncStream *stream, const unsigned char *header, int n) {
+  if (n < HEADER_VERSIONS + 2) return;
+  async_mutex_enter(&stream->lock.mutex);
+  bool mapped = async_walindex_is_mapped(&stream->walindex);
+  stream->lock.wal = mapped || says_wal(header + HEADER_VERSIONS);
+  async_mutex_leave(&stream->lock.mutex);
+}
+
+int async_lock_own(AsyncStream *stream) {
+  AsyncLock *lock = &stream->lock;
+  async_mutex_enter(&lock->mutex);
+  int rc = raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);
+  if (rc == SQLITE_OK) {
+    lock->wal = true; /* a WAL may be there that the header does not speak of */
+  } else {
+    lower_os_lock(stream); /* others' readers may have stopped it at PENDING */
+  }
+  async_mutex_leave(&lock->mutex);
+  return rc;
+}
+
+/* Under the mutex; the OS lock was just taken again. */
+static int take_back(AsyncStream *stream) {
+  AsyncLock *lock = &stream->lock;
+  if (!lock->wal) {
+    sqlite3_log(SQLITE_CANTOPEN,
+                "sqlite3async: the journal mode of %s was changed by another process while it "
+                "was released; close its connections and open it again",
+                stream->path);
+    return SQLITE_CANTOPEN;
+  }
+  int rc = async_file_reopen_wal(stream);
+  if (rc != SQLITE_OK) return rc;
+  lock->handed_over = false;
+  async_walindex_take_back(&stream->walindex);
+  return SQLITE_OK;
+}
+
+int async_lock_hand_over(AsyncStream *stream) {
+  AsyncLock *lock = &stream->lock;
+  async_mutex_enter(&lock->mutex);
+  async_mutex_enter(&stream->mutex);
+  bool dry = stream->queue.head == NULL;
+  async_mutex_leave(&stream->mutex);
+  bool idle = lock->writer == NULL && !lock->checkpointing && (lock->wal || lock->shared == 0);
+  int rc = dry && idle ? SQLITE_OK : SQLITE_BUSY;
+  if (rc == SQLITE_OK && lock->shared > 0 && lock->os_level != SQLITE_LOCK_NONE) {
+    rc = async_walindex_give_up(&stream->walindex) ? SQLITE_OK : SQLITE_BUSY;
+    if (rc == SQLITE_OK) lock->handed_over = true;
+  }
+  if (rc == SQLITE_OK) rc = lower_os_lock(stream);
+  async_mutex_leave(&lock->mutex);
+  return rc;
+}
+
 /* ---- Inside the process ---- */
 
 int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
@@ -197,6 +355,7 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
   } else if (level == SQLITE_LOCK_SHARED) {
     rc = raise_os_lock(stream, level);
     if (rc == SQLITE_OK) lock->shared++;
+    if (rc == SQLITE_OK && holder->is_checkpointer) lock->checkpointer_shared = true;
   } else if (level == SQLITE_LOCK_RESERVED) {
     rc = raise_os_lock(stream, level);
     if (rc == SQLITE_OK) lock->writer = holder;
@@ -204,6 +363,7 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
     /* New readers stay out from here on, also if old ones are still in. */
     lock->writer = holder;
     holder->level = SQLITE_LOCK_PENDING;
+    if (others_are_checkpointer(lock, holder)) await_checkpoint(stream, CHECKPOINT_US);
     rc = lock->shared > 1 ? SQLITE_BUSY : raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);
   }
   if (rc == SQLITE_OK) holder->level = level;
@@ -217,8 +377,13 @@ int async_lock_release(AsyncStream *stream, AsyncHolder *holder, int level) {
   async_mutex_enter(&lock->mutex);
   if (lock->writer == holder) lock->writer = NULL;
   if (level == SQLITE_LOCK_NONE) lock->shared--;
+  if (level == SQLITE_LOCK_NONE && holder->is_checkpointer) lock->checkpointer_shared = false;
   holder->level = level;
   int rc = lower_os_lock(stream);
+  if (lock->shared == 0 && lock->handed_over) {
+    lock->handed_over = false;
+    async_walindex_take_back(&stream->walindex);
+  }
   async_mutex_leave(&lock->mutex);
   return rc;
 }

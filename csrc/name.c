@@ -229,8 +229,9 @@ static int admit_journal(AsyncFile *file, int flags, bool defer) {
   return SQLITE_OK;
 }
 
-int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
-                            int *out_flags) {
+/* Under the lock table's mutex, since several connections may open a WAL at once. */
+static int open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
+                        int *out_flags) {
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
   AsyncFile *known = rc == SQLITE_OK ? async_file_find(stream, path) : NULL;
@@ -257,6 +258,41 @@ int async_file_open_journal(AsyncStream *stream, const char *path, int flags, As
   }
   async_stream_leave_and_wake(stream);
   if (rc != SQLITE_OK) async_file_free(fresh);
+  return rc;
+}
+
+int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
+                            int *out_flags) {
+  async_mutex_enter(&stream->lock.mutex);
+  int rc = open_journal(stream, path, flags, file, out_flags);
+  async_mutex_leave(&stream->lock.mutex);
+  return rc;
+}
+
+int async_file_reopen_wal(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *file = stream->files.wal;
+  bool busy = file != NULL && (file->pending > 0 || file->in_use > 0);
+  sqlite3_file *old = NULL;
+  if (file != NULL && !busy) {
+    old = file->parent; /* or NULL, if this failed before */
+    file->parent = NULL;
+    file->in_use++;
+  }
+  async_mutex_leave(&stream->mutex);
+  if (file == NULL || busy) return busy ? SQLITE_BUSY : SQLITE_OK;
+
+  if (old != NULL) old->pMethods->xClose(old);
+  sqlite3_file *parent = NULL;
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_WAL;
+  int open_flags = 0;
+  int rc = call_open(file, flags, &parent, &open_flags);
+  async_mutex_enter(&stream->mutex);
+  file->in_use--;
+  file->size_known = false;
+  file->parent = parent;
+  stream->directory_dirty = true; /* it may have been made just now */
+  async_mutex_leave(&stream->mutex);
   return rc;
 }
 
@@ -292,6 +328,7 @@ int async_file_delete(AsyncStream *stream, const char *path, int sync_directory)
     op->flags = sync_directory;
     file->pending++;
     file->exists = false;
+    if (file->role == ASYNC_ROLE_WAL) async_stream_forget_wal(stream);
     if (fresh != NULL) async_file_link(fresh);
   }
   async_stream_leave_and_wake(stream);

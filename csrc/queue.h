@@ -47,7 +47,8 @@ struct AsyncOp {
   uint32_t length; /* of the payload */
   int flags;
   AsyncOpKind kind;
-  bool under_way; /* the writer is applying it: it must not change */
+  bool under_way;     /* the writer is applying it: it must not change */
+  bool of_checkpoint; /* what it writes to the database, the WAL has, too */
   unsigned char payload[];
 };
 

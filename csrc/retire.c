@@ -21,6 +21,30 @@ static void make_dirty(AsyncFile *file) {
 void async_file_synced(AsyncFile *file) {
   if (file->dirty && !file->gone) file->stream->files.dirty--;
   file->dirty = false;
+  file->backfilled = false;
+  file->sync_owed = false;
+}
+
+bool async_file_is_append(const AsyncOp *op) {
+  return op->kind == ASYNC_OP_WRITE && op->file->role == ASYNC_ROLE_WAL && op->offset > 0;
+}
+
+/* The op has changed the file on disk. */
+static void note_change(AsyncFile *file, const AsyncOp *op) {
+  file->changes++;
+  if (op->of_checkpoint) {
+    file->backfilled = true;
+  } else {
+    make_dirty(file);
+  }
+}
+
+/* The WAL does not have everything any more that it had: what the database was
+** given of it and never synced (with synchronous=OFF SQLite does not care) the
+** next flush must sync. */
+static void forget_frames(AsyncFile *wal) {
+  AsyncFile *database = wal->stream->files.database;
+  if (wal->role == ASYNC_ROLE_WAL && database != NULL && database->backfilled) make_dirty(database);
 }
 
 void async_file_inherit_unsynced(AsyncFile *file) {
@@ -55,18 +79,21 @@ static void note_applied(AsyncStream *stream, AsyncOp *op) {
     break;
   case ASYNC_OP_WRITE:
     disk_changed(file, op->offset, op->offset + op->length);
-    make_dirty(file);
+    if (op->offset == 0) forget_frames(file);
+    note_change(file, op);
     stream->stats.bytes_written += op->length;
     break;
   case ASYNC_OP_TRUNCATE:
     disk_changed(file, op->offset, INT64_MAX);
-    make_dirty(file);
+    forget_frames(file);
+    note_change(file, op);
     break;
   case ASYNC_OP_SYNC:
-    async_file_synced(file);
+    if (!file->sync_owed) async_file_synced(file);
     break;
   case ASYNC_OP_DELETE:
     async_file_synced(file);
+    forget_frames(file);
     file->gone = true;
     async_file_inherit_unsynced(file);
     if (op->flags == 0) stream->directory_dirty = true;
@@ -98,6 +125,10 @@ static void move_marks(AsyncStream *stream, const AsyncOp *op) {
     stream->unsynced_since_us = op->queued_us;
   }
   stream->applied = (AsyncMark){.seq = op->seq, .transactions = op->transactions};
+  if (stream->applied.seq >= stream->applied_wanted) {
+    stream->applied_wanted = INT64_MAX;
+    async_stream_signal(&stream->applied_moved);
+  }
 }
 
 void async_file_retire(AsyncStream *stream) {

@@ -125,6 +125,9 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_DRAIN_ON_EXIT 21      /* 1 (default): drain at exit() and quick_exit() */
 #define SQLITEASYNC_EXIT_DRAIN_MS 22      /* deadline of that drain (default 10000) */
 #define SQLITEASYNC_DRAIN_ON_SIGNALS 23   /* 1: drain at SIGTERM and SIGINT, then raise again */
+#define SQLITEASYNC_CHECKPOINT_BYTES 24 /* checkpoint when the WAL grew by this; 0: not for that */
+#define SQLITEASYNC_CHECKPOINT_IDLE_MS 25 /* checkpoint after this long without a write; 0: never */
+#define SQLITEASYNC_MAX_WAL_BYTES 26      /* no transaction begins with a larger WAL; 0: no bound */
 
 #define SQLITEASYNC_FULL_BLOCK 0 /* a full queue makes the caller wait until it is at half */
 #define SQLITEASYNC_FULL_BUSY 1  /* a transaction that would start gets SQLITE_BUSY instead */
@@ -212,6 +215,24 @@ SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
 **                  database was closed, once, to whoever asks first
 */
 SQLITE3ASYNC_API int sqlite3async_flush(const char *zPath, int timeoutMs);
+
+/*
+** Let other processes have the database zPath though connections of this one
+** are open: make all commits durable, then give the OS's file lock back.  A
+** database in WAL mode belongs to this process while anybody here has it open;
+** in the other modes the lock comes back by itself, and this only hastens it.
+** The next transaction here takes the database again, or gets SQLITE_BUSY while
+** another process is in it.
+**
+** Waits at most timeoutMs for a moment at which nobody here has a transaction.
+**
+** SQLITE_OK        others can have it
+** SQLITE_BUSY      there was no such moment; nothing has changed
+** SQLITE_NOTFOUND  it is not open through this VFS
+** SQLITE_MISUSE    no writer is running
+** other            the database's background error
+*/
+SQLITE3ASYNC_API int sqlite3async_release(const char *zPath, int timeoutMs);
 
 /*
 ** The same without waiting.  For each database that has anything to make

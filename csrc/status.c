@@ -24,6 +24,9 @@ typedef struct Status {
   int64_t oldest_queued_us; /* ages */
   int64_t undurable_us;
   AsyncStats stats;
+  int64_t wal_bytes;
+  bool checkpoint_blocked;
+  int checkpoint_code;
   bool disk_full;
   int error; /* the code */
   const char *error_operation;
@@ -49,6 +52,9 @@ static void add_stream(Status *status, AsyncStream *stream) {
   int64_t since_us = async_stream_undurable_since(stream);
   if (since_us != 0) status->undurable_us = larger(status->undurable_us, now_us - since_us);
   async_stats_add(&status->stats, &stream->stats);
+  status->wal_bytes += stream->wal.end;
+  if (stream->wal.blocked) status->checkpoint_blocked = true;
+  if (status->checkpoint_code == SQLITE_OK) status->checkpoint_code = stream->wal.checkpoint_code;
   if (stream->full_since_us != 0) status->disk_full = true;
   if (stream->error.code != SQLITE_OK && status->error == SQLITE_OK) {
     status->error = stream->error.code;
@@ -81,6 +87,14 @@ static int write_status(const Status *status, char *buf, size_t n) {
   async_json_number(&json, "syncs", status->stats.syncs);
   async_json_ms(&json, "syncMsTotal", status->stats.sync_us_total);
   async_json_ms(&json, "syncMsMax", status->stats.sync_us_max);
+  async_json_ms(&json, "undurableMsMax", status->stats.undurable_us_max);
+  async_json_number(&json, "lateFlushes", status->stats.late_flushes);
+  async_json_number(&json, "walBytes", status->wal_bytes);
+  async_json_number(&json, "checkpoints", status->stats.checkpoints);
+  async_json_bool(&json, "checkpointBlocked", status->checkpoint_blocked);
+  bool failed = status->checkpoint_code != SQLITE_OK;
+  async_json_text(&json, "checkpointError",
+                  failed ? sqlite3_errstr(status->checkpoint_code) : NULL);
   async_json_number(&json, "fullWaits", status->stats.full_waits);
   async_json_ms(&json, "fullWaitMs", status->stats.full_wait_us);
   async_json_text(&json, "state", state_name(status));

@@ -26,18 +26,26 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   stream->id = id;
   async_mutex_init(&stream->mutex, ASYNC_RANK_STREAM);
   async_cond_init(&stream->durable_moved.cond);
+  async_cond_init(&stream->applied_moved.cond);
+  async_cond_init(&stream->checkpointed.cond);
   async_cond_init(&stream->room_made.cond);
+  stream->applied_wanted = INT64_MAX;
   async_lock_init(&stream->lock);
+  async_walindex_init(&stream->walindex);
   return stream;
 }
 
 void async_stream_free(AsyncStream *stream) {
   assert(stream->files.newest == NULL && stream->handles == 0 && stream->queue.head == NULL);
   async_segment_pool_free(&stream->segments);
+  async_walindex_free(&stream->walindex);
   async_lock_free(&stream->lock);
   async_cond_free(&stream->durable_moved.cond);
+  async_cond_free(&stream->applied_moved.cond);
+  async_cond_free(&stream->checkpointed.cond);
   async_cond_free(&stream->room_made.cond);
   async_mutex_free(&stream->mutex);
+  free(stream->side_error.path);
   free(stream->error.path);
   free(stream->path);
   free(stream);
@@ -50,12 +58,19 @@ void async_stream_leave_and_wake(AsyncStream *stream) {
   if (wake) async_scheduler_wake(&stream->task);
 }
 
+static void keep_larger(int64_t *sum, int64_t value) {
+  if (value > *sum) *sum = value;
+}
+
 void async_stats_add(AsyncStats *sum, const AsyncStats *stats) {
   sum->ops_applied += stats->ops_applied;
   sum->bytes_written += stats->bytes_written;
   sum->syncs += stats->syncs;
   sum->sync_us_total += stats->sync_us_total;
-  if (stats->sync_us_max > sum->sync_us_max) sum->sync_us_max = stats->sync_us_max;
+  keep_larger(&sum->sync_us_max, stats->sync_us_max);
+  keep_larger(&sum->undurable_us_max, stats->undurable_us_max);
+  sum->late_flushes += stats->late_flushes;
+  sum->checkpoints += stats->checkpoints;
   sum->full_waits += stats->full_waits;
   sum->full_wait_us += stats->full_wait_us;
 }
@@ -82,7 +97,6 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
   assert(stream->error.code == SQLITE_OK);
   AsyncOp *op = async_queue_push(&stream->queue, kind, file, length);
   if (op == NULL) return NULL;
-  stream->pushes++;
   op->seq = ++stream->pushed.seq;
   op->transactions = stream->pushed.transactions;
   op->queued_us = async_os_now_us();
@@ -135,10 +149,19 @@ void async_stream_room_made(AsyncStream *stream) {
   }
 }
 
+void async_stream_note_change(AsyncStream *stream) { stream->changes++; }
+
+void async_stream_forget_wal(AsyncStream *stream) {
+  stream->wal.end = 0;
+  stream->wal.backfilled = 0;
+  stream->wal.call = ASYNC_CHECKPOINT_NONE;
+  stream->wal.blocked = false;
+}
+
 /* Under the mutex.  True if the writer must look at the stream for it. */
 static bool note_commit(AsyncStream *stream) {
-  if (stream->pushes == stream->pushes_committed) return false; /* it wrote nothing */
-  stream->pushes_committed = stream->pushes;
+  if (stream->changes == stream->changes_committed) return false; /* it wrote nothing */
+  stream->changes_committed = stream->changes;
   stream->pushed.transactions++;
   if (stream->error.code != SQLITE_OK) return false; /* it was dropped */
   if (stream->queue.tail != NULL) {

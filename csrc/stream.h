@@ -22,6 +22,7 @@
 #include "mutex.h"
 #include "queue.h"
 #include "scheduler.h"
+#include "walindex.h"
 
 typedef struct AsyncStream AsyncStream;
 struct AsyncFile;
@@ -46,10 +47,20 @@ typedef struct AsyncStats {
   int64_t sync_us_max;
   int64_t full_waits;
   int64_t full_wait_us;
+  int64_t undurable_us_max; /* the longest that a commit waited for its sync */
+  int64_t late_flushes;     /* that came too late for maxDelayMs */
+  int64_t checkpoints;
 } AsyncStats;
 
-/* Sums, and of the longest sync the larger. */
+/* Sums, and of what is the longest the larger. */
 void async_stats_add(AsyncStats *sum, const AsyncStats *stats);
+
+/* What the checkpointer was told of a stream; see checkpoint.h. */
+typedef enum AsyncCheckpointCall {
+  ASYNC_CHECKPOINT_NONE,  /* nothing is to be done */
+  ASYNC_CHECKPOINT_LATER, /* when the database has been idle for a while */
+  ASYNC_CHECKPOINT_NOW,
+} AsyncCheckpointCall;
 
 /* The files of a stream, see file.h. */
 typedef struct AsyncFiles {
@@ -59,8 +70,27 @@ typedef struct AsyncFiles {
   struct AsyncFile *wal;
   struct AsyncFile *unsynced_journal; /* closed, not synced, not deleted */
   struct AsyncFile *garbage;          /* no longer needed; to be closed without the mutex */
-  int dirty;                          /* files written since they were last synced */
+  int dirty;                          /* files that the next flush must sync */
 } AsyncFiles;
+
+/* How long the WAL is, and what the checkpointer shall do about it. */
+typedef struct AsyncWal {
+  int64_t end;        /* of the frame written last, as SQLite sees it */
+  int64_t backfilled; /* up to here the database has it, too */
+  int64_t written_us; /* when the last frame was written */
+  AsyncCheckpointCall call;
+  bool header_unsynced; /* the header was written, and not synced since, as SQLite sees it */
+  bool blocked;         /* readers kept the last checkpoint from its end */
+  int checkpoint_code;  /* what the last one came to */
+  int64_t retry_us;     /* not before this time again */
+  int64_t starts;       /* how often the WAL was started anew */
+} AsyncWal;
+
+/* A sync beside the writer has failed; the writer shall fail the stream. */
+typedef struct AsyncSideError {
+  int code;
+  char *path;
+} AsyncSideError;
 
 /* What threads wait for; nobody is woken while nobody waits. */
 typedef struct AsyncSignal {
@@ -81,10 +111,13 @@ struct AsyncStream {
   AsyncStream *id_next;
   int references;
 
-  AsyncLock lock; /* has its own mutex */
+  AsyncLock lock;         /* has its own mutex */
+  AsyncWalIndex walindex; /* has its own mutex */
 
   AsyncMutex mutex;
   AsyncSignal durable_moved; /* or the stream failed */
+  AsyncSignal applied_moved; /* up to applied_wanted; or the stream failed */
+  AsyncSignal checkpointed;  /* a checkpoint has ended */
   AsyncSignal room_made;     /* the queue is at half or less; or the stream failed */
   bool awake;                /* the scheduler knows of work; see async_stream_awaken */
 
@@ -95,13 +128,15 @@ struct AsyncStream {
   int handles;               /* open handles of SQLite on any of the files */
   struct AsyncSuper *supers; /* multi-database transactions under way; see super.c */
 
-  int64_t pushes;           /* writes and other ops pushed, merged ones too */
-  int64_t pushes_committed; /* what `pushes` was at the last commit */
+  int64_t changes;           /* ops of transactions pushed, merged ones too */
+  int64_t changes_committed; /* what `changes` was at the last commit */
   AsyncMark pushed;
   AsyncMark applied;
   AsyncMark durable;
+  int64_t applied_wanted;    /* the smallest seq that somebody waits for, or INT64_MAX */
   int64_t flush_wanted;      /* seq that somebody wants durable */
   int64_t flush_target;      /* the part of it that the next sync will do */
+  int64_t wal_sync;          /* seq up to which the WAL is to be synced, see apply.h */
   int64_t flushed_us;        /* when the last sync of all files ended */
   int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
   bool carries_lock;         /* the database's handle has the OS lock; see lock.c */
@@ -110,6 +145,8 @@ struct AsyncStream {
   int64_t full_since_us;     /* the disk is full since then; or 0 */
   int64_t apply_us_x16;      /* 16 times the time to apply an op, a moving average */
 
+  AsyncWal wal;
+  AsyncSideError side_error;
   AsyncError error;
   bool error_told; /* somebody got its code */
   AsyncStats stats;
@@ -154,6 +191,12 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail);
 bool async_stream_is_full(AsyncStream *stream);
 /* Under the mutex: an op has left the queue. */
 void async_stream_room_made(AsyncStream *stream);
+
+/* Under the mutex: an op of a transaction was pushed, or merged with the last. */
+void async_stream_note_change(AsyncStream *stream);
+
+/* Under the mutex: the WAL has no frames any more, as SQLite sees it. */
+void async_stream_forget_wal(AsyncStream *stream);
 
 /* SQLite has committed a transaction, the ops of which have all been pushed. */
 void async_stream_committed(AsyncStream *stream);

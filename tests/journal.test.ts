@@ -88,15 +88,6 @@ test("ATTACH: a transaction over two databases arrives in both", async () => {
   assert.deepEqual(numbersIn(b), kept);
 });
 
-test("a request for WAL leaves the database in its mode", async () => {
-  await using folder = new Folder();
-  const vfs = await install();
-  using connection = open(vfs.uri(folder.file("a.db")));
-  assert.equal(connection.all("PRAGMA journal_mode = WAL")[0]?.journal_mode, "delete");
-  connection.exec("CREATE TABLE t(n); INSERT INTO t VALUES (1)");
-  await vfs.flush();
-});
-
 test("two connections of a process see each other's commits at once", async () => {
   await using folder = new Folder();
   const vfs = await install();

@@ -197,13 +197,19 @@ static void while_one_runs_the_other_does_nothing(void) {
   CHECK_EQ(rows_on_disk(test_path("y.db")), 0);
 }
 
-static void a_request_for_WAL_leaves_the_mode_as_it_is(void) {
+static void WAL_works_with_a_thread_in_run(void) {
   CHECK_EQ(sqlite3async_initialize(NULL, 0), SQLITE_OK);
   sqlite3 *db = open_async(test_path("x.db"));
   char *mode = query_text(db, "PRAGMA journal_mode = WAL");
-  CHECK_TEXT(mode, "3:delete\n= 0");
+  CHECK_TEXT(mode, "3:wal\n= 0");
   sqlite3_free(mode);
+  exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
+  /* There is no checkpointer, so SQLite's own automatic checkpoints stay on. */
+  CHECK_EQ(query_int(db, "PRAGMA wal_autocheckpoint"), 1000);
   close_database(db);
+  CHECK_EQ(sqlite3async_control(SQLITEASYNC_HALT, SQLITEASYNC_HALT_IDLE), SQLITE_OK);
+  sqlite3async_run();
+  CHECK_EQ(rows_on_disk(test_path("x.db")), 1);
 }
 
 static void ops_queued_at_the_shutdown_are_applied_by_a_later_run(void) {
@@ -246,7 +252,7 @@ int main(void) {
                                 TEST(the_delay_is_a_pause_after_each_op),
                                 TEST(two_runners_take_turns),
                                 TEST(while_one_runs_the_other_does_nothing),
-                                TEST(a_request_for_WAL_leaves_the_mode_as_it_is),
+                                TEST(WAL_works_with_a_thread_in_run),
                                 TEST(ops_queued_at_the_shutdown_are_applied_by_a_later_run),
                                 TEST(the_bounds_are_off_until_start),
                                 {0}});

@@ -115,16 +115,7 @@ static void change_settings(Pair *pair) {
   switch (random_below(&pair->random, 5)) {
   case 0: {
     const char *mode = journal_modes[random_below(&pair->random, 6)];
-    /* We have no shared memory: a request for WAL leaves the mode as it is,
-    ** but in exclusive locking mode, where SQLite needs none. */
-    if (strcmp(mode, "WAL") == 0 && pair->exclusive) break;
-    if (strcmp(mode, "WAL") == 0) {
-      char *answer = query_text(pair->async, "PRAGMA main.journal_mode = WAL");
-      CHECK(strstr(answer, "wal") == NULL);
-      sqlite3_free(answer);
-    } else {
-      both_f(pair, "PRAGMA %s.journal_mode = %s", schema, mode);
-    }
+    both_f(pair, "PRAGMA %s.journal_mode = %s", schema, mode);
     break;
   }
   case 1:

@@ -1,0 +1,104 @@
+/*
+** Syncs beside the writer.  See beside.h.
+*/
+#include "beside.h"
+
+#include "apply.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often to see whether to hurry, or whether the writer was stopped. */
+#define WAIT_SLICE_US 2000
+
+static atomic_bool has_thread;
+
+bool async_beside_has_thread(void) { return has_thread; }
+void async_beside_set_thread(bool has) { has_thread = has; }
+
+/* Under the mutex: the writer shall fail the stream for it. */
+static void note_failure(AsyncStream *stream, const AsyncFile *file, int rc) {
+  if (stream->side_error.code != SQLITE_OK) return;
+  stream->side_error.path = malloc(strlen(file->path) + 1);
+  if (stream->side_error.path != NULL) strcpy(stream->side_error.path, file->path);
+  stream->side_error.code = rc;
+}
+
+/* Under the mutex: would a sync of this file alone make all that is applied durable? */
+static bool is_all(const AsyncStream *stream, const AsyncFile *file) {
+  return stream->files.dirty == (file->dirty ? 1 : 0) && !stream->directory_dirty;
+}
+
+bool async_beside_sync(AsyncStream *stream, AsyncFile *file) {
+  async_mutex_enter(&stream->mutex);
+  bool needed = file->dirty || file->backfilled || file->sync_owed;
+  bool can = needed && !file->syncing && file->parent != NULL && stream->error.code == SQLITE_OK;
+  if (!can) {
+    async_mutex_leave(&stream->mutex);
+    return !needed;
+  }
+  file->syncing = true;
+  file->in_use++;
+  bool all = is_all(stream, file);
+  bool owed = file->sync_owed;
+  AsyncMark mark = stream->applied;
+  int64_t changes = file->changes;
+  /* Commits that are applied from here on set it for themselves. */
+  int64_t since_us = stream->unsynced_since_us;
+  if (all) stream->unsynced_since_us = 0;
+  async_mutex_leave(&stream->mutex);
+
+  int64_t start_us = async_os_now_us();
+  int rc = file->parent->pMethods->xSync(file->parent, SQLITE_SYNC_NORMAL);
+  int64_t took_us = async_os_now_us() - start_us;
+
+  async_mutex_enter(&stream->mutex);
+  async_stream_count_sync(stream, took_us);
+  file->syncing = false;
+  file->in_use--;
+  if (rc != SQLITE_OK) {
+    note_failure(stream, file, rc);
+    stream->unsynced_since_us = since_us;
+  } else {
+    if (file->changes == changes) async_file_synced(file);
+    if (owed) file->sync_owed = false; /* what it was about was on disk before */
+    if (all && mark.seq > stream->durable.seq) async_stream_publish_durable(stream, mark);
+  }
+  async_file_let_go(file);
+  async_stream_leave_and_wake(stream);
+  /* The writer may have come to where it must wait for this, and sleeps. */
+  async_scheduler_wake(&stream->task);
+  return rc == SQLITE_OK;
+}
+
+void async_beside_sync_owed(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *database = stream->files.database;
+  bool owed = database != NULL && database->sync_owed;
+  if (owed) database->in_use++;
+  async_mutex_leave(&stream->mutex);
+  if (!owed) return;
+  async_beside_sync(stream, database);
+  async_mutex_enter(&stream->mutex);
+  database->in_use--;
+  async_file_let_go(database);
+  async_mutex_leave(&stream->mutex);
+}
+
+int async_beside_await_applied(AsyncStream *stream) {
+  int rc = SQLITE_OK;
+  async_mutex_enter(&stream->mutex);
+  int64_t wanted = stream->pushed.seq;
+  while (rc == SQLITE_OK && stream->applied.seq < wanted) {
+    if (stream->walindex.hurry || !async_scheduler_has_runner()) {
+      rc = SQLITE_INTERRUPT;
+    } else {
+      if (stream->applied_wanted > wanted) stream->applied_wanted = wanted;
+      async_stream_wait(stream, &stream->applied_moved, WAIT_SLICE_US);
+      rc = async_stream_error(stream);
+    }
+  }
+  async_mutex_leave(&stream->mutex);
+  return rc;
+}

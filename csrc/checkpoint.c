@@ -1,0 +1,276 @@
+/*
+** The checkpointer.  See checkpoint.h.
+*/
+#include "checkpoint.h"
+
+#include "beside.h"
+#include "config.h"
+#include "doorbell.h"
+#include "registry.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* How much it has queued at most while others are to commit and flush. */
+#define AHEAD_BYTES (1024 * 1024)
+/* What is left for the second part, which holds up others. */
+#define LAST_BYTES (512 * 1024)
+/* When to come again after readers, or an error, were in the way. */
+#define RETRY_US 50000
+/* Readers apart, no checkpoint takes this long. */
+#define AWAIT_US 10000000
+
+/* What this thread is at. */
+typedef enum Part {
+  PART_NONE,
+  PART_COPY,  /* others go on: never hold them up */
+  PART_CLOSE, /* others wait: never wait for the disk */
+} Part;
+static _Thread_local Part part;
+static _Thread_local int64_t ahead_bytes;
+
+static AsyncOsThread thread;
+static bool started; /* guarded by control.c's mutex, which start and stop are called under */
+static atomic_bool stopping;
+
+bool async_checkpoint_is_this_thread(void) { return part != PART_NONE; }
+
+bool async_checkpoint_is_active(void) {
+  bool wanted = async_config.checkpoint_bytes > 0 || async_config.checkpoint_idle_ms > 0;
+  return wanted && async_beside_has_thread();
+}
+
+/* ---- Its own handles ---- */
+
+/* Waits for the disk are for a writer's thread to end. */
+static bool may_wait(void) { return part == PART_COPY && async_scheduler_has_runner(); }
+
+int async_checkpoint_before_write(AsyncStream *stream, int n) {
+  if (stream->walindex.hurry) return SQLITE_INTERRUPT;
+  if (!may_wait()) return SQLITE_OK;
+  ahead_bytes += n;
+  if (ahead_bytes <= AHEAD_BYTES) return SQLITE_OK;
+  ahead_bytes = n;
+  return async_beside_await_applied(stream);
+}
+
+int async_checkpoint_sync(AsyncFile *file, int flags) {
+  AsyncStream *stream = file->stream;
+  bool database = file->role == ASYNC_ROLE_DATABASE;
+  if (database || !may_wait()) {
+    int rc = async_file_sync(file, flags);
+    if (rc != SQLITE_OK || !may_wait()) return rc;
+  }
+  /* SQLite goes on only when this is done, so that is order enough. */
+  int rc = async_beside_await_applied(stream);
+  if (rc == SQLITE_OK && !async_beside_sync(stream, file)) rc = async_file_sync(file, flags);
+  return rc;
+}
+
+/* ---- A checkpoint ---- */
+
+static int note_number(void *number, int n, char **values, char **names) {
+  (void)names;
+  if (n == 1 && values[0] != NULL) *(int64_t *)number = atoll(values[0]);
+  return 0;
+}
+
+static sqlite3 *open_connection(AsyncStream *stream, int64_t *page_size) {
+  sqlite3 *db = NULL;
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+  int rc = sqlite3_open_v2(stream->path, &db, flags, SQLITEASYNC_VFSNAME);
+  /* To read anything makes SQLite see that there is a WAL. */
+  const char *sql = "PRAGMA schema_version; PRAGMA page_size";
+  if (rc == SQLITE_OK) rc = sqlite3_exec(db, sql, note_number, page_size, NULL);
+  if (rc == SQLITE_OK) {
+    rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+  }
+  if (rc == SQLITE_OK) return db;
+  sqlite3_close(db);
+  return NULL;
+}
+
+/* Sync what was copied, so that the sync that SQLite makes at the end is short. */
+static void settle(AsyncStream *stream) {
+  if (!async_scheduler_has_runner() || async_beside_await_applied(stream) != SQLITE_OK) return;
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *database = stream->files.database; /* open: we have a connection */
+  async_mutex_leave(&stream->mutex);
+  async_beside_sync(stream, database);
+}
+
+/* Where the WAL's n-th frame ends: https://sqlite.org/fileformat2.html#walformat */
+static int64_t end_of_frame(int n, int64_t page_size) { return 32 + n * (24 + page_size); }
+
+/* One sqlite3_wal_checkpoint_v2().  Its code; *left is what is not copied yet. */
+static int checkpoint_once(AsyncStream *stream, sqlite3 *db, int64_t page_size, Part now,
+                           int64_t *left) {
+  async_mutex_enter(&stream->mutex);
+  int64_t starts = stream->wal.starts;
+  async_mutex_leave(&stream->mutex);
+
+  int frames = 0;
+  int copied = 0;
+  part = now;
+  ahead_bytes = 0;
+  int mode = now == PART_COPY ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_FULL;
+  int rc = sqlite3_wal_checkpoint_v2(db, "main", mode, &frames, &copied);
+  part = PART_COPY;
+  settle(stream);
+
+  async_mutex_enter(&stream->mutex);
+  AsyncWal *wal = &stream->wal;
+  if (copied > 0 && wal->starts == starts) wal->backfilled = end_of_frame(copied, page_size);
+  *left = wal->end - wal->backfilled;
+  async_mutex_leave(&stream->mutex);
+  return rc;
+}
+
+static int checkpoint(AsyncStream *stream, AsyncCheckpointCall call) {
+  int64_t page_size = 0;
+  int rc = SQLITE_BUSY;
+  part = PART_COPY;
+  sqlite3 *db = open_connection(stream, &page_size);
+  if (db != NULL) {
+    int64_t left = INT64_MAX;
+    int64_t before;
+    do {
+      before = left;
+      rc = checkpoint_once(stream, db, page_size, PART_COPY, &left);
+    } while (rc == SQLITE_OK && left > LAST_BYTES && left < before / 2);
+    if (rc == SQLITE_OK && call == ASYNC_CHECKPOINT_NOW) {
+      rc = checkpoint_once(stream, db, page_size, PART_CLOSE, &left);
+    }
+    sqlite3_close(db);
+  }
+  part = PART_NONE;
+  return rc;
+}
+
+/* Under the mutex: what is to be done next. */
+static void note_end(AsyncStream *stream, int code) {
+  AsyncWal *wal = &stream->wal;
+  int64_t limit = async_config.checkpoint_bytes;
+  int64_t left = wal->end - wal->backfilled;
+  stream->stats.checkpoints++;
+  wal->blocked = code == SQLITE_BUSY;
+  wal->checkpoint_code = code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? SQLITE_OK : code;
+  bool all = code == SQLITE_OK && left == 0;
+  bool now = limit > 0 && left >= limit;
+  int64_t pause_us = now ? RETRY_US : async_config.checkpoint_idle_ms * 1000;
+  wal->retry_us = code == SQLITE_OK && (now || all) ? 0 : async_os_now_us() + pause_us;
+  wal->call = now ? ASYNC_CHECKPOINT_NOW : ASYNC_CHECKPOINT_LATER;
+  if (all) wal->call = ASYNC_CHECKPOINT_NONE;
+  async_stream_signal(&stream->checkpointed);
+}
+
+/* Under the mutex: when to do something for the stream; -1: never. */
+static int64_t due_us(const AsyncStream *stream) {
+  const AsyncWal *wal = &stream->wal;
+  int64_t idle_us = async_config.checkpoint_idle_ms * 1000;
+  if (stream->error.code != SQLITE_OK) return -1;
+  if (wal->call == ASYNC_CHECKPOINT_NOW) return wal->retry_us;
+  if (wal->call == ASYNC_CHECKPOINT_NONE || idle_us <= 0) return -1;
+  int64_t idle_at_us = wal->written_us + idle_us;
+  return idle_at_us > wal->retry_us ? idle_at_us : wal->retry_us;
+}
+
+/* Do what is due; when to come again, -1 being never. */
+static int64_t look_at(AsyncStream *stream) {
+  async_beside_sync_owed(stream);
+  async_mutex_enter(&stream->mutex);
+  int64_t due = due_us(stream);
+  AsyncCheckpointCall call = stream->wal.call;
+  async_mutex_leave(&stream->mutex);
+  if (due < 0 || due > async_os_now_us()) return due;
+
+  int code = SQLITE_INTERRUPT;
+  if (async_lock_begin_checkpoint(stream)) {
+    if (!stopping) code = checkpoint(stream, call);
+    async_lock_end_checkpoint(stream);
+  }
+  async_mutex_enter(&stream->mutex);
+  note_end(stream, code);
+  due = due_us(stream);
+  async_mutex_leave(&stream->mutex);
+  return due;
+}
+
+int64_t async_checkpoint_step(void) {
+  AsyncStream **streams = async_registry_all();
+  if (streams == NULL) return RETRY_US;
+  int64_t next_us = -1;
+  for (AsyncStream **stream = streams; *stream != NULL && !stopping; stream++) {
+    int64_t due = look_at(*stream);
+    if (due >= 0 && (next_us < 0 || due < next_us)) next_us = due;
+  }
+  async_registry_release_all(streams);
+  if (next_us < 0) return -1;
+  int64_t left_us = next_us - async_os_now_us();
+  return left_us > 0 ? left_us : 0;
+}
+
+/* ---- The thread ---- */
+
+static void thread_main(void *arg) {
+  (void)arg;
+  while (!stopping) {
+    int64_t wait_us = async_checkpoint_step();
+    if (!stopping) async_doorbell_wait(wait_us);
+  }
+}
+
+bool async_checkpoint_start(void) {
+  stopping = false;
+  if (!started) started = async_os_thread_start(&thread, thread_main, NULL);
+  async_beside_set_thread(started);
+  return started;
+}
+
+void async_checkpoint_hurry(void) {
+  stopping = true;
+  async_beside_set_thread(false);
+  AsyncStream **streams = async_registry_all();
+  for (AsyncStream **stream = streams; streams != NULL && *stream != NULL; stream++) {
+    (*stream)->walindex.hurry = true;
+  }
+  async_registry_release_all(streams);
+  async_doorbell_ring();
+}
+
+bool async_checkpoint_stop(void) {
+  bool ran = started;
+  async_checkpoint_hurry();
+  if (started) async_os_thread_join(&thread);
+  started = false;
+  return ran;
+}
+
+/* ---- The bound of the WAL ---- */
+
+/* Under the mutex. */
+static bool is_over(const AsyncStream *stream) {
+  int64_t max = async_config.max_wal_bytes;
+  return max > 0 && stream->wal.end >= max && async_checkpoint_is_active();
+}
+
+bool async_checkpoint_is_over(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool over = is_over(stream);
+  bool ring = over && stream->wal.call != ASYNC_CHECKPOINT_NOW;
+  if (ring) stream->wal.call = ASYNC_CHECKPOINT_NOW;
+  async_mutex_leave(&stream->mutex);
+  if (ring) async_doorbell_ring();
+  return over;
+}
+
+void async_checkpoint_await(AsyncStream *stream) {
+  int64_t until_us = async_os_now_us() + AWAIT_US;
+  async_mutex_enter(&stream->mutex);
+  int64_t checkpoints = stream->stats.checkpoints;
+  while (is_over(stream) && stream->wal.end > stream->wal.backfilled && !stream->wal.blocked &&
+         stream->stats.checkpoints == checkpoints && async_os_now_us() < until_us) {
+    async_stream_wait(stream, &stream->checkpointed, RETRY_US);
+  }
+  async_mutex_leave(&stream->mutex);
+}
