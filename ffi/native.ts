@@ -95,6 +95,11 @@ export class Native {
     this.#check(rc, subject);
   }
 
+  release(path: string, timeoutMs: number): void {
+    const subject = { operation: "release", path };
+    this.#check(this.#functions.sqlite3async_release(cString(path, subject), timeoutMs), subject);
+  }
+
   /** Ask for a sync of a database, or of all. Returns what is to be waited for. */
   flushBegin(path: string | undefined): Ticket[] {
     const subject = { operation: "flush", path };

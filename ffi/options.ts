@@ -35,6 +35,23 @@ export interface InstallOptions {
    */
   maxDelayMs?: number | undefined;
   /**
+   * Bytes a WAL grows by until it is checkpointed in the background; 0: not for its
+   * size. With this and `checkpointIdleMs` both 0, SQLite's automatic checkpoints stay
+   * on. Default: 16 MiB.
+   */
+  checkpointBytes?: number | undefined;
+  /**
+   * Milliseconds without a write after which a WAL is checkpointed in the background;
+   * 0: never for that. Default: 1000.
+   */
+  checkpointIdleMs?: number | undefined;
+  /**
+   * Bytes of a WAL from which on no transaction begins to write before a checkpoint
+   * could start it anew; if readers prevent that, it gets SQLITE_BUSY. 0: no bound.
+   * Default: 1 GiB.
+   */
+  maxWalBytes?: number | undefined;
+  /**
    * Milliseconds after which other processes get a chance to lock the database; 0: no
    * bound. Default: 1000.
    */

@@ -30,6 +30,9 @@ const kinds = {
   drainOnExit: { verb: 21, kind: "switch" },
   exitDrainMs: { verb: 22, kind: { max: INT_MAX } },
   drainOnSignals: { verb: 23, kind: "switch" },
+  checkpointBytes: { verb: 24, kind: { max: Number.MAX_SAFE_INTEGER } },
+  checkpointIdleMs: { verb: 25, kind: { max: INT_MAX } },
+  maxWalBytes: { verb: 26, kind: { max: Number.MAX_SAFE_INTEGER } },
 } as const satisfies Record<string, { verb: number; kind: Kind }>;
 
 /** A parameter's name. */

@@ -41,6 +41,18 @@ export interface AsyncVfsStatus {
   oldestQueuedMs: number;
   /** Milliseconds since the oldest commit that isn't durable yet. */
   undurableMs: number;
+  /** The most milliseconds that a commit waited until it was durable. */
+  undurableMsMax: number;
+  /** Syncs that `maxDelayMs` asked for and that began too late. */
+  lateFlushes: number;
+  /** Bytes of the WAL in use. */
+  walBytes: number;
+  /** Checkpoints that the checkpointer made. */
+  checkpoints: number;
+  /** Readers kept the latest of them from letting the WAL start anew. */
+  checkpointBlocked: boolean;
+  /** Why the latest of them failed, or null. */
+  checkpointError: string | null;
   /** Steps applied so far. */
   opsApplied: number;
   /** Bytes written to disk so far. */

@@ -31,6 +31,7 @@ export const symbols = {
   sqlite3async_route: { parameters: ["buffer"], result: "i32" },
   sqlite3async_unroute: { parameters: ["buffer"], result: "i32" },
   sqlite3async_flush: { parameters: ["buffer", "i32"], result: "i32" },
+  sqlite3async_release: { parameters: ["buffer", "i32"], result: "i32" },
   sqlite3async_flush_begin: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
   sqlite3async_durable: { parameters: ["i64"], result: "i64" },
   sqlite3async_status: { parameters: ["buffer", "buffer", "i32"], result: "i32" },

@@ -11,6 +11,7 @@ import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
 import { type ParameterName, type ParameterValue, verbOf } from "./parameters.ts";
 import { toPath, toUri } from "./paths.ts";
 import type { AsyncVfsStatus } from "./status.ts";
+import { pathOf, runTransaction, runUnit, type Transactor } from "./transaction.ts";
 import { FlushWaiters } from "./waiter.ts";
 import { Interest } from "./wake.ts";
 
@@ -30,9 +31,9 @@ export interface FlushSyncOptions {
   timeoutMs?: number | undefined;
 }
 
-/** How long {@linkcode AsyncVfs.stop} and {@linkcode AsyncVfs.close} may take. */
+/** How long stop(), close() and release() of {@linkcode AsyncVfs} may take. */
 export interface DrainOptions {
-  /** Milliseconds that writing what is queued may take. Default: 10000. */
+  /** Milliseconds that may pass until what is queued has been written. Default: 10000. */
   timeoutMs?: number | undefined;
 }
 
@@ -49,6 +50,7 @@ export interface VfsInternals {
 export let createVfs: (internals: VfsInternals) => AsyncVfs;
 
 const DRAIN_MS = 10_000;
+const RELEASE_POLL_MS = 2;
 
 /**
  * The installed VFS. There is one a process: in a Worker, {@linkcode install}
@@ -155,6 +157,77 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#explained(path, () => native.flush(path, timeoutMs));
   }
 
+  /**
+   * Do something that commits and wait until that is on stable storage: what is
+   * resolved or thrown is what `work` returned or threw. If it throws, nothing
+   * is waited for.
+   *
+   * @example
+   * ```ts ignore
+   * const id = await vfs.durable(() => {
+   *   return insertOrder.run(order).lastInsertRowid;
+   * });
+   * ```
+   *
+   * @param work Runs at once; it makes transactions of its own, and must not be asynchronous.
+   */
+  durable<Result>(work: () => Result): Promise<Result>;
+  /**
+   * Do something in one transaction of a connection, commit it and wait until it is on
+   * stable storage. If `work` throws, or the commit does, the transaction is rolled back
+   * and nothing is waited for.
+   *
+   * @example
+   * ```ts ignore
+   * await vfs.durable(database, () => {
+   *   withdraw.run(100, from);
+   *   deposit.run(100, to);
+   * });
+   * ```
+   *
+   * @param database A connection of node:sqlite, bun:sqlite or a driver like them, with no
+   * transaction open.
+   * @param work Runs at once, after `BEGIN IMMEDIATE`; it must not be asynchronous.
+   */
+  durable<Result>(database: Transactor, work: () => Result): Promise<Result>;
+  async durable<Result>(
+    ...parameters: [() => Result] | [Transactor, () => Result]
+  ): Promise<Result> {
+    this.#native("durable");
+    const result = parameters.length === 1
+      ? runUnit(parameters[0])
+      : runTransaction(parameters[0], parameters[1]);
+    const path = parameters.length === 1 ? undefined : pathOf(parameters[0]);
+    await this.flush({ path });
+    return result;
+  }
+
+  /**
+   * Let other processes have a database though connections of this one are open:
+   * make all commits durable and give its file lock back. A database in WAL mode
+   * belongs to this process while anybody here has it open. The next transaction
+   * here takes it back, or gets SQLITE_BUSY while another process is in it.
+   *
+   * Rejects with SQLITE_BUSY if, within `timeoutMs`, there was no moment without a
+   * transaction here.
+   */
+  async release(path: string | URL, options: DrainOptions = {}): Promise<void> {
+    const native = this.#native("release");
+    const name = toPath(path, "release");
+    const timeoutMs = optionalTimeout("release", options.timeoutMs, DRAIN_MS);
+    const deadlineMs = performance.now() + timeoutMs;
+    for (;;) {
+      await this.flush({ path: name });
+      try {
+        return native.release(name, 0);
+      } catch (error) {
+        const busy = error instanceof AsyncVfsError && error.codeName === "SQLITE_BUSY";
+        if (!busy || performance.now() >= deadlineMs) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, RELEASE_POLL_MS));
+    }
+  }
+
   // ---- Looking at it ----
 
   /**
@@ -220,6 +293,30 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   }
   set maxDelayMs(value: number) {
     this.#set("maxDelayMs", value);
+  }
+
+  /** Bytes a WAL grows by until it is checkpointed in the background; 0: not for its size. */
+  get checkpointBytes(): number {
+    return this.#get("checkpointBytes");
+  }
+  set checkpointBytes(value: number) {
+    this.#set("checkpointBytes", value);
+  }
+
+  /** Milliseconds without a write after which a WAL is checkpointed; 0: never for that. */
+  get checkpointIdleMs(): number {
+    return this.#get("checkpointIdleMs");
+  }
+  set checkpointIdleMs(value: number) {
+    this.#set("checkpointIdleMs", value);
+  }
+
+  /** Bytes of a WAL from which on no transaction begins to write; 0: no bound. */
+  get maxWalBytes(): number {
+    return this.#get("maxWalBytes");
+  }
+  set maxWalBytes(value: number) {
+    this.#set("maxWalBytes", value);
   }
 
   /** Milliseconds after which other processes get a chance to lock the database; 0: no bound. */

@@ -20,6 +20,9 @@ test("parameters can be read and set", async () => {
     diskFullRetryMs: [0, vfs.diskFullRetryMs],
     drainOnExit: [false, true],
     exitDrainMs: [1, 10_000],
+    checkpointBytes: [0, 16 * 2 ** 20],
+    checkpointIdleMs: [0, 1000],
+    maxWalBytes: [0, 2 ** 30],
     lockFiles: [false, true],
   };
   const parameters = vfs as unknown as Record<string, unknown>;
@@ -46,6 +49,9 @@ test("parameters refuse what they can't be and keep their value", async () => {
     drainOnExit: [1],
     exitDrainMs: [-1],
     drainOnSignals: ["SIGTERM"],
+    checkpointBytes: [-1],
+    checkpointIdleMs: [0.5],
+    maxWalBytes: ["1 GiB"],
   };
   for (const [name, each] of Object.entries(refused)) {
     const before = parameters[name];
@@ -153,11 +159,15 @@ test("status() has the documented fields with sound values", async () => {
 const FIELDS = [
   "applied",
   "bytesWritten",
+  "checkpointBlocked",
+  "checkpointError",
+  "checkpoints",
   "committed",
   "durable",
   "error",
   "fullWaitMs",
   "fullWaits",
+  "lateFlushes",
   "oldestQueuedMs",
   "opsApplied",
   "peakQueuedBytes",
@@ -168,6 +178,8 @@ const FIELDS = [
   "syncMsTotal",
   "syncs",
   "undurableMs",
+  "undurableMsMax",
+  "walBytes",
 ];
 
 test("PRAGMA async_status gives the same names as status()", async () => {
