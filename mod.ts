@@ -17,6 +17,7 @@
  *
  * const vfs = await install();
  * const database = new DatabaseSync(vfs.uri("app.db"));
+ * database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
  * database.exec("CREATE TABLE IF NOT EXISTS visits(at INTEGER)");
  * database.exec("INSERT INTO visits VALUES (unixepoch())"); // some microseconds
  * await vfs.flush(); // now it survives a power cut

@@ -392,10 +392,7 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
   if (dry && last != STEP_STUCK) *due_us = delay_ends_us(stream);
   async_mutex_leave(&stream->mutex);
 
-  if (dry) {
-    async_lock_settle(stream); /* first: what carries it may be closed next */
-    async_arena_trim_spares();
-  }
+  if (dry) async_lock_settle(stream); /* first: what carries it may be closed next */
   async_file_collect(stream);
   if (last == STEP_STUCK) return ASYNC_RUN_STUCK;
   return last == STEP_DONE ? ASYNC_RUN_MORE : ASYNC_RUN_DRY;

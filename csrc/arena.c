@@ -9,9 +9,8 @@
 #include <stdalign.h>
 
 #define CHUNK_SIZE ((size_t)256 * 1024)
-/* Spares keep a steady stream of commits from asking the system all the time.
-** While a queue is being drained all are kept: giving memory back takes the
-** writer longer than writing it to the page cache. */
+/* Spares keep a steady stream of commits from asking the system all the time,
+** which takes as long as many commits.  These stay for good. */
 #define SPARES_MAX 8
 
 struct AsyncChunk {
@@ -60,6 +59,13 @@ static AsyncChunk *take_surplus_spare(void) {
   }
   async_mutex_leave(&spare_mutex);
   return chunk;
+}
+
+bool async_arena_has_surplus(void) {
+  async_mutex_enter(&spare_mutex);
+  bool has = spare_count > SPARES_MAX;
+  async_mutex_leave(&spare_mutex);
+  return has;
 }
 
 void async_arena_trim_spares(void) {

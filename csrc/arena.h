@@ -36,8 +36,13 @@ AsyncChunk *async_arena_chunk(const AsyncArena *arena);
 /* One piece of the chunk is no longer needed. */
 void async_arena_give(AsyncArena *arena, AsyncChunk *chunk);
 
-/* A queue has run dry: give spare chunks back to the system, but for a few. */
+/*
+** Give spare chunks back to the system, but for a few.  For a moment of rest:
+** whoever commits next has to ask for them again.
+*/
 void async_arena_trim_spares(void);
+/* Would that give any back? */
+bool async_arena_has_surplus(void);
 
 /* Once, before any of the above. */
 void async_arena_init_spares(void);

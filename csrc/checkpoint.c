@@ -13,8 +13,11 @@
 
 /* How much it has queued at most while others are to commit and flush. */
 #define AHEAD_BYTES (1024 * 1024)
-/* What is left for the second part, which holds up others. */
+/* The second part, which holds up others, waits until no more than this is left
+** for it; but not for ever, if they write faster than the disk syncs: only until
+** the WAL is so many times as long as it should be. */
 #define LAST_BYTES (512 * 1024)
+#define PATIENCE 8
 /* When to come again after readers, or an error, were in the way. */
 #define RETRY_US 50000
 /* Readers apart, no checkpoint takes this long. */
@@ -90,21 +93,33 @@ static sqlite3 *open_connection(AsyncStream *stream, int64_t *page_size) {
   return NULL;
 }
 
-/* Sync what was copied, so that the sync that SQLite makes at the end is short. */
-static void settle(AsyncStream *stream) {
+/*
+** Sync a file beside the writer, with all that was pushed up to now.  So the
+** syncs that SQLite asks for at the end of a checkpoint find little to do.
+*/
+static void settle(AsyncStream *stream, AsyncRole role) {
   if (!async_scheduler_has_runner() || async_beside_await_applied(stream) != SQLITE_OK) return;
   async_mutex_enter(&stream->mutex);
-  AsyncFile *database = stream->files.database; /* open: we have a connection */
+  /* Both are open: we have a connection. */
+  AsyncFile *file = role == ASYNC_ROLE_WAL ? stream->files.wal : stream->files.database;
   async_mutex_leave(&stream->mutex);
-  async_beside_sync(stream, database);
+  if (file != NULL) async_beside_sync(stream, file);
 }
 
 /* Where the WAL's n-th frame ends: https://sqlite.org/fileformat2.html#walformat */
 static int64_t end_of_frame(int n, int64_t page_size) { return 32 + n * (24 + page_size); }
 
-/* One sqlite3_wal_checkpoint_v2().  Its code; *left is what is not copied yet. */
-static int checkpoint_once(AsyncStream *stream, sqlite3 *db, int64_t page_size, Part now,
-                           int64_t *left) {
+typedef struct Session {
+  AsyncStream *stream;
+  sqlite3 *db;
+  int64_t page_size;
+  int64_t copied; /* bytes of the WAL */
+  int64_t left;
+} Session;
+
+/* One sqlite3_wal_checkpoint_v2(). */
+static int checkpoint_once(Session *session, Part now) {
+  AsyncStream *stream = session->stream;
   async_mutex_enter(&stream->mutex);
   int64_t starts = stream->wal.starts;
   async_mutex_leave(&stream->mutex);
@@ -114,34 +129,45 @@ static int checkpoint_once(AsyncStream *stream, sqlite3 *db, int64_t page_size, 
   part = now;
   ahead_bytes = 0;
   int mode = now == PART_COPY ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_FULL;
-  int rc = sqlite3_wal_checkpoint_v2(db, "main", mode, &frames, &copied);
+  int rc = sqlite3_wal_checkpoint_v2(session->db, "main", mode, &frames, &copied);
   part = PART_COPY;
-  settle(stream);
+  settle(stream, ASYNC_ROLE_DATABASE);
 
+  session->copied = copied > 0 ? end_of_frame(copied, session->page_size) : 0;
   async_mutex_enter(&stream->mutex);
   AsyncWal *wal = &stream->wal;
-  if (copied > 0 && wal->starts == starts) wal->backfilled = end_of_frame(copied, page_size);
-  *left = wal->end - wal->backfilled;
+  if (wal->starts == starts && wal->backfilled < session->copied) wal->backfilled = session->copied;
+  session->left = wal->end - wal->backfilled;
   async_mutex_leave(&stream->mutex);
   return rc;
 }
 
+/* Copy until little is left, or readers let no more be copied. */
+static int copy(Session *session) {
+  int64_t limit = async_config.checkpoint_bytes * PATIENCE;
+  int64_t before;
+  int rc;
+  session->copied = -1;
+  do {
+    before = session->copied;
+    rc = checkpoint_once(session, PART_COPY);
+  } while (rc == SQLITE_OK && session->left > LAST_BYTES && session->copied != before &&
+           session->copied < limit);
+  return rc;
+}
+
 static int checkpoint(AsyncStream *stream, AsyncCheckpointCall call) {
-  int64_t page_size = 0;
+  Session session = {.stream = stream};
   int rc = SQLITE_BUSY;
   part = PART_COPY;
-  sqlite3 *db = open_connection(stream, &page_size);
-  if (db != NULL) {
-    int64_t left = INT64_MAX;
-    int64_t before;
-    do {
-      before = left;
-      rc = checkpoint_once(stream, db, page_size, PART_COPY, &left);
-    } while (rc == SQLITE_OK && left > LAST_BYTES && left < before / 2);
+  session.db = open_connection(stream, &session.page_size);
+  if (session.db != NULL) {
+    rc = copy(&session);
     if (rc == SQLITE_OK && call == ASYNC_CHECKPOINT_NOW) {
-      rc = checkpoint_once(stream, db, page_size, PART_CLOSE, &left);
+      if (session.left > LAST_BYTES) settle(stream, ASYNC_ROLE_WAL);
+      rc = checkpoint_once(&session, PART_CLOSE);
     }
-    sqlite3_close(db);
+    sqlite3_close(session.db);
   }
   part = PART_NONE;
   return rc;

@@ -308,6 +308,7 @@ static int set_parameter(Parameter *parameter, int64_t value) {
   if (parameter->op == SQLITEASYNC_MAX_QUEUE_BYTES) max_queue_bytes_set = true;
   if (parameter->op == SQLITEASYNC_MAX_DELAY_MS) max_delay_ms_set = true;
   *parameter->value = value;
+  async_doorbell_ring(); /* the checkpointer may have something to do now */
   return SQLITE_OK;
 }
 

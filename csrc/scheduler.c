@@ -113,20 +113,21 @@ void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   }
 }
 
-void async_scheduler_wait(int64_t timeout_us) {
+bool async_scheduler_wait(int64_t timeout_us) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
   int64_t now_us = async_os_now_us();
   for (AsyncTask *task = async_scheduler.delayed.first; task != NULL; task = task->next) {
     int64_t left_us = task->due_us > now_us ? task->due_us - now_us : 0;
     if (timeout_us < 0 || left_us < timeout_us) timeout_us = left_us;
   }
-  async_scheduler_pause(timeout_us);
+  return async_scheduler_pause(timeout_us);
 }
 
-void async_scheduler_pause(int64_t timeout_us) {
+bool async_scheduler_pause(int64_t timeout_us) {
   async_scheduler.waiting++;
-  async_cond_wait(&async_scheduler.changed, &async_scheduler.mutex, timeout_us);
+  bool woken = async_cond_wait(&async_scheduler.changed, &async_scheduler.mutex, timeout_us);
   async_scheduler.waiting--;
+  return woken;
 }
 
 bool async_scheduler_has_runner(void) {

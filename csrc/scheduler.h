@@ -80,13 +80,13 @@ bool async_scheduler_has_runner(void);
 ** tasks that are due become ready first.
 ** finish: a run has ended; more: it has more to do now; due_us > 0: at that
 ** time; otherwise nothing until it is woken.
-** wait: until something changes or a delayed task is due.
-** pause: until something changes, whatever is due.
+** wait: until something changes or a delayed task is due; false if nothing did.
+** pause: the same, whatever is due.
 */
 AsyncTask *async_scheduler_take(void);
 void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us);
-void async_scheduler_wait(int64_t timeout_us);
-void async_scheduler_pause(int64_t timeout_us);
+bool async_scheduler_wait(int64_t timeout_us);
+bool async_scheduler_pause(int64_t timeout_us);
 void async_scheduler_changed(void);
 
 #endif /* ASYNC_SCHEDULER_H */

@@ -4,6 +4,7 @@
 #include "writer.h"
 
 #include "apply.h"
+#include "arena.h"
 #include "config.h"
 #include "registry.h"
 
@@ -12,6 +13,8 @@
 /* Ops a stream may have applied before it is another one's turn. */
 #define STEPS_PER_TURN 256
 #define DRAIN_POLL_US 200
+/* Without work for so long, the queues' spare memory goes back to the system. */
+#define REST_US 100000
 
 static AsyncOsThread own_thread; /* while async_scheduler.started */
 static atomic_bool in_a_hurry;
@@ -62,6 +65,13 @@ static bool is_idle(void) {
   return !queued && async_scheduler.ready.first == NULL;
 }
 
+/* Nothing is to be done; after a while without work give memory back. */
+static void rest(void) {
+  bool surplus = async_arena_has_surplus();
+  bool woken = async_scheduler_wait(surplus ? REST_US : -1);
+  if (surplus && !woken) async_arena_trim_spares();
+}
+
 static void loop(bool own) {
   while (async_scheduler.looping && !(own && async_scheduler.stopping)) {
     async_scheduler_pause(-1);
@@ -79,8 +89,9 @@ static void loop(bool own) {
       continue;
     }
     if (async_scheduler.halt == SQLITEASYNC_HALT_IDLE && is_idle()) break;
-    if (async_scheduler.ready.first == NULL) async_scheduler_wait(-1);
+    if (async_scheduler.ready.first == NULL) rest();
   }
+  async_arena_trim_spares();
   async_scheduler.looping = false;
   async_scheduler_changed();
 }

@@ -1,7 +1,8 @@
 /**
- * The demo: ingest the cities of the world, one transaction a row, with
- * journal_mode DELETE and synchronous FULL; first with plain SQLite, then through
- * sqlite3async. Then check, with plain SQLite, that every row arrived.
+ * The demo: ingest the cities of the world, one transaction a row; first with
+ * plain SQLite, then through sqlite3async. Then check, with plain SQLite, that
+ * every row arrived. Twice: in WAL mode with synchronous NORMAL, and with a
+ * rollback journal and synchronous FULL.
  *
  * Type `./run demo`, which gets the data set and runs this in Deno and in Bun.
  *
@@ -14,6 +15,12 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type AsyncVfs, install } from "../mod.ts";
 import { open } from "./sqlite.ts";
+
+/** How SQLite is set up, in its own words. */
+interface Mode {
+  journal: "WAL" | "DELETE";
+  synchronous: "NORMAL" | "FULL";
+}
 
 interface City {
   name: string;
@@ -63,11 +70,17 @@ function progress(text: string, done: boolean): void {
 }
 
 /** Insert cities, one transaction each, until there are no more or the time is up. */
-function ingest(database: string, cities: City[], seconds: number, vfs?: AsyncVfs): Ingestion {
+function ingest(
+  database: string,
+  { journal, synchronous }: Mode,
+  cities: City[],
+  seconds: number,
+  vfs?: AsyncVfs,
+): Ingestion {
   using connection = open(vfs?.uri(database) ?? database);
   connection.exec(`
-    PRAGMA journal_mode = DELETE;
-    PRAGMA synchronous = FULL;
+    PRAGMA journal_mode = ${journal};
+    PRAGMA synchronous = ${synchronous};
     CREATE TABLE city(id INTEGER PRIMARY KEY, name TEXT, lat REAL, lng REAL, country TEXT);
   `);
   const insert = connection.prepare("INSERT INTO city VALUES (?, ?, ?, ?, ?)");
@@ -152,40 +165,49 @@ function untilFull({ latenciesMs, rowsUntilFull }: Ingestion): Ingestion {
   return { rows: rowsUntilFull, rowsUntilFull, seconds, latenciesMs: part };
 }
 
+/** Ingest in one mode, by both; was everything there? */
+async function compare(mode: Mode, vfs: AsyncVfs, folder: string, cities: City[]) {
+  const name = `${mode.journal}, synchronous ${mode.synchronous}`;
+  console.log(`${name}: plain SQLite, one transaction a row, for at most ${PLAIN_SECONDS} s`);
+  const plain = ingest(join(folder, `plain-${mode.journal}.db`), mode, cities, PLAIN_SECONDS);
+
+  console.log(`${name}: the same through sqlite3async, for at most ${ASYNC_SECONDS} s`);
+  const database = join(folder, `async-${mode.journal}.db`);
+  const before = vfs.status();
+  const through = ingest(database, mode, cities, ASYNC_SECONDS, vfs);
+  const after = vfs.status();
+  const start = performance.now();
+  await vfs.flush();
+  const flushSeconds = (performance.now() - start) / 1000;
+
+  const fullWaits = after.fullWaits - before.fullWaits;
+  const waitedSeconds = (after.fullWaitMs - before.fullWaitMs) / 1000;
+  const lines = [HEADINGS, line("plain SQLite", plain), line("sqlite3async", through)];
+  if (fullWaits > 0) lines.push(line("  until the queue was full", untilFull(through)));
+  printTable(lines);
+  if (fullWaits > 0) {
+    console.log(
+      `The commits came faster than the disk takes them: ${fullWaits} found the queue full ` +
+        `(${vfs.maxQueueBytes / 2 ** 20} MiB) and waited ${waitedSeconds.toFixed(1)} s in all.`,
+    );
+  }
+  const rate = through.rows / (through.seconds + flushSeconds);
+  console.log(
+    `The flush at the end took ${flushSeconds.toFixed(2)} s; with it, ` +
+      `${count(Math.round(rate))} rows/s are durable.`,
+  );
+  return verify(database, cities, through.rows);
+}
+
 async function main(): Promise<boolean> {
   const cities: City[] = JSON.parse(readFileSync(findCities(), "utf8"));
-  const runtime = "Bun" in globalThis ? "Bun" : "Deno";
   const folder = mkdtempSync(join(tmpdir(), "sqlite3async-demo-"));
+  console.log("Bun" in globalThis ? "Bun" : "Deno");
   try {
-    console.log(`${runtime}: plain SQLite, one transaction a row, for ${PLAIN_SECONDS} s`);
-    const plain = ingest(join(folder, "plain.db"), cities, PLAIN_SECONDS);
-
-    console.log(`${runtime}: the same through sqlite3async, for at most ${ASYNC_SECONDS} s`);
     await using vfs = await install();
-    const database = join(folder, "async.db");
-    const through = ingest(database, cities, ASYNC_SECONDS, vfs);
-    const { fullWaits, fullWaitMs } = vfs.status();
-    const start = performance.now();
-    await vfs.flush();
-    const flushSeconds = (performance.now() - start) / 1000;
-
-    const lines = [HEADINGS, line("plain SQLite", plain), line("sqlite3async", through)];
-    if (fullWaits > 0) lines.push(line("  until the queue was full", untilFull(through)));
-    printTable(lines);
-    if (fullWaits > 0) {
-      console.log(
-        `The commits came faster than the disk takes them: ${fullWaits} found the queue full ` +
-          `(${vfs.maxQueueBytes / 2 ** 20} MiB) and waited ${
-            (fullWaitMs / 1000).toFixed(1)
-          } s in all.`,
-      );
-    }
-    const rate = through.rows / (through.seconds + flushSeconds);
-    console.log(
-      `The flush at the end took ${flushSeconds.toFixed(2)} s; with it, ` +
-        `${count(Math.round(rate))} rows/s are durable.`,
-    );
-    return verify(database, cities, through.rows);
+    const wal = await compare({ journal: "WAL", synchronous: "NORMAL" }, vfs, folder, cities);
+    const rollback = await compare({ journal: "DELETE", synchronous: "FULL" }, vfs, folder, cities);
+    return wal && rollback;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
