@@ -116,6 +116,7 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
   stream->error.path = malloc(strlen(path) + 1);
   if (stream->error.path != NULL) strcpy(stream->error.path, path);
   stream->error.code = code;
+  stream->strained = true;
   stream->full_since_us = 0;
   while (stream->queue.head != NULL) {
     AsyncOp *op = stream->queue.head;
@@ -228,8 +229,14 @@ static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
 static AsyncFile *first_dirty(AsyncStream *stream) {
   if (stream->files.dirty == 0) return NULL;
   AsyncFile *file = stream->files.newest;
-  while (file != NULL && (!file->dirty || file->gone)) file = file->older;
+  while (file != NULL && (!file->dirty || file->gone || file->parent == NULL)) file = file->older;
   return file;
+}
+
+/* A thread beside us syncs a file, and wakes us when it is done. */
+static Step stuck_until_woken(int64_t *due_us) {
+  *due_us = 0;
+  return STEP_STUCK;
 }
 
 /* The oldest commit of a flush has waited since then, and the flush took from
@@ -244,12 +251,14 @@ static void note_undurable(AsyncStream *stream, int64_t since_us, int64_t start_
 }
 
 /* Sync all files that were written, and the folder if names changed. */
-static Step step_flush(AsyncStream *stream) {
+static Step step_flush(AsyncStream *stream, int64_t *due_us) {
   AsyncMark target = stream->applied;
   int64_t since_us = async_stream_undurable_since(stream);
   int64_t start_us = async_os_now_us();
   AsyncFile *file;
   while ((file = first_dirty(stream)) != NULL) {
+    /* What the disk has to complain of it may tell that thread alone. */
+    if (file->syncing) return stuck_until_woken(due_us);
     file->in_use++;
     async_mutex_leave(&stream->mutex);
     int rc = sync_file(stream, file->parent, SQLITE_SYNC_NORMAL);
@@ -280,8 +289,7 @@ static Step step_flush(AsyncStream *stream) {
 
 /* The database's sync that is owed must be done before the op. */
 static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us) {
-  *due_us = 0;
-  if (database->syncing) return STEP_STUCK; /* whoever is at it wakes us */
+  if (database->syncing) return stuck_until_woken(due_us);
   database->syncing = true;
   database->in_use++;
   async_mutex_leave(&stream->mutex);
@@ -306,13 +314,12 @@ static bool is_owed(const AsyncOp *op) {
 
 static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   if (!async_file_is_append(op)) {
-    if (stream->wal_sync > stream->durable.seq && op->seq > stream->wal_sync) {
-      return step_flush(stream);
-    }
+    if (op->wal_sync > stream->durable.seq) return step_flush(stream, due_us);
     AsyncFile *database = stream->files.database;
     if (database != NULL && database->sync_owed) return step_owed(stream, database, due_us);
   }
   if (op->kind == ASYNC_OP_FENCE) return step_fence(stream, op, due_us);
+  if (op->kind == ASYNC_OP_SYNC && op->file->syncing) return stuck_until_woken(due_us);
   if (is_owed(op)) {
     op->file->sync_owed = true;
     async_file_retire(stream);
@@ -341,21 +348,11 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   return STEP_DONE;
 }
 
-/* When maxDelayMs asks for a sync of what has been applied; 0: not at all.  In
-** a backlog every commit is late when it is applied, and it is no use to sync
-** after each: then it counts from the last sync. */
-static int64_t delay_ends_us(const AsyncStream *stream) {
-  int64_t max_delay_us = async_config.max_delay_ms * 1000;
-  int64_t since_us = async_stream_undurable_since(stream);
-  if (max_delay_us <= 0 || since_us == 0) return 0;
-  return (since_us > stream->flushed_us ? since_us : stream->flushed_us) + max_delay_us;
-}
-
 /* Shall what has been applied be made durable before anything else? */
 static bool flush_is_due(AsyncStream *stream) {
   if (stream->durable.seq == stream->applied.seq) return false;
   if (stream->unsynced_since_us != 0) {
-    int64_t ends_us = delay_ends_us(stream);
+    int64_t ends_us = async_stream_delay_ends_us(stream);
     if (ends_us != 0 && async_os_now_us() >= ends_us) return true;
   }
   int64_t wanted = stream->flush_wanted;
@@ -374,7 +371,7 @@ static Step step(AsyncStream *stream, int64_t *due_us) {
     fail(stream, stream->side_error.code, operation_name(ASYNC_OP_SYNC), path == NULL ? "?" : path);
     return STEP_FAILED;
   }
-  if (flush_is_due(stream)) return step_flush(stream);
+  if (flush_is_due(stream)) return step_flush(stream, due_us);
   AsyncOp *op = stream->queue.head;
   return op == NULL ? STEP_NOTHING : step_op(stream, op, due_us);
 }
@@ -389,7 +386,6 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
     last = step(stream, due_us);
   }
   bool dry = stream->queue.head == NULL;
-  if (dry && last != STEP_STUCK) *due_us = delay_ends_us(stream);
   async_mutex_leave(&stream->mutex);
 
   if (dry) async_lock_settle(stream); /* first: what carries it may be closed next */

@@ -24,7 +24,7 @@
 
 typedef enum AsyncOutcome {
   ASYNC_RUN_MORE,  /* there is more to do */
-  ASYNC_RUN_DRY,   /* nothing to do before *due_us (0: nothing at all) */
+  ASYNC_RUN_DRY,   /* nothing to do now */
   ASYNC_RUN_STUCK, /* what is next cannot be done before *due_us (0: until woken) */
 } AsyncOutcome;
 

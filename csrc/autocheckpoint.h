@@ -8,6 +8,10 @@
 ** off, if it is the one that SQLite has by default.  Who asks for another by
 ** PRAGMA wal_autocheckpoint or sqlite3_wal_autocheckpoint() has it.
 **
+** SQLite keeps it as a hook, and tells nobody which one it has; so one that a C
+** program has set by sqlite3_wal_hook() before it first used the database is
+** lost.  It is to be set after that.
+**
 ** It is a setting of the connection, not of a database.  In a connection whose
 ** main database is not ours it stays as it is.
 */
@@ -18,6 +22,9 @@
 
 /* The connection begins to use a WAL. */
 void async_autocheckpoint_adopt(AsyncHandle *handle);
+
+/* The connection has committed: is the checkpointer still there for it? */
+void async_autocheckpoint_note_commit(AsyncHandle *handle);
 
 /* PRAGMA name=value was given to the connection; value may be NULL. */
 void async_autocheckpoint_note_pragma(AsyncHandle *handle, const char *name, const char *value);

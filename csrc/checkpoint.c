@@ -18,8 +18,9 @@
 ** the WAL is so many times as long as it should be. */
 #define LAST_BYTES (512 * 1024)
 #define PATIENCE 8
-/* When to come again after readers, or an error, were in the way. */
+/* When to come again after readers were in the way; and after anything else was. */
 #define RETRY_US 50000
+#define REFUSED_US 1000000
 /* Readers apart, no checkpoint takes this long. */
 #define AWAIT_US 10000000
 
@@ -35,6 +36,7 @@ static _Thread_local int64_t ahead_bytes;
 static AsyncOsThread thread;
 static bool started; /* guarded by control.c's mutex, which start and stop are called under */
 static atomic_bool stopping;
+static atomic_bool paused;
 
 bool async_checkpoint_is_this_thread(void) { return part != PART_NONE; }
 
@@ -78,7 +80,7 @@ static int note_number(void *number, int n, char **values, char **names) {
   return 0;
 }
 
-static sqlite3 *open_connection(AsyncStream *stream, int64_t *page_size) {
+static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_size) {
   sqlite3 *db = NULL;
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
   int rc = sqlite3_open_v2(stream->path, &db, flags, SQLITEASYNC_VFSNAME);
@@ -88,9 +90,9 @@ static sqlite3 *open_connection(AsyncStream *stream, int64_t *page_size) {
   if (rc == SQLITE_OK) {
     rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
   }
-  if (rc == SQLITE_OK) return db;
-  sqlite3_close(db);
-  return NULL;
+  *db_out = rc == SQLITE_OK ? db : NULL;
+  if (rc != SQLITE_OK) sqlite3_close(db);
+  return rc;
 }
 
 /*
@@ -136,7 +138,8 @@ static int checkpoint_once(Session *session, Part now) {
   session->copied = copied > 0 ? end_of_frame(copied, session->page_size) : 0;
   async_mutex_enter(&stream->mutex);
   AsyncWal *wal = &stream->wal;
-  if (wal->starts == starts && wal->backfilled < session->copied) wal->backfilled = session->copied;
+  bool same = wal->starts == starts;
+  if (same && wal->backfilled < session->copied) wal->backfilled = session->copied;
   session->left = wal->end - wal->backfilled;
   async_mutex_leave(&stream->mutex);
   return rc;
@@ -156,37 +159,61 @@ static int copy(Session *session) {
   return rc;
 }
 
-static int checkpoint(AsyncStream *stream, AsyncCheckpointCall call) {
+static int64_t backfilled_of(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int64_t backfilled = stream->wal.backfilled;
+  async_mutex_leave(&stream->mutex);
+  return backfilled;
+}
+
+/* What came of it. */
+typedef struct Outcome {
+  int code;
+  bool opened;
+  bool progress;
+} Outcome;
+
+static Outcome checkpoint(AsyncStream *stream, AsyncCheckpointCall call) {
   Session session = {.stream = stream};
-  int rc = SQLITE_BUSY;
+  int64_t backfilled = backfilled_of(stream);
   part = PART_COPY;
-  session.db = open_connection(stream, &session.page_size);
+  Outcome outcome = {.code = open_connection(stream, &session.db, &session.page_size)};
   if (session.db != NULL) {
-    rc = copy(&session);
-    if (rc == SQLITE_OK && call == ASYNC_CHECKPOINT_NOW) {
+    outcome.opened = true;
+    outcome.code = copy(&session);
+    if (outcome.code == SQLITE_OK && call == ASYNC_CHECKPOINT_NOW) {
       if (session.left > LAST_BYTES) settle(stream, ASYNC_ROLE_WAL);
-      rc = checkpoint_once(&session, PART_CLOSE);
+      outcome.code = checkpoint_once(&session, PART_CLOSE);
     }
     sqlite3_close(session.db);
   }
   part = PART_NONE;
-  return rc;
+  outcome.progress = backfilled_of(stream) != backfilled;
+  return outcome;
 }
 
 /* Under the mutex: what is to be done next. */
-static void note_end(AsyncStream *stream, int code) {
+static void note_end(AsyncStream *stream, const Outcome *outcome) {
   AsyncWal *wal = &stream->wal;
   int64_t limit = async_config.checkpoint_bytes;
   int64_t left = wal->end - wal->backfilled;
-  stream->stats.checkpoints++;
-  wal->blocked = code == SQLITE_BUSY;
-  wal->checkpoint_code = code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? SQLITE_OK : code;
-  bool all = code == SQLITE_OK && left == 0;
-  bool now = limit > 0 && left >= limit;
-  int64_t pause_us = now ? RETRY_US : async_config.checkpoint_idle_ms * 1000;
-  wal->retry_us = code == SQLITE_OK && (now || all) ? 0 : async_os_now_us() + pause_us;
-  wal->call = now ? ASYNC_CHECKPOINT_NOW : ASYNC_CHECKPOINT_LATER;
-  if (all) wal->call = ASYNC_CHECKPOINT_NONE;
+  bool ok = outcome->code == SQLITE_OK;
+  bool interrupted = outcome->code == SQLITE_INTERRUPT;
+  wal->attempts++;
+  wal->blocked = outcome->opened && outcome->code == SQLITE_BUSY;
+  wal->unfit = !outcome->opened && !interrupted && (outcome->code & 0xff) != SQLITE_BUSY;
+  wal->checkpoint_code =
+      interrupted || (outcome->code & 0xff) == SQLITE_BUSY ? SQLITE_OK : outcome->code;
+  if (ok || wal->blocked) stream->stats.checkpoints++;
+
+  wal->call = ASYNC_CHECKPOINT_LATER;
+  if (ok && left <= 0) wal->call = ASYNC_CHECKPOINT_NONE;
+  if (limit > 0 && left >= limit) wal->call = ASYNC_CHECKPOINT_NOW;
+  int64_t pause_us = async_config.checkpoint_idle_ms * 1000;
+  if (!outcome->opened) pause_us = REFUSED_US;
+  if (wal->call == ASYNC_CHECKPOINT_NOW && outcome->opened)
+    pause_us = ok && outcome->progress ? 0 : RETRY_US;
+  wal->retry_us = async_os_now_us() + pause_us;
   async_stream_signal(&stream->checkpointed);
 }
 
@@ -201,6 +228,8 @@ static int64_t due_us(const AsyncStream *stream) {
   return idle_at_us > wal->retry_us ? idle_at_us : wal->retry_us;
 }
 
+static bool is_paused(void) { return paused || stopping; }
+
 /* Do what is due; when to come again, -1 being never. */
 static int64_t look_at(AsyncStream *stream) {
   async_beside_sync_owed(stream);
@@ -210,13 +239,13 @@ static int64_t look_at(AsyncStream *stream) {
   async_mutex_leave(&stream->mutex);
   if (due < 0 || due > async_os_now_us()) return due;
 
-  int code = SQLITE_INTERRUPT;
+  Outcome outcome = {.code = SQLITE_INTERRUPT};
   if (async_lock_begin_checkpoint(stream)) {
-    if (!stopping) code = checkpoint(stream, call);
+    if (!is_paused()) outcome = checkpoint(stream, call);
     async_lock_end_checkpoint(stream);
   }
   async_mutex_enter(&stream->mutex);
-  note_end(stream, code);
+  note_end(stream, &outcome);
   due = due_us(stream);
   async_mutex_leave(&stream->mutex);
   return due;
@@ -226,7 +255,7 @@ int64_t async_checkpoint_step(void) {
   AsyncStream **streams = async_registry_all();
   if (streams == NULL) return RETRY_US;
   int64_t next_us = -1;
-  for (AsyncStream **stream = streams; *stream != NULL && !stopping; stream++) {
+  for (AsyncStream **stream = streams; *stream != NULL && !is_paused(); stream++) {
     int64_t due = look_at(*stream);
     if (due >= 0 && (next_us < 0 || due < next_us)) next_us = due;
   }
@@ -241,35 +270,46 @@ int64_t async_checkpoint_step(void) {
 static void thread_main(void *arg) {
   (void)arg;
   while (!stopping) {
-    int64_t wait_us = async_checkpoint_step();
+    int64_t wait_us = paused ? -1 : async_checkpoint_step();
     if (!stopping) async_doorbell_wait(wait_us);
   }
 }
 
 bool async_checkpoint_start(void) {
+  /* A SQLite that was compiled for one thread is not for ours. */
+  if (started || sqlite3_threadsafe() == 0) return true;
   stopping = false;
-  if (!started) started = async_os_thread_start(&thread, thread_main, NULL);
+  started = async_os_thread_start(&thread, thread_main, NULL);
   async_beside_set_thread(started);
   return started;
 }
 
-void async_checkpoint_hurry(void) {
-  stopping = true;
-  async_beside_set_thread(false);
+static void tell_all_to_hurry(void) {
   AsyncStream **streams = async_registry_all();
   for (AsyncStream **stream = streams; streams != NULL && *stream != NULL; stream++) {
-    (*stream)->walindex.hurry = true;
+    async_walindex_hurry(&(*stream)->walindex);
   }
   async_registry_release_all(streams);
   async_doorbell_ring();
 }
 
+void async_checkpoint_pause(bool on) {
+  paused = on;
+  if (on) {
+    tell_all_to_hurry();
+  } else {
+    async_doorbell_ring();
+  }
+}
+
 bool async_checkpoint_stop(void) {
-  bool ran = started;
-  async_checkpoint_hurry();
-  if (started) async_os_thread_join(&thread);
+  if (!started) return false;
+  async_beside_set_thread(false);
+  stopping = true;
+  tell_all_to_hurry();
+  async_os_thread_join(&thread);
   started = false;
-  return ran;
+  return true;
 }
 
 /* ---- The bound of the WAL ---- */
@@ -277,7 +317,7 @@ bool async_checkpoint_stop(void) {
 /* Under the mutex. */
 static bool is_over(const AsyncStream *stream) {
   int64_t max = async_config.max_wal_bytes;
-  return max > 0 && stream->wal.end >= max && async_checkpoint_is_active();
+  return max > 0 && stream->wal.end >= max && !stream->wal.unfit && async_checkpoint_is_active();
 }
 
 bool async_checkpoint_is_over(AsyncStream *stream) {
@@ -293,9 +333,9 @@ bool async_checkpoint_is_over(AsyncStream *stream) {
 void async_checkpoint_await(AsyncStream *stream) {
   int64_t until_us = async_os_now_us() + AWAIT_US;
   async_mutex_enter(&stream->mutex);
-  int64_t checkpoints = stream->stats.checkpoints;
+  int64_t attempts = stream->wal.attempts;
   while (is_over(stream) && stream->wal.end > stream->wal.backfilled && !stream->wal.blocked &&
-         stream->stats.checkpoints == checkpoints && async_os_now_us() < until_us) {
+         stream->wal.attempts == attempts && async_os_now_us() < until_us) {
     async_stream_wait(stream, &stream->checkpointed, RETRY_US);
   }
   async_mutex_leave(&stream->mutex);

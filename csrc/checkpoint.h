@@ -30,8 +30,8 @@
 bool async_checkpoint_start(void);
 /* End it and its connection; false if it did not run. */
 bool async_checkpoint_stop(void);
-/* It shall leave what it is at, and begin nothing new, until it is started again. */
-void async_checkpoint_hurry(void);
+/* It shall leave what it is at, and begin nothing new, or go on. */
+void async_checkpoint_pause(bool on);
 
 /* Does anybody take care of WALs? */
 bool async_checkpoint_is_active(void);

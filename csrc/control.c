@@ -176,10 +176,11 @@ int sqlite3async_stop(int timeoutMs) {
   int rc = async_control_ready("stop");
   if (rc == SQLITE_OK) rc = check_timeout("stop", timeoutMs);
   if (rc != SQLITE_OK) return rc;
-  async_checkpoint_hurry();
-  bool drained = async_writer_drain((int64_t)timeoutMs * 1000, false);
   async_mutex_enter(&control_mutex);
   async_checkpoint_stop();
+  async_mutex_leave(&control_mutex);
+  bool drained = async_writer_drain((int64_t)timeoutMs * 1000, false);
+  async_mutex_enter(&control_mutex);
   async_writer_stop();
   async_mutex_leave(&control_mutex);
   if (drained) return SQLITE_OK;

@@ -50,10 +50,11 @@ static void report_lost(bool drained) {
 }
 
 static void drain(void) {
-  async_checkpoint_hurry(); /* what it would still queue is in the WAL already */
+  async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
   async_writer_hurry(true);
   bool drained = async_writer_drain(async_config.exit_drain_ms * 1000, true);
   async_writer_hurry(false);
+  async_checkpoint_pause(false); /* a program may catch a signal and live on */
   report_lost(drained);
 }
 

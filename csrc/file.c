@@ -4,11 +4,10 @@
 */
 #include "file.h"
 
-#include "config.h"
-#include "doorbell.h"
-
 #include <assert.h>
 #include <string.h>
+
+#define FRAME_HEADER 24
 
 /* ---- Reading ---- */
 
@@ -115,13 +114,24 @@ static bool is_of_checkpoint(const AsyncFile *file) {
   return file->role == ASYNC_ROLE_DATABASE && wal != NULL && wal->handles > 0;
 }
 
+/* Under the mutex: may a write become part of the tail op?  Not if that need not
+** wait for what this one must wait for. */
+static bool is_like_tail(const AsyncFile *file, bool of_checkpoint) {
+  const AsyncOp *tail = file->stream->queue.tail;
+  if (tail == NULL || tail->of_checkpoint != of_checkpoint) return false;
+  return async_file_is_append(tail) || tail->wal_sync == file->stream->wal_sync;
+}
+
 /* Under the mutex: queue up to ASYNC_WRITE_MAX bytes. */
 static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, int64_t offset) {
   AsyncStream *stream = file->stream;
   bool of_checkpoint = is_of_checkpoint(file);
   async_overlay_expect(&file->overlay, offset); /* while the bytes are copied */
-  unsigned char *place = async_queue_continue(&stream->queue, file, offset, n);
-  if (place != NULL && stream->queue.tail->of_checkpoint == of_checkpoint) {
+  unsigned char *place = NULL;
+  if (is_like_tail(file, of_checkpoint)) {
+    place = async_queue_continue(&stream->queue, file, offset, n);
+  }
+  if (place != NULL) {
     memcpy(place, data, n);
     AsyncSegment **segments = &stream->queue.tail->segments;
     if (!async_overlay_write(&file->overlay, &stream->segments, segments, offset, place, n)) {
@@ -148,24 +158,23 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
   return SQLITE_OK;
 }
 
-/* Under the mutex: SQLite has written to the WAL.  True if the checkpointer is
-** to be called. */
-static bool note_wal_write(AsyncStream *stream, int64_t offset, int n) {
+/*
+** Under the mutex: SQLite has written to the WAL.  A frame is written as its
+** header and its page; the header of a transaction's last one says how many pages
+** the database has then.  https://sqlite.org/fileformat2.html#walformat
+*/
+static void note_wal_write(AsyncStream *stream, const unsigned char *data, int n, int64_t offset) {
+  static const unsigned char no_commit[4];
   AsyncWal *wal = &stream->wal;
   if (offset == 0) {
+    async_stream_forget_wal(stream);
     wal->header_unsynced = true;
-    wal->backfilled = 0;
-    wal->starts++;
+    wal->end = wal->write_end = n;
+  } else if (offset == wal->end || offset + n > wal->write_end) {
+    /* The first frame of a transaction may lie where one that was rolled back did. */
+    wal->write_end = offset + n;
   }
-  wal->end = offset + n;
-  wal->written_us = async_os_now_us();
-  int64_t limit = async_config.checkpoint_bytes;
-  AsyncCheckpointCall call = ASYNC_CHECKPOINT_LATER;
-  if (limit > 0 && wal->end - wal->backfilled >= limit) call = ASYNC_CHECKPOINT_NOW;
-  if (wal->call >= call) return false;
-  wal->call = call;
-  wal->retry_us = 0;
-  return true;
+  if (n == FRAME_HEADER && memcmp(data + 4, no_commit, 4) != 0) wal->has_commit = true;
 }
 
 /*
@@ -195,9 +204,8 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
     offset += piece;
     n -= (int)piece;
   }
-  bool ring = rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL && note_wal_write(stream, first, all);
+  if (rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL) note_wal_write(stream, data, all, first);
   async_stream_leave_and_wake(stream);
-  if (ring) async_doorbell_ring();
   return rc;
 }
 

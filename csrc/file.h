@@ -151,6 +151,9 @@ void async_file_drop(AsyncStream *stream);
 /* The file was synced.  Under the mutex. */
 void async_file_synced(AsyncFile *file);
 
+/* Under the mutex: the WAL was found on disk; who wrote it may not have synced it. */
+void async_file_doubt(AsyncFile *wal);
+
 /* Is the op a further frame of the WAL?  It needs none of the ops before it
 ** to be durable. */
 bool async_file_is_append(const AsyncOp *op);

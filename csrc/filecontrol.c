@@ -103,6 +103,14 @@ static int control_sync(AsyncHandle *handle, const char *super) {
   return async_super_sync_child(handle->stream, super);
 }
 
+/* With the shared wal-index in use, the end of the WRITE lock tells it better; with
+** EXCLUSIVE there is no other writer, and SQLite no longer takes that lock. */
+static void control_committed(AsyncHandle *handle) {
+  bool shared = handle->wal.mapped && handle->lock.level < SQLITE_LOCK_EXCLUSIVE;
+  if (!shared) async_stream_committed(handle->stream);
+  async_autocheckpoint_note_commit(handle);
+}
+
 int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
   AsyncHandle *handle = (AsyncHandle *)base;
   if (async_forked) return SQLITE_NOTFOUND;
@@ -127,10 +135,10 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
   case SQLITE_FCNTL_SYNC:
     return control_sync(handle, arg);
   case SQLITE_FCNTL_COMMIT_PHASETWO:
-    async_stream_committed(handle->stream);
+    control_committed(handle);
     return SQLITE_OK;
   case SQLITE_FCNTL_PDB:
-    handle->db = *(sqlite3 **)arg;
+    handle->db = arg;
     return SQLITE_OK;
   case SQLITE_FCNTL_PRAGMA:
     return control_pragma(handle, arg);

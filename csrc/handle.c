@@ -40,14 +40,27 @@ static int handle_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offse
   return async_file_read(handle_of(base)->file, buf, n, offset);
 }
 
+/* What a write tells us besides. */
+static int look_at_write(AsyncHandle *handle, const void *data, int n, int64_t offset) {
+  AsyncFile *file = handle->file;
+  switch (file->role) {
+  case ASYNC_ROLE_DATABASE:
+    if (offset == 0) async_lock_note_header(file->stream, data, n);
+    return handle->lock.is_checkpointer ? async_checkpoint_before_write(file->stream, n)
+                                        : SQLITE_OK;
+  case ASYNC_ROLE_SUPER_JOURNAL:
+    return async_super_note_names(file, data, n);
+  case ASYNC_ROLE_JOURNAL:
+  case ASYNC_ROLE_WAL:
+    break;
+  }
+  return SQLITE_OK;
+}
+
 static int handle_write(sqlite3_file *base, const void *data, int n, sqlite3_int64 offset) {
   if (async_forked) return SQLITE_IOERR_WRITE;
-  AsyncFile *file = handle_of(base)->file;
-  int rc = SQLITE_OK;
-  if (file->role == ASYNC_ROLE_SUPER_JOURNAL) rc = async_super_note_names(file, data, n);
-  if (file->role == ASYNC_ROLE_DATABASE && offset == 0)
-    async_lock_note_header(file->stream, data, n);
-  return rc != SQLITE_OK ? rc : async_file_write(file, data, n, offset);
+  int rc = look_at_write(handle_of(base), data, n, offset);
+  return rc != SQLITE_OK ? rc : async_file_write(handle_of(base)->file, data, n, offset);
 }
 
 static int handle_truncate(sqlite3_file *base, sqlite3_int64 size) {
@@ -72,12 +85,9 @@ static int handle_file_size(sqlite3_file *base, sqlite3_int64 *size) {
   return rc;
 }
 
-/* May a transaction that writes begin?  See "the bounded queue" in docs/design.md. */
-static int check_room(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  bool full = async_stream_is_full(stream);
-  async_mutex_leave(&stream->mutex);
-  if (!full) return SQLITE_OK;
+/* A transaction that writes would begin, and the queue is full: SQLITE_OK if it
+** may, and is to wait later.  See "the bounded queue" in docs/design.md. */
+static int refusal_when_full(void) {
   if (!async_scheduler_has_runner()) return SQLITE_FULL; /* waiting would not help */
   return async_config.on_queue_full == SQLITEASYNC_FULL_BUSY ? SQLITE_BUSY : SQLITE_OK;
 }
@@ -88,10 +98,10 @@ static int handle_lock(sqlite3_file *base, int level) {
   AsyncStream *stream = handle->stream;
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
+  bool full = async_stream_is_full(stream);
   async_mutex_leave(&stream->mutex);
-  if (rc == SQLITE_OK && level == SQLITE_LOCK_RESERVED && handle->lock.level < level) {
-    rc = check_room(stream);
-  }
+  bool writes = level == SQLITE_LOCK_RESERVED && handle->lock.level < level;
+  if (rc == SQLITE_OK && writes && full) rc = refusal_when_full();
   if (rc != SQLITE_OK) return rc;
   return async_lock_acquire(stream, &handle->lock, level);
 }
@@ -136,6 +146,8 @@ static int handle_shm_map(sqlite3_file *base, int region, int size, int extend,
   AsyncHandle *handle = handle_of(base);
   if (!handle->wal.mapped) {
     int rc = async_lock_own(handle->stream);
+    /* SQLITE_BUSY itself SQLite takes for a matter of moments, and tries for 10 s. */
+    if (rc == SQLITE_BUSY) return SQLITE_BUSY_RECOVERY;
     if (rc != SQLITE_OK) return rc;
     async_autocheckpoint_adopt(handle);
   }
@@ -154,17 +166,37 @@ static bool begins_write(const AsyncHandle *handle, int first, int flags) {
          handle->wal.shared != 0;
 }
 
-/* See "the bounded queue" and "the WAL's bound" in docs/design.md. */
+static bool ends_write(const AsyncHandle *handle, int first, int flags) {
+  return first == ASYNC_WAL_WRITE && (flags & SQLITE_SHM_UNLOCK) && !handle->wal.is_checkpointer;
+}
+
+/* A transaction begins, and the stream is strained: is it still, and by what? */
+static int look_closer(AsyncStream *stream, bool *full) {
+  async_mutex_enter(&stream->mutex);
+  int rc = async_stream_error(stream);
+  *full = async_stream_is_full(stream);
+  int64_t max = async_config.max_wal_bytes;
+  bool over = max > 0 && stream->wal.end >= max;
+  stream->strained = rc != SQLITE_OK || *full || over;
+  async_mutex_leave(&stream->mutex);
+  return rc;
+}
+
+/* See "the bounded queue" and "checkpoints" in docs/design.md. */
 static int check_bounds(AsyncHandle *handle, int first, int flags) {
   AsyncStream *stream = handle->stream;
-  if (handle->wal.is_checkpointer) return SQLITE_OK;
-  if (begins_read(handle, first, flags)) {
+  bool reads = begins_read(handle, first, flags);
+  bool writes = begins_write(handle, first, flags);
+  if (!stream->strained || !(reads || writes) || handle->wal.is_checkpointer) return SQLITE_OK;
+  bool full;
+  int rc = look_closer(stream, &full);
+  if (rc != SQLITE_OK) return rc;
+  if (reads) {
     bool waits = async_config.on_queue_full == SQLITEASYNC_FULL_BLOCK;
     if (waits && async_checkpoint_is_over(stream)) async_checkpoint_await(stream);
     return SQLITE_OK;
   }
-  if (!begins_write(handle, first, flags)) return SQLITE_OK;
-  int rc = check_room(stream);
+  if (full) rc = refusal_when_full();
   /* One that reads nothing from the WAL will start it anew. */
   bool starts_anew = (handle->wal.shared & (1u << ASYNC_WAL_READ_0)) != 0;
   if (rc == SQLITE_OK && !starts_anew && async_checkpoint_is_over(stream)) rc = SQLITE_BUSY;
@@ -175,12 +207,14 @@ static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
   AsyncHandle *handle = handle_of(base);
   AsyncWalIndex *index = &handle->stream->walindex;
   if (async_forked) return flags & SQLITE_SHM_UNLOCK ? SQLITE_OK : SQLITE_IOERR_SHMLOCK;
+  if (ends_write(handle, first, flags)) async_stream_wal_write_ended(handle->stream);
   int rc = check_bounds(handle, first, flags);
   if (rc == SQLITE_OK) rc = async_walindex_lock(index, &handle->wal, first, n, flags);
   if (rc != SQLITE_LOCKED) return rc;
   /* Another process was given the database. */
   rc = async_lock_own(handle->stream);
-  return rc != SQLITE_OK ? rc : async_walindex_lock(index, &handle->wal, first, n, flags);
+  if (rc == SQLITE_OK) rc = async_walindex_lock(index, &handle->wal, first, n, flags);
+  return rc == SQLITE_LOCKED ? SQLITE_BUSY : rc; /* given to another one again */
 }
 
 static void handle_shm_barrier(sqlite3_file *base) {

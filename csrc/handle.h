@@ -15,8 +15,9 @@ typedef struct AsyncHandle {
   AsyncFile *file;
   AsyncHolder lock;
   AsyncWalUser wal;
-  sqlite3 *db; /* the connection, or NULL if SQLite did not say */
-  bool autocheckpoint_settled;
+  sqlite3 **db;                /* where SQLite keeps the connection that uses it now; or NULL */
+  bool autocheckpoint_settled; /* it is as it is to be */
+  bool autocheckpoint_off;     /* we turned it off */
   bool persist_wal;
   bool powersafe_overwrite;
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */

@@ -67,20 +67,26 @@ static bool is_read_only(AsyncStream *stream) {
   return read_only;
 }
 
-/* The parent's handle carries a lock of this level now: the file must stay. */
+/* The file must stay until the lock is given back, that is, until the queue is dry. */
+static void keep_database(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  stream->carries_lock = true;
+  async_mutex_leave(&stream->mutex);
+}
+
+/* The parent's handle carries a lock of this level now. */
 static void note_level(AsyncStream *stream, int level) {
   stream->lock.os_level = level;
   if (level == SQLITE_LOCK_NONE) return;
   stream->lock.os_locked = true;
-  async_mutex_enter(&stream->mutex);
-  stream->carries_lock = true;
-  async_mutex_leave(&stream->mutex);
+  keep_database(stream);
 }
 
 static int lock_parent(AsyncStream *stream, sqlite3_file *parent, int level) {
   AsyncLock *lock = &stream->lock;
   if (!async_config.lock_files) {
     lock->os_level = level;
+    keep_database(stream);
     return SQLITE_OK;
   }
   int rc = parent->pMethods->xLock(parent, level);
@@ -262,10 +268,10 @@ void async_lock_end_checkpoint(AsyncStream *stream) {
 static bool await_checkpoint(AsyncStream *stream, int64_t timeout_us) {
   AsyncLock *lock = &stream->lock;
   int64_t until_us = async_os_now_us() + timeout_us;
+  if (lock->checkpointing) async_walindex_hurry(&stream->walindex);
   while (lock->checkpointing) {
     int64_t left_us = until_us - async_os_now_us();
     if (left_us <= 0) return false;
-    stream->walindex.hurry = true;
     async_cond_wait(&lock->checkpointed, &lock->mutex, left_us);
   }
   return true;
@@ -327,7 +333,8 @@ int async_lock_hand_over(AsyncStream *stream) {
   AsyncLock *lock = &stream->lock;
   async_mutex_enter(&lock->mutex);
   async_mutex_enter(&stream->mutex);
-  bool dry = stream->queue.head == NULL;
+  /* A commit that was applied just now is to be durable first. */
+  bool dry = stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;
   async_mutex_leave(&stream->mutex);
   bool idle = lock->writer == NULL && !lock->checkpointing && (lock->wal || lock->shared == 0);
   int rc = dry && idle ? SQLITE_OK : SQLITE_BUSY;

@@ -226,6 +226,7 @@ static int admit_journal(AsyncFile *file, int flags, bool defer) {
   stream->handles++;
   async_file_link(file);
   if (!defer) async_file_inherit_unsynced(file);
+  if (!defer && file->role == ASYNC_ROLE_WAL) async_file_doubt(file);
   return SQLITE_OK;
 }
 
@@ -291,7 +292,10 @@ int async_file_reopen_wal(AsyncStream *stream) {
   file->in_use--;
   file->size_known = false;
   file->parent = parent;
-  stream->directory_dirty = true; /* it may have been made just now */
+  async_file_doubt(file);
+  async_stream_forget_wal(stream);
+  stream->wal.call = ASYNC_CHECKPOINT_LATER; /* what the other has left is to be copied */
+  stream->directory_dirty = true;            /* it may have been made just now */
   async_mutex_leave(&stream->mutex);
   return rc;
 }

@@ -43,6 +43,7 @@ struct AsyncOp {
   int64_t seq;          /* position in the stream, from 1 */
   int64_t transactions; /* that are complete once this op is applied */
   int64_t queued_us;
+  int64_t wal_sync; /* the WAL must be synced up to here first, unless this appends to it */
   int64_t offset;
   uint32_t length; /* of the payload */
   int flags;

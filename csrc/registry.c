@@ -175,16 +175,19 @@ void async_registry_release(AsyncStream *stream) {
   if (end) end_stream(stream);
 }
 
-bool async_registry_rest(AsyncStream *stream, int64_t due_us) {
+bool async_registry_rest(AsyncStream *stream) {
   async_mutex_enter(&registry_mutex);
   async_mutex_enter(&stream->mutex);
   bool failed = stream->error.code != SQLITE_OK;
-  bool idle = failed || (stream->queue.head == NULL && stream->flush_wanted <= stream->durable.seq);
+  int64_t wanted =
+      stream->flush_wanted > stream->wal_sync ? stream->flush_wanted : stream->wal_sync;
+  bool idle = failed || (stream->queue.head == NULL && wanted <= stream->durable.seq);
   bool end = false;
   if (idle) {
     stream->awake = false;
+    int64_t due_us = failed ? 0 : async_stream_delay_ends_us(stream);
     async_mutex_enter(&async_scheduler.mutex);
-    async_scheduler_finish(&stream->task, false, failed ? 0 : due_us);
+    async_scheduler_finish(&stream->task, false, due_us);
     async_mutex_leave(&async_scheduler.mutex);
     end = ends_now(stream);
   }

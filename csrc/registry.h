@@ -35,11 +35,11 @@ void async_registry_forget_path(AsyncStream *stream);
 void async_registry_release(AsyncStream *stream);
 
 /*
-** The writer has found nothing to do before due_us (0: nothing at all) and
-** ends its run.  From here on it must not touch the stream, unless this
+** The writer has found nothing to do now and ends its run; it comes back when
+** maxDelayMs asks for it.  From here on it must not touch the stream, unless this
 ** returns false: then something came in meanwhile, and the run is not over.
 */
-bool async_registry_rest(AsyncStream *stream, int64_t due_us);
+bool async_registry_rest(AsyncStream *stream);
 
 /*
 ** All streams, with a reference each, as an array that ends with NULL; give

@@ -25,6 +25,12 @@ void async_file_synced(AsyncFile *file) {
   file->sync_owed = false;
 }
 
+void async_file_doubt(AsyncFile *file) {
+  make_dirty(file);
+  /* The first sync that SQLite asks for is not to be taken for one of ours. */
+  file->stream->wal.header_unsynced = true;
+}
+
 bool async_file_is_append(const AsyncOp *op) {
   return op->kind == ASYNC_OP_WRITE && op->file->role == ASYNC_ROLE_WAL && op->offset > 0;
 }

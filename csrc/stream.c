@@ -4,6 +4,7 @@
 #include "stream.h"
 
 #include "config.h"
+#include "doorbell.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -97,9 +98,11 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
   assert(stream->error.code == SQLITE_OK);
   AsyncOp *op = async_queue_push(&stream->queue, kind, file, length);
   if (op == NULL) return NULL;
+  if (async_stream_is_full(stream)) stream->strained = true;
   op->seq = ++stream->pushed.seq;
   op->transactions = stream->pushed.transactions;
   op->queued_us = async_os_now_us();
+  op->wal_sync = stream->wal_sync;
   return op;
 }
 
@@ -125,7 +128,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
   }
   int64_t start_us = async_os_now_us();
   stream->stats.full_waits++;
-  stream->full = true;
+  stream->full = stream->strained = true;
   int rc = SQLITE_OK;
   /* Ends because the writer applies ops or fails the stream; and if there is
   ** no writer any more, the slice shows it. */
@@ -152,15 +155,16 @@ void async_stream_room_made(AsyncStream *stream) {
 void async_stream_note_change(AsyncStream *stream) { stream->changes++; }
 
 void async_stream_forget_wal(AsyncStream *stream) {
-  stream->wal.end = 0;
-  stream->wal.backfilled = 0;
-  stream->wal.call = ASYNC_CHECKPOINT_NONE;
-  stream->wal.blocked = false;
+  AsyncWal *wal = &stream->wal;
+  wal->end = wal->write_end = wal->backfilled = 0;
+  wal->has_commit = false;
+  wal->call = ASYNC_CHECKPOINT_NONE;
+  wal->blocked = false;
+  wal->starts++;
 }
 
 /* Under the mutex.  True if the writer must look at the stream for it. */
 static bool note_commit(AsyncStream *stream) {
-  if (stream->changes == stream->changes_committed) return false; /* it wrote nothing */
   stream->changes_committed = stream->changes;
   stream->pushed.transactions++;
   if (stream->error.code != SQLITE_OK) return false; /* it was dropped */
@@ -177,19 +181,65 @@ static bool note_commit(AsyncStream *stream) {
   return true;
 }
 
-void async_stream_committed(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  if (note_commit(stream)) {
+/* Under the mutex: what shall the checkpointer do about the WAL?  True if it
+** does not know yet. */
+static bool call_checkpointer(AsyncStream *stream) {
+  AsyncWal *wal = &stream->wal;
+  if (wal->end == 0) return false;
+  wal->written_us = async_os_now_us();
+  int64_t max = async_config.max_wal_bytes;
+  if (max > 0 && wal->end >= max) stream->strained = true;
+  int64_t limit = async_config.checkpoint_bytes;
+  bool now = limit > 0 && wal->end - wal->backfilled >= limit;
+  AsyncCheckpointCall call = now ? ASYNC_CHECKPOINT_NOW : ASYNC_CHECKPOINT_LATER;
+  if (wal->call >= call) return false;
+  wal->call = call;
+  wal->retry_us = 0;
+  return true;
+}
+
+/* Under the mutex, which this leaves. */
+static void end_transaction(AsyncStream *stream, bool committed) {
+  bool wake = false;
+  bool ring = false;
+  if (committed) {
+    stream->wal.end = stream->wal.write_end;
+    ring = call_checkpointer(stream);
+    wake = note_commit(stream);
+  } else {
+    stream->wal.write_end = stream->wal.end;
+    stream->changes_committed = stream->changes;
+  }
+  stream->wal.has_commit = false;
+  if (wake) {
     async_stream_leave_and_wake(stream);
   } else {
     async_mutex_leave(&stream->mutex);
   }
+  if (ring) async_doorbell_ring();
+}
+
+void async_stream_committed(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  end_transaction(stream, stream->changes != stream->changes_committed);
+}
+
+void async_stream_wal_write_ended(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  end_transaction(stream, stream->wal.has_commit);
 }
 
 int64_t async_stream_undurable_since(const AsyncStream *stream) {
   if (stream->unsynced_since_us != 0) return stream->unsynced_since_us;
   if (stream->pushed.transactions == stream->applied.transactions) return 0;
   return stream->queue.head == NULL ? 0 : stream->queue.head->queued_us;
+}
+
+int64_t async_stream_delay_ends_us(const AsyncStream *stream) {
+  int64_t max_delay_us = async_config.max_delay_ms * 1000;
+  int64_t since_us = async_stream_undurable_since(stream);
+  if (max_delay_us <= 0 || since_us == 0) return 0;
+  return (since_us > stream->flushed_us ? since_us : stream->flushed_us) + max_delay_us;
 }
 
 bool async_stream_is_settled(const AsyncStream *stream) {

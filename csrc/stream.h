@@ -75,14 +75,18 @@ typedef struct AsyncFiles {
 
 /* How long the WAL is, and what the checkpointer shall do about it. */
 typedef struct AsyncWal {
-  int64_t end;        /* of the frame written last, as SQLite sees it */
+  int64_t end;        /* of the last committed frame, as SQLite sees it */
+  int64_t write_end;  /* of the last frame of the transaction under way */
+  bool has_commit;    /* that has written the frame which commits it */
   int64_t backfilled; /* up to here the database has it, too */
-  int64_t written_us; /* when the last frame was written */
+  int64_t written_us; /* when the last transaction was committed */
   AsyncCheckpointCall call;
   bool header_unsynced; /* the header was written, and not synced since, as SQLite sees it */
   bool blocked;         /* readers kept the last checkpoint from its end */
+  atomic_bool unfit;    /* no lock: the checkpointer cannot open the database */
   int checkpoint_code;  /* what the last one came to */
   int64_t retry_us;     /* not before this time again */
+  int64_t attempts;     /* at a checkpoint, that have ended */
   int64_t starts;       /* how often the WAL was started anew */
 } AsyncWal;
 
@@ -139,7 +143,7 @@ struct AsyncStream {
   int64_t wal_sync;          /* seq up to which the WAL is to be synced, see apply.h */
   int64_t flushed_us;        /* when the last sync of all files ended */
   int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
-  bool carries_lock;         /* the database's handle has the OS lock; see lock.c */
+  bool carries_lock;         /* the database's handle must stay; see lock.c */
   bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
   bool directory_checked;    /* journals can be made beside the database */
   int64_t full_since_us;     /* the disk is full since then; or 0 */
@@ -147,6 +151,10 @@ struct AsyncStream {
 
   AsyncWal wal;
   AsyncSideError side_error;
+  /* No lock: the queue or the WAL is at its bound, or the stream has failed; so a
+  ** transaction that begins must look closer.  May stay set for longer. */
+  atomic_bool strained;
+
   AsyncError error;
   bool error_told; /* somebody got its code */
   AsyncStats stats;
@@ -201,8 +209,20 @@ void async_stream_forget_wal(AsyncStream *stream);
 /* SQLite has committed a transaction, the ops of which have all been pushed. */
 void async_stream_committed(AsyncStream *stream);
 
+/*
+** A connection is about to give the WAL's WRITE lock back: its transaction, if it
+** wrote one, is committed or rolled back.  (When SQLite says that it has committed
+** it has given the lock back, and another one may be writing.)
+*/
+void async_stream_wal_write_ended(AsyncStream *stream);
+
 /* When the oldest commit that is not durable was made, or 0.  Under the mutex. */
 int64_t async_stream_undurable_since(const AsyncStream *stream);
+
+/* Under the mutex: when maxDelayMs asks for a sync of what has been applied; 0: not
+** at all.  In a backlog every commit is late when it is applied, and it is no use
+** to sync after each: then it counts from the last sync. */
+int64_t async_stream_delay_ends_us(const AsyncStream *stream);
 
 /* Has everything been applied, and made durable or failed?  Under the mutex. */
 bool async_stream_is_settled(const AsyncStream *stream);

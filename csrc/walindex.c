@@ -54,6 +54,7 @@ int async_walindex_map(AsyncWalIndex *index, AsyncWalUser *user, int region, int
   if (!user->mapped) {
     user->mapped = true;
     index->users++;
+    if (user->is_checkpointer) index->checkpointer = user;
   }
   if (extend && region >= index->region_count && !extend_to(index, region + 1, size)) {
     rc = SQLITE_IOERR_NOMEM;
@@ -69,6 +70,7 @@ void async_walindex_unmap(AsyncWalIndex *index, AsyncWalUser *user) {
   async_mutex_enter(&index->mutex);
   user->mapped = false;
   index->users--;
+  if (user->is_checkpointer) index->checkpointer = NULL;
   if (index->users == 0) free_regions(index);
   async_mutex_leave(&index->mutex);
 }
@@ -118,7 +120,17 @@ static void renew_header(AsyncWalIndex *index) {
   index->renew = false;
 }
 
+/* Somebody makes the index anew, and its header has not got its change counter yet:
+** who saw it might take it for the one it remembers. */
+static bool is_being_renewed(const AsyncWalIndex *index) {
+  return index->renew && index->exclusive[ASYNC_WAL_WRITE] != NULL;
+}
+
 /* ---- Locks ---- */
+
+static bool begins_read(const AsyncWalUser *user, int first, bool exclusive) {
+  return first >= ASYNC_WAL_READ_0 && !exclusive && user->shared == 0;
+}
 
 static unsigned mask_of(int first, int n) { return ((1u << n) - 1) << first; }
 
@@ -174,18 +186,25 @@ static bool is_closing(const AsyncWalIndex *index) {
   return writer != NULL && writer->is_checkpointer;
 }
 
+static bool has_shared(const AsyncWalUser *user, int i) {
+  return user != NULL && (user->shared & (1u << i)) != 0;
+}
+
 static Obstacle obstacle_at(const AsyncWalIndex *index, const AsyncWalUser *user, int i,
                             bool exclusive) {
   const AsyncWalUser *holder = index->exclusive[i];
   if (holder != NULL && !holder->is_checkpointer) return OBSTACLE_OTHERS;
   if (i == ASYNC_WAL_WRITE && holder != NULL) return OBSTACLE_CLOSER;
   if (i == ASYNC_WAL_CHECKPOINT && holder != NULL) return OBSTACLE_CHECKPOINTER;
-  /* A transaction begins. */
-  bool begins = i >= ASYNC_WAL_READ_0 && !exclusive && user->shared == 0;
-  if (begins && is_closing(index) && !user->is_checkpointer) return OBSTACLE_CLOSER;
-  /* Those of the read locks pass by themselves, and SQLite has other ways to go on. */
+  bool begins = begins_read(user, i, exclusive) && !user->is_checkpointer;
+  if (begins && is_closing(index)) return OBSTACLE_CLOSER;
+  /* Those of the read locks pass by themselves, and SQLite has other ways to go
+  ** on; but to a checkpoint by hand each reader is one that blocks it. */
   if (holder != NULL) return OBSTACLE_OTHERS;
-  return exclusive && index->shared[i] > 0 ? OBSTACLE_OTHERS : OBSTACLE_NONE;
+  if (!exclusive || index->shared[i] == 0) return OBSTACLE_NONE;
+  bool checkpoints = index->exclusive[ASYNC_WAL_CHECKPOINT] == user;
+  bool only_ours = index->shared[i] == 1 && has_shared(index->checkpointer, i);
+  return checkpoints && only_ours ? OBSTACLE_CHECKPOINTER : OBSTACLE_OTHERS;
 }
 
 static Obstacle obstacle(const AsyncWalIndex *index, const AsyncWalUser *user, int first, int n,
@@ -208,6 +227,18 @@ static bool wait_for_change(AsyncWalIndex *index, int64_t until_us) {
   return true;
 }
 
+/* It may be waiting itself. */
+static void tell_to_hurry(AsyncWalIndex *index) {
+  index->hurry = true;
+  if (index->waiting > 0) async_cond_broadcast(&index->changed);
+}
+
+void async_walindex_hurry(AsyncWalIndex *index) {
+  async_mutex_enter(&index->mutex);
+  tell_to_hurry(index);
+  async_mutex_leave(&index->mutex);
+}
+
 /* Ends when the checkpointer has come to its end, or with the time. */
 static bool wait_for_checkpointer(AsyncWalIndex *index, const AsyncWalUser *user, int first, int n,
                                   bool exclusive) {
@@ -216,7 +247,7 @@ static bool wait_for_checkpointer(AsyncWalIndex *index, const AsyncWalUser *user
   bool in_time = true;
   bool waited = false;
   while (in_time && (now == OBSTACLE_CHECKPOINTER || now == OBSTACLE_CLOSER)) {
-    if (now == OBSTACLE_CHECKPOINTER) index->hurry = true;
+    if (now == OBSTACLE_CHECKPOINTER) tell_to_hurry(index);
     in_time = wait_for_change(index, until_us);
     waited = true;
     now = obstacle(index, user, first, n, exclusive);
@@ -256,6 +287,8 @@ int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int
     if (index->waiting > 0) async_cond_broadcast(&index->changed);
   } else if (index->given_up) {
     rc = SQLITE_LOCKED;
+  } else if (is_being_renewed(index) && begins_read(user, first, exclusive)) {
+    rc = SQLITE_BUSY;
   } else if (!exclusive && (user->shared & mask) == mask) {
     /* It has it already. */
   } else if (!may_lock(index, user, first, n, exclusive)) {

@@ -52,7 +52,8 @@ typedef struct AsyncWalIndex {
   void **regions;
   int shared[SQLITE_SHM_NLOCK];              /* holders */
   AsyncWalUser *exclusive[SQLITE_SHM_NLOCK]; /* or the one */
-  AsyncWalUser *closer;                      /* the checkpointer, waiting for the WRITE lock */
+  AsyncWalUser *checkpointer;                /* if it is among the users */
+  AsyncWalUser *closer;                      /* the same, waiting for the WRITE lock */
   bool given_up;                             /* another process may have the database */
   bool renew;                                /* the next header that is made gets ... */
   uint32_t generation;                       /* ... this as a part of its change counter */
@@ -73,6 +74,9 @@ bool async_walindex_is_mapped(AsyncWalIndex *index);
 
 /* As xShmLock.  SQLITE_LOCKED if the index was given up: own the database first. */
 int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n, int flags);
+
+/* The checkpointer shall come to an end. */
+void async_walindex_hurry(AsyncWalIndex *index);
 
 /* As xShmBarrier. */
 void async_walindex_barrier(void);

@@ -26,7 +26,7 @@ static AsyncOutcome run_task(AsyncTask *task, int max_steps) {
   AsyncStream *stream = (AsyncStream *)task; /* its first member */
   int64_t due_us;
   AsyncOutcome outcome = async_stream_run(stream, max_steps, &due_us);
-  if (outcome == ASYNC_RUN_DRY && async_registry_rest(stream, due_us)) return outcome;
+  if (outcome == ASYNC_RUN_DRY && async_registry_rest(stream)) return outcome;
   enter();
   async_scheduler_finish(task, outcome != ASYNC_RUN_STUCK, due_us);
   leave();
