@@ -250,6 +250,19 @@ static void note_undurable(AsyncStream *stream, int64_t since_us, int64_t start_
   }
 }
 
+/* Under the mutex, which it leaves meanwhile: as the only one, for the disk may tell
+** only one of two threads that syncing failed. */
+static int sync_now(AsyncStream *stream, AsyncFile *file) {
+  file->syncing = true;
+  file->in_use++;
+  async_mutex_leave(&stream->mutex);
+  int rc = sync_file(stream, file->parent, SQLITE_SYNC_NORMAL);
+  async_mutex_enter(&stream->mutex);
+  file->syncing = false;
+  file->in_use--;
+  return rc;
+}
+
 /* Sync all files that were written, and the folder if names changed. */
 static Step step_flush(AsyncStream *stream, int64_t *due_us) {
   AsyncMark target = stream->applied;
@@ -257,13 +270,8 @@ static Step step_flush(AsyncStream *stream, int64_t *due_us) {
   int64_t start_us = async_os_now_us();
   AsyncFile *file;
   while ((file = first_dirty(stream)) != NULL) {
-    /* What the disk has to complain of it may tell that thread alone. */
     if (file->syncing) return stuck_until_woken(due_us);
-    file->in_use++;
-    async_mutex_leave(&stream->mutex);
-    int rc = sync_file(stream, file->parent, SQLITE_SYNC_NORMAL);
-    async_mutex_enter(&stream->mutex);
-    file->in_use--;
+    int rc = sync_now(stream, file);
     if (rc != SQLITE_OK) {
       fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
       return STEP_FAILED;
@@ -290,13 +298,7 @@ static Step step_flush(AsyncStream *stream, int64_t *due_us) {
 /* The database's sync that is owed must be done before the op. */
 static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us) {
   if (database->syncing) return stuck_until_woken(due_us);
-  database->syncing = true;
-  database->in_use++;
-  async_mutex_leave(&stream->mutex);
-  int rc = sync_file(stream, database->parent, SQLITE_SYNC_NORMAL);
-  async_mutex_enter(&stream->mutex);
-  database->syncing = false;
-  database->in_use--;
+  int rc = sync_now(stream, database);
   if (rc != SQLITE_OK) {
     fail(stream, rc, operation_name(ASYNC_OP_SYNC), database->path);
     return STEP_FAILED;
@@ -327,11 +329,14 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
     return STEP_DONE;
   }
   op->under_way = true;
+  bool syncs = op->kind == ASYNC_OP_SYNC;
+  if (syncs) op->file->syncing = true;
   async_mutex_leave(&stream->mutex);
   int64_t start_us = async_os_now_us();
   int rc = call_parent(stream, op);
   int64_t took_us = async_os_now_us() - start_us;
   async_mutex_enter(&stream->mutex);
+  if (syncs) op->file->syncing = false;
   if (rc != SQLITE_OK) return op_failed(stream, op, rc, due_us);
 
   stream->apply_us_x16 += took_us - stream->apply_us_x16 / 16;

@@ -72,24 +72,53 @@ bool async_beside_sync(AsyncStream *stream, AsyncFile *file) {
   return rc == SQLITE_OK;
 }
 
+/* What the role's name means now, held; or NULL. */
+static AsyncFile *hold(AsyncStream *stream, AsyncRole role, bool owed_only) {
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *file = role == ASYNC_ROLE_WAL ? stream->files.wal : stream->files.database;
+  if (file != NULL && owed_only && !file->sync_owed) file = NULL;
+  if (file != NULL) file->in_use++;
+  async_mutex_leave(&stream->mutex);
+  return file;
+}
+
+static void let_go(AsyncFile *file) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  file->in_use--;
+  async_file_let_go(file);
+  async_mutex_leave(&stream->mutex);
+  async_file_collect(stream);
+}
+
+void async_beside_sync_role(AsyncStream *stream, AsyncRole role) {
+  AsyncFile *file = hold(stream, role, false);
+  if (file == NULL) return;
+  async_beside_sync(stream, file);
+  let_go(file);
+}
+
 void async_beside_sync_owed(AsyncStream *stream) {
+  AsyncFile *file = hold(stream, ASYNC_ROLE_DATABASE, true);
+  if (file == NULL) return;
+  async_beside_sync(stream, file);
+  let_go(file);
+}
+
+int64_t async_beside_pushed(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  AsyncFile *database = stream->files.database;
-  bool owed = database != NULL && database->sync_owed;
-  if (owed) database->in_use++;
+  int64_t pushed = stream->pushed.seq;
   async_mutex_leave(&stream->mutex);
-  if (!owed) return;
-  async_beside_sync(stream, database);
-  async_mutex_enter(&stream->mutex);
-  database->in_use--;
-  async_file_let_go(database);
-  async_mutex_leave(&stream->mutex);
+  return pushed;
 }
 
 int async_beside_await_applied(AsyncStream *stream) {
+  return async_beside_await(stream, async_beside_pushed(stream));
+}
+
+int async_beside_await(AsyncStream *stream, int64_t wanted) {
   int rc = SQLITE_OK;
   async_mutex_enter(&stream->mutex);
-  int64_t wanted = stream->pushed.seq;
   while (rc == SQLITE_OK && stream->applied.seq < wanted) {
     if (stream->walindex.hurry || !async_scheduler_has_runner()) {
       rc = SQLITE_INTERRUPT;

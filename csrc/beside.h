@@ -20,6 +20,9 @@ void async_beside_set_thread(bool has);
 */
 bool async_beside_sync(AsyncStream *stream, AsyncFile *file);
 
+/* The same for the stream's database or WAL. */
+void async_beside_sync_role(AsyncStream *stream, AsyncRole role);
+
 /* The same for the database, if SQLite has asked for it (see apply.h). */
 void async_beside_sync_owed(AsyncStream *stream);
 
@@ -28,5 +31,8 @@ void async_beside_sync_owed(AsyncStream *stream);
 ** the checkpointer is told to hurry, or there is no writer; the stream's error.
 */
 int async_beside_await_applied(AsyncStream *stream);
+/* The same up to a position; and which that is, of the op pushed last. */
+int async_beside_await(AsyncStream *stream, int64_t seq);
+int64_t async_beside_pushed(AsyncStream *stream);
 
 #endif /* ASYNC_BESIDE_H */

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* How much it has queued at most while others are to commit and flush. */
+/* Half of what it has queued at most while others are to commit and flush. */
 #define AHEAD_BYTES (1024 * 1024)
 /* The second part, which holds up others, waits until no more than this is left
 ** for it; but not for ever, if they write faster than the disk syncs: only until
@@ -32,6 +32,7 @@ typedef enum Part {
 } Part;
 static _Thread_local Part part;
 static _Thread_local int64_t ahead_bytes;
+static _Thread_local int64_t ahead_seq;
 
 static AsyncOsThread thread;
 static bool started; /* guarded by control.c's mutex, which start and stop are called under */
@@ -56,7 +57,9 @@ int async_checkpoint_before_write(AsyncStream *stream, int n) {
   ahead_bytes += n;
   if (ahead_bytes <= AHEAD_BYTES) return SQLITE_OK;
   ahead_bytes = n;
-  return async_beside_await_applied(stream);
+  int64_t before = ahead_seq;
+  ahead_seq = async_beside_pushed(stream);
+  return async_beside_await(stream, before);
 }
 
 int async_checkpoint_sync(AsyncFile *file, int flags) {
@@ -101,11 +104,7 @@ static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_
 */
 static void settle(AsyncStream *stream, AsyncRole role) {
   if (!async_scheduler_has_runner() || async_beside_await_applied(stream) != SQLITE_OK) return;
-  async_mutex_enter(&stream->mutex);
-  /* Both are open: we have a connection. */
-  AsyncFile *file = role == ASYNC_ROLE_WAL ? stream->files.wal : stream->files.database;
-  async_mutex_leave(&stream->mutex);
-  if (file != NULL) async_beside_sync(stream, file);
+  async_beside_sync_role(stream, role);
 }
 
 /* Where the WAL's n-th frame ends: https://sqlite.org/fileformat2.html#walformat */
@@ -124,12 +123,13 @@ static int checkpoint_once(Session *session, Part now) {
   AsyncStream *stream = session->stream;
   async_mutex_enter(&stream->mutex);
   int64_t starts = stream->wal.starts;
+  int64_t changes = stream->changes;
   async_mutex_leave(&stream->mutex);
 
   int frames = 0;
   int copied = 0;
   part = now;
-  ahead_bytes = 0;
+  ahead_bytes = ahead_seq = 0;
   int mode = now == PART_COPY ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_FULL;
   int rc = sqlite3_wal_checkpoint_v2(session->db, "main", mode, &frames, &copied);
   part = PART_COPY;
@@ -140,6 +140,9 @@ static int checkpoint_once(Session *session, Part now) {
   AsyncWal *wal = &stream->wal;
   bool same = wal->starts == starts;
   if (same && wal->backfilled < session->copied) wal->backfilled = session->copied;
+  /* SQLite knows where the WAL ends; we may not, after a rollback to a savepoint. */
+  bool quiet = same && stream->changes == changes && !wal->has_commit;
+  if (quiet && frames > 0) wal->end = wal->write_end = end_of_frame(frames, session->page_size);
   session->left = wal->end - wal->backfilled;
   async_mutex_leave(&stream->mutex);
   return rc;
@@ -192,27 +195,35 @@ static Outcome checkpoint(AsyncStream *stream, AsyncCheckpointCall call) {
   return outcome;
 }
 
+/* Under the mutex. */
+static bool is_over(const AsyncStream *stream) {
+  int64_t max = async_config.max_wal_bytes;
+  return max > 0 && stream->wal.end >= max && !stream->wal.unfit && async_checkpoint_is_active();
+}
+
 /* Under the mutex: what is to be done next. */
 static void note_end(AsyncStream *stream, const Outcome *outcome) {
   AsyncWal *wal = &stream->wal;
   int64_t limit = async_config.checkpoint_bytes;
   int64_t left = wal->end - wal->backfilled;
   bool ok = outcome->code == SQLITE_OK;
-  bool interrupted = outcome->code == SQLITE_INTERRUPT;
+  bool busy = (outcome->code & 0xff) == SQLITE_BUSY;
+  bool failed = !ok && !busy && outcome->code != SQLITE_INTERRUPT;
   wal->attempts++;
-  wal->blocked = outcome->opened && outcome->code == SQLITE_BUSY;
-  wal->unfit = !outcome->opened && !interrupted && (outcome->code & 0xff) != SQLITE_BUSY;
-  wal->checkpoint_code =
-      interrupted || (outcome->code & 0xff) == SQLITE_BUSY ? SQLITE_OK : outcome->code;
+  wal->blocked = outcome->opened && busy;
+  wal->unfit = !outcome->opened && failed;
+  wal->checkpoint_code = failed ? outcome->code : SQLITE_OK;
   if (ok || wal->blocked) stream->stats.checkpoints++;
 
   wal->call = ASYNC_CHECKPOINT_LATER;
-  if (ok && left <= 0) wal->call = ASYNC_CHECKPOINT_NONE;
-  if (limit > 0 && left >= limit) wal->call = ASYNC_CHECKPOINT_NOW;
   int64_t pause_us = async_config.checkpoint_idle_ms * 1000;
-  if (!outcome->opened) pause_us = REFUSED_US;
-  if (wal->call == ASYNC_CHECKPOINT_NOW && outcome->opened)
+  if (ok && left <= 0) {
+    wal->call = ASYNC_CHECKPOINT_NONE;
+  } else if ((limit > 0 && left >= limit) || is_over(stream)) {
+    wal->call = ASYNC_CHECKPOINT_NOW;
     pause_us = ok && outcome->progress ? 0 : RETRY_US;
+  }
+  if (!outcome->opened) pause_us = REFUSED_US;
   wal->retry_us = async_os_now_us() + pause_us;
   async_stream_signal(&stream->checkpointed);
 }
@@ -230,9 +241,23 @@ static int64_t due_us(const AsyncStream *stream) {
 
 static bool is_paused(void) { return paused || stopping; }
 
+/*
+** Sync the WAL as it grows.  Its frames must be synced before a checkpoint copies
+** them, and that takes the longer, and holds up the more, the more it is at once.
+*/
+static void sync_early(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool wanted = stream->wal.wants_sync;
+  stream->wal.wants_sync = false;
+  stream->wal.sync_from = stream->wal.end;
+  async_mutex_leave(&stream->mutex);
+  if (wanted) settle(stream, ASYNC_ROLE_WAL);
+}
+
 /* Do what is due; when to come again, -1 being never. */
 static int64_t look_at(AsyncStream *stream) {
   async_beside_sync_owed(stream);
+  sync_early(stream);
   async_mutex_enter(&stream->mutex);
   int64_t due = due_us(stream);
   AsyncCheckpointCall call = stream->wal.call;
@@ -313,12 +338,6 @@ bool async_checkpoint_stop(void) {
 }
 
 /* ---- The bound of the WAL ---- */
-
-/* Under the mutex. */
-static bool is_over(const AsyncStream *stream) {
-  int64_t max = async_config.max_wal_bytes;
-  return max > 0 && stream->wal.end >= max && !stream->wal.unfit && async_checkpoint_is_active();
-}
 
 bool async_checkpoint_is_over(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);

@@ -54,8 +54,13 @@ static void drain(void) {
   async_writer_hurry(true);
   bool drained = async_writer_drain(async_config.exit_drain_ms * 1000, true);
   async_writer_hurry(false);
-  async_checkpoint_pause(false); /* a program may catch a signal and live on */
   report_lost(drained);
+}
+
+/* The program may catch the signal too, and live on. */
+static void on_signal(void) {
+  drain();
+  async_checkpoint_pause(false);
 }
 
 static void on_exit_of_process(void) {
@@ -74,7 +79,7 @@ void async_exit_init(void) {
 }
 
 bool async_exit_watch_signals(bool on) {
-  if (on) return async_os_watch_signals(drain);
+  if (on) return async_os_watch_signals(on_signal);
   async_os_unwatch_signals();
   return true;
 }

@@ -205,7 +205,7 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
     n -= (int)piece;
   }
   if (rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL) note_wal_write(stream, data, all, first);
-  async_stream_leave_and_wake(stream);
+  async_stream_leave_later(stream);
   return rc;
 }
 
@@ -286,7 +286,7 @@ int async_file_sync(AsyncFile *file, int flags) {
   if (file->role == ASYNC_ROLE_WAL) {
     async_mutex_enter(&stream->mutex);
     bool marked = stream->error.code == SQLITE_OK && mark_wal_sync(stream);
-    async_stream_leave_and_wake(stream);
+    async_stream_leave_later(stream);
     if (marked) return SQLITE_OK;
   }
   return push_alone(file, ASYNC_OP_SYNC, 0, flags);

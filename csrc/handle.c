@@ -22,11 +22,23 @@
 
 static AsyncHandle *handle_of(sqlite3_file *base) { return (AsyncHandle *)base; }
 
+/* A transaction of the connection that writes to the WAL has ended. */
+static void end_wal_write(AsyncHandle *handle) {
+  if (handle->wal.is_checkpointer || !(handle->wal.exclusive & (1u << ASYNC_WAL_WRITE))) return;
+  handle->stream->wal_writing = false;
+  async_stream_wal_write_ended(handle->stream);
+}
+
+static void unmap(AsyncHandle *handle) {
+  end_wal_write(handle);
+  async_walindex_unmap(&handle->stream->walindex, &handle->wal);
+}
+
 static int handle_close(sqlite3_file *base) {
   AsyncHandle *handle = handle_of(base);
   handle->base.pMethods = NULL;
   if (async_forked) return SQLITE_OK;
-  async_walindex_unmap(&handle->stream->walindex, &handle->wal);
+  unmap(handle);
   async_lock_release(handle->stream, &handle->lock, SQLITE_LOCK_NONE);
   AsyncStream *stream = handle->stream;
   async_file_close(handle->file);
@@ -166,10 +178,6 @@ static bool begins_write(const AsyncHandle *handle, int first, int flags) {
          handle->wal.shared != 0;
 }
 
-static bool ends_write(const AsyncHandle *handle, int first, int flags) {
-  return first == ASYNC_WAL_WRITE && (flags & SQLITE_SHM_UNLOCK) && !handle->wal.is_checkpointer;
-}
-
 /* A transaction begins, and the stream is strained: is it still, and by what? */
 static int look_closer(AsyncStream *stream, bool *full) {
   async_mutex_enter(&stream->mutex);
@@ -203,18 +211,28 @@ static int check_bounds(AsyncHandle *handle, int first, int flags) {
   return rc;
 }
 
-static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
-  AsyncHandle *handle = handle_of(base);
+static int lock_index(AsyncHandle *handle, int first, int n, int flags) {
   AsyncWalIndex *index = &handle->stream->walindex;
-  if (async_forked) return flags & SQLITE_SHM_UNLOCK ? SQLITE_OK : SQLITE_IOERR_SHMLOCK;
-  if (ends_write(handle, first, flags)) async_stream_wal_write_ended(handle->stream);
-  int rc = check_bounds(handle, first, flags);
-  if (rc == SQLITE_OK) rc = async_walindex_lock(index, &handle->wal, first, n, flags);
+  int rc = async_walindex_lock(index, &handle->wal, first, n, flags);
   if (rc != SQLITE_LOCKED) return rc;
   /* Another process was given the database. */
   rc = async_lock_own(handle->stream);
   if (rc == SQLITE_OK) rc = async_walindex_lock(index, &handle->wal, first, n, flags);
   return rc == SQLITE_LOCKED ? SQLITE_BUSY : rc; /* given to another one again */
+}
+
+static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
+  if (async_forked) return flags & SQLITE_SHM_UNLOCK ? SQLITE_OK : SQLITE_IOERR_SHMLOCK;
+  AsyncHandle *handle = handle_of(base);
+  if (flags & SQLITE_SHM_UNLOCK) {
+    if (first == ASYNC_WAL_WRITE) end_wal_write(handle);
+    return async_walindex_lock(&handle->stream->walindex, &handle->wal, first, n, flags);
+  }
+  int rc = check_bounds(handle, first, flags);
+  if (rc == SQLITE_OK) rc = lock_index(handle, first, n, flags);
+  bool writes = rc == SQLITE_OK && first == ASYNC_WAL_WRITE && !handle->wal.is_checkpointer;
+  if (writes) handle->stream->wal_writing = true;
+  return rc;
 }
 
 static void handle_shm_barrier(sqlite3_file *base) {
@@ -226,8 +244,7 @@ static void handle_shm_barrier(sqlite3_file *base) {
 static int handle_shm_unmap(sqlite3_file *base, int delete_file) {
   (void)delete_file;
   if (async_forked) return SQLITE_OK;
-  AsyncHandle *handle = handle_of(base);
-  async_walindex_unmap(&handle->stream->walindex, &handle->wal);
+  unmap(handle_of(base));
   return SQLITE_OK;
 }
 

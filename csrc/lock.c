@@ -337,8 +337,9 @@ int async_lock_hand_over(AsyncStream *stream) {
   bool dry = stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;
   async_mutex_leave(&stream->mutex);
   bool idle = lock->writer == NULL && !lock->checkpointing && (lock->wal || lock->shared == 0);
-  int rc = dry && idle ? SQLITE_OK : SQLITE_BUSY;
-  if (rc == SQLITE_OK && lock->shared > 0 && lock->os_level != SQLITE_LOCK_NONE) {
+  bool free = lock->os_level == SQLITE_LOCK_NONE; /* others can have it already */
+  int rc = free || (dry && idle) ? SQLITE_OK : SQLITE_BUSY;
+  if (rc == SQLITE_OK && !free && lock->shared > 0) {
     rc = async_walindex_give_up(&stream->walindex) ? SQLITE_OK : SQLITE_BUSY;
     if (rc == SQLITE_OK) lock->handed_over = true;
   }

@@ -5,6 +5,7 @@
 ** What SQLite asks about a name is answered from the queue as long as
 ** something is queued or open under it, otherwise from the disk.
 */
+#include "doorbell.h"
 #include "file.h"
 
 #include <assert.h>
@@ -295,8 +296,10 @@ int async_file_reopen_wal(AsyncStream *stream) {
   async_file_doubt(file);
   async_stream_forget_wal(stream);
   stream->wal.call = ASYNC_CHECKPOINT_LATER; /* what the other has left is to be copied */
-  stream->directory_dirty = true;            /* it may have been made just now */
+  stream->wal.written_us = async_os_now_us();
+  stream->directory_dirty = true; /* it may have been made just now */
   async_mutex_leave(&stream->mutex);
+  async_doorbell_ring();
   return rc;
 }
 

@@ -12,6 +12,10 @@
 
 /* While waiting for room, how often to see whether the writer was stopped. */
 #define WAIT_SLICE_US 50000
+/* A transaction with so many bytes queued is long: they are applied before it ends. */
+#define LATER_BYTES (256 * 1024)
+/* Of a WAL, not synced yet: the checkpointer does it now, and not all at once later. */
+#define SYNC_BYTES (4 * 1024 * 1024)
 
 AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id) {
   AsyncStream *stream = calloc(1, sizeof *stream);
@@ -63,6 +67,14 @@ static void keep_larger(int64_t *sum, int64_t value) {
   if (value > *sum) *sum = value;
 }
 
+void async_stream_leave_later(AsyncStream *stream) {
+  if (stream->wal_writing && stream->queue.bytes < LATER_BYTES) {
+    async_mutex_leave(&stream->mutex);
+  } else {
+    async_stream_leave_and_wake(stream);
+  }
+}
+
 void async_stats_add(AsyncStats *sum, const AsyncStats *stats) {
   sum->ops_applied += stats->ops_applied;
   sum->bytes_written += stats->bytes_written;
@@ -106,9 +118,13 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
   return op;
 }
 
+/* What a queue that met its bound must shrink to.  Little below it: then those who
+** wait do so more often, and each time only for a moment. */
+static int64_t relief(int64_t max) { return max - max / 16; }
+
 bool async_stream_is_full(AsyncStream *stream) {
   int64_t max = async_config.max_queue_bytes;
-  if (stream->queue.bytes <= max / 2 || max <= 0) stream->full = false;
+  if (stream->queue.bytes <= relief(max) || max <= 0) stream->full = false;
   if (stream->queue.bytes >= max && max > 0) stream->full = true;
   return stream->full;
 }
@@ -117,7 +133,8 @@ bool async_stream_is_full(AsyncStream *stream) {
 static int64_t room_level(int64_t max, int64_t n) {
   /* With "busy" others are kept out meanwhile, so just enough will do. */
   bool refuses = async_config.on_queue_full == SQLITEASYNC_FULL_BUSY;
-  return refuses && n < max / 2 ? max - n : max / 2;
+  int64_t level = relief(max);
+  return n < max && (refuses || max - n < level) ? max - n : level;
 }
 
 int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
@@ -146,7 +163,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
 }
 
 void async_stream_room_made(AsyncStream *stream) {
-  bool enough = stream->queue.bytes <= async_config.max_queue_bytes / 2;
+  bool enough = stream->queue.bytes <= relief(async_config.max_queue_bytes);
   if (enough || async_config.on_queue_full == SQLITEASYNC_FULL_BUSY) {
     async_stream_signal(&stream->room_made);
   }
@@ -156,7 +173,8 @@ void async_stream_note_change(AsyncStream *stream) { stream->changes++; }
 
 void async_stream_forget_wal(AsyncStream *stream) {
   AsyncWal *wal = &stream->wal;
-  wal->end = wal->write_end = wal->backfilled = 0;
+  wal->end = wal->write_end = wal->backfilled = wal->sync_from = 0;
+  wal->wants_sync = false;
   wal->has_commit = false;
   wal->call = ASYNC_CHECKPOINT_NONE;
   wal->blocked = false;
@@ -192,7 +210,10 @@ static bool call_checkpointer(AsyncStream *stream) {
   int64_t limit = async_config.checkpoint_bytes;
   bool now = limit > 0 && wal->end - wal->backfilled >= limit;
   AsyncCheckpointCall call = now ? ASYNC_CHECKPOINT_NOW : ASYNC_CHECKPOINT_LATER;
-  if (wal->call >= call) return false;
+  /* With synchronous=OFF not even the header is synced. */
+  bool sync = wal->end - wal->sync_from >= SYNC_BYTES && !wal->header_unsynced && !wal->wants_sync;
+  if (sync) wal->wants_sync = true;
+  if (wal->call >= call) return sync;
   wal->call = call;
   wal->retry_us = 0;
   return true;
@@ -200,12 +221,12 @@ static bool call_checkpointer(AsyncStream *stream) {
 
 /* Under the mutex, which this leaves. */
 static void end_transaction(AsyncStream *stream, bool committed) {
-  bool wake = false;
+  bool wake = stream->queue.head != NULL; /* see async_stream_leave_later */
   bool ring = false;
   if (committed) {
     stream->wal.end = stream->wal.write_end;
     ring = call_checkpointer(stream);
-    wake = note_commit(stream);
+    wake = note_commit(stream) || wake;
   } else {
     stream->wal.write_end = stream->wal.end;
     stream->changes_committed = stream->changes;

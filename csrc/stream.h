@@ -79,6 +79,8 @@ typedef struct AsyncWal {
   int64_t write_end;  /* of the last frame of the transaction under way */
   bool has_commit;    /* that has written the frame which commits it */
   int64_t backfilled; /* up to here the database has it, too */
+  int64_t sync_from;  /* up to here it was synced before it had to be */
+  bool wants_sync;    /* and it is to be so again */
   int64_t written_us; /* when the last transaction was committed */
   AsyncCheckpointCall call;
   bool header_unsynced; /* the header was written, and not synced since, as SQLite sees it */
@@ -122,7 +124,7 @@ struct AsyncStream {
   AsyncSignal durable_moved; /* or the stream failed */
   AsyncSignal applied_moved; /* up to applied_wanted; or the stream failed */
   AsyncSignal checkpointed;  /* a checkpoint has ended */
-  AsyncSignal room_made;     /* the queue is at half or less; or the stream failed */
+  AsyncSignal room_made;     /* there is some in the queue again; or the stream failed */
   bool awake;                /* the scheduler knows of work; see async_stream_awaken */
 
   AsyncQueue queue;
@@ -151,6 +153,9 @@ struct AsyncStream {
 
   AsyncWal wal;
   AsyncSideError side_error;
+  /* No lock, but only who has the WAL's WRITE lock writes it: somebody has. */
+  atomic_bool wal_writing;
+
   /* No lock: the queue or the WAL is at its bound, or the stream has failed; so a
   ** transaction that begins must look closer.  May stay set for longer. */
   atomic_bool strained;
@@ -169,6 +174,12 @@ void async_stream_free(AsyncStream *stream);
 ** this leaves.  Wakes a writer if none is awake for it.
 */
 void async_stream_leave_and_wake(AsyncStream *stream);
+
+/*
+** The same, but if a connection writes a transaction to the WAL that can wait until
+** it has given the WRITE lock back: then the writer does not get in its way.
+*/
+void async_stream_leave_later(AsyncStream *stream);
 
 /* Under the mutex: the error, for a caller who will be told it; SQLITE_OK if
 ** there is none. */
@@ -194,7 +205,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail);
 
 /*
 ** Under the mutex: is the queue full?  It is from when it met its bound until
-** it is at half.
+** it has some room again.
 */
 bool async_stream_is_full(AsyncStream *stream);
 /* Under the mutex: an op has left the queue. */

@@ -24,6 +24,7 @@ static void free_regions(AsyncWalIndex *index) {
   free(index->regions);
   index->regions = NULL;
   index->region_count = 0;
+  index->renew = false;
 }
 
 void async_walindex_free(AsyncWalIndex *index) {
@@ -122,8 +123,9 @@ static void renew_header(AsyncWalIndex *index) {
 
 /* Somebody makes the index anew, and its header has not got its change counter yet:
 ** who saw it might take it for the one it remembers. */
-static bool is_being_renewed(const AsyncWalIndex *index) {
-  return index->renew && index->exclusive[ASYNC_WAL_WRITE] != NULL;
+static bool is_being_renewed(const AsyncWalIndex *index, const AsyncWalUser *user) {
+  const AsyncWalUser *writer = index->exclusive[ASYNC_WAL_WRITE];
+  return index->renew && writer != NULL && writer != user;
 }
 
 /* ---- Locks ---- */
@@ -287,7 +289,7 @@ int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int
     if (index->waiting > 0) async_cond_broadcast(&index->changed);
   } else if (index->given_up) {
     rc = SQLITE_LOCKED;
-  } else if (is_being_renewed(index) && begins_read(user, first, exclusive)) {
+  } else if (is_being_renewed(index, user) && begins_read(user, first, exclusive)) {
     rc = SQLITE_BUSY;
   } else if (!exclusive && (user->shared & mask) == mask) {
     /* It has it already. */
