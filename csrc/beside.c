@@ -30,13 +30,15 @@ static bool is_all(const AsyncStream *stream, const AsyncFile *file) {
   return stream->files.dirty == (file->dirty ? 1 : 0) && !stream->directory_dirty;
 }
 
-bool async_beside_sync(AsyncStream *stream, AsyncFile *file) {
+int async_beside_sync(AsyncStream *stream, AsyncFile *file) {
   async_mutex_enter(&stream->mutex);
   bool needed = file->dirty || file->backfilled || file->sync_owed;
-  bool can = needed && !file->syncing && file->parent != NULL && stream->error.code == SQLITE_OK;
-  if (!can) {
+  int rc = stream->error.code;
+  if (rc == SQLITE_OK) rc = stream->side_error.code;
+  if (rc == SQLITE_OK && needed && (file->syncing || file->parent == NULL)) rc = SQLITE_BUSY;
+  if (rc != SQLITE_OK || !needed) {
     async_mutex_leave(&stream->mutex);
-    return !needed;
+    return rc;
   }
   file->syncing = true;
   file->in_use++;
@@ -50,7 +52,7 @@ bool async_beside_sync(AsyncStream *stream, AsyncFile *file) {
   async_mutex_leave(&stream->mutex);
 
   int64_t start_us = async_os_now_us();
-  int rc = file->parent->pMethods->xSync(file->parent, SQLITE_SYNC_NORMAL);
+  rc = file->parent->pMethods->xSync(file->parent, SQLITE_SYNC_NORMAL);
   int64_t took_us = async_os_now_us() - start_us;
 
   async_mutex_enter(&stream->mutex);
@@ -69,7 +71,7 @@ bool async_beside_sync(AsyncStream *stream, AsyncFile *file) {
   async_stream_leave_and_wake(stream);
   /* The writer may have come to where it must wait for this, and sleeps. */
   async_scheduler_wake(&stream->task);
-  return rc == SQLITE_OK;
+  return rc;
 }
 
 /* What the role's name means now, held; or NULL. */
@@ -125,7 +127,7 @@ int async_beside_await(AsyncStream *stream, int64_t wanted) {
     } else {
       if (stream->applied_wanted > wanted) stream->applied_wanted = wanted;
       async_stream_wait(stream, &stream->applied_moved, WAIT_SLICE_US);
-      rc = async_stream_error(stream);
+      rc = stream->error.code;
     }
   }
   async_mutex_leave(&stream->mutex);

@@ -14,11 +14,11 @@ bool async_beside_has_thread(void);
 void async_beside_set_thread(bool has);
 
 /*
-** Sync a file of the stream as it is on disk now: true if that was done, or
-** nothing was to be done.  False if another thread is at it, or it failed; then
-** the writer fails the stream.
+** Sync a file of the stream as it is on disk now.  SQLITE_OK if that was done, or
+** nothing was to be done; SQLITE_BUSY if another thread is at it.  If it fails, its
+** code, also from any later call; the writer fails the stream for it.
 */
-bool async_beside_sync(AsyncStream *stream, AsyncFile *file);
+int async_beside_sync(AsyncStream *stream, AsyncFile *file);
 
 /* The same for the stream's database or WAL. */
 void async_beside_sync_role(AsyncStream *stream, AsyncRole role);

@@ -18,9 +18,8 @@
 ** the WAL is so many times as long as it should be. */
 #define LAST_BYTES (512 * 1024)
 #define PATIENCE 8
-/* When to come again after readers were in the way; and after anything else was. */
+/* When to come again if memory is out. */
 #define RETRY_US 50000
-#define REFUSED_US 1000000
 /* Readers apart, no checkpoint takes this long. */
 #define AWAIT_US 10000000
 
@@ -62,17 +61,25 @@ int async_checkpoint_before_write(AsyncStream *stream, int n) {
   return async_beside_await(stream, before);
 }
 
+/* The database, which SQLite syncs last: its sync is owed once the queue gets to it. */
+static int sync_database(AsyncFile *file, int flags) {
+  int rc = async_file_sync(file, flags);
+  if (rc == SQLITE_OK && may_wait()) rc = async_beside_await_applied(file->stream);
+  if (rc == SQLITE_OK && may_wait()) rc = async_beside_sync(file->stream, file);
+  return rc == SQLITE_BUSY ? SQLITE_OK : rc; /* the writer may be at it: it is in order */
+}
+
+/* The WAL, before anything is copied.  SQLite goes on only when this is done, so
+** that is order enough. */
+static int sync_wal(AsyncFile *file, int flags) {
+  if (!may_wait()) return async_file_sync(file, flags);
+  int rc = async_beside_await_applied(file->stream);
+  if (rc == SQLITE_OK) rc = async_beside_sync(file->stream, file);
+  return rc == SQLITE_BUSY ? async_file_sync(file, flags) : rc;
+}
+
 int async_checkpoint_sync(AsyncFile *file, int flags) {
-  AsyncStream *stream = file->stream;
-  bool database = file->role == ASYNC_ROLE_DATABASE;
-  if (database || !may_wait()) {
-    int rc = async_file_sync(file, flags);
-    if (rc != SQLITE_OK || !may_wait()) return rc;
-  }
-  /* SQLite goes on only when this is done, so that is order enough. */
-  int rc = async_beside_await_applied(stream);
-  if (rc == SQLITE_OK && !async_beside_sync(stream, file)) rc = async_file_sync(file, flags);
-  return rc;
+  return file->role == ASYNC_ROLE_DATABASE ? sync_database(file, flags) : sync_wal(file, flags);
 }
 
 /* ---- A checkpoint ---- */
@@ -107,9 +114,6 @@ static void settle(AsyncStream *stream, AsyncRole role) {
   async_beside_sync_role(stream, role);
 }
 
-/* Where the WAL's n-th frame ends: https://sqlite.org/fileformat2.html#walformat */
-static int64_t end_of_frame(int n, int64_t page_size) { return 32 + n * (24 + page_size); }
-
 typedef struct Session {
   AsyncStream *stream;
   sqlite3 *db;
@@ -135,14 +139,15 @@ static int checkpoint_once(Session *session, Part now) {
   part = PART_COPY;
   settle(stream, ASYNC_ROLE_DATABASE);
 
-  session->copied = copied > 0 ? end_of_frame(copied, session->page_size) : 0;
+  session->copied = copied > 0 ? async_wal_end_of_frame(copied, session->page_size) : 0;
   async_mutex_enter(&stream->mutex);
   AsyncWal *wal = &stream->wal;
   bool same = wal->starts == starts;
   if (same && wal->backfilled < session->copied) wal->backfilled = session->copied;
   /* SQLite knows where the WAL ends; we may not, after a rollback to a savepoint. */
   bool quiet = same && stream->changes == changes && !wal->has_commit;
-  if (quiet && frames > 0) wal->end = wal->write_end = end_of_frame(frames, session->page_size);
+  if (quiet && frames > 0)
+    wal->end = wal->write_end = async_wal_end_of_frame(frames, session->page_size);
   session->left = wal->end - wal->backfilled;
   async_mutex_leave(&stream->mutex);
   return rc;
@@ -169,22 +174,15 @@ static int64_t backfilled_of(AsyncStream *stream) {
   return backfilled;
 }
 
-/* What came of it. */
-typedef struct Outcome {
-  int code;
-  bool opened;
-  bool progress;
-} Outcome;
-
-static Outcome checkpoint(AsyncStream *stream, AsyncCheckpointCall call) {
+static AsyncWalOutcome checkpoint(AsyncStream *stream, AsyncWalCall call) {
   Session session = {.stream = stream};
   int64_t backfilled = backfilled_of(stream);
   part = PART_COPY;
-  Outcome outcome = {.code = open_connection(stream, &session.db, &session.page_size)};
+  AsyncWalOutcome outcome = {.code = open_connection(stream, &session.db, &session.page_size)};
   if (session.db != NULL) {
     outcome.opened = true;
     outcome.code = copy(&session);
-    if (outcome.code == SQLITE_OK && call == ASYNC_CHECKPOINT_NOW) {
+    if (outcome.code == SQLITE_OK && call == ASYNC_WAL_CALL_NOW) {
       if (session.left > LAST_BYTES) settle(stream, ASYNC_ROLE_WAL);
       outcome.code = checkpoint_once(&session, PART_CLOSE);
     }
@@ -193,50 +191,6 @@ static Outcome checkpoint(AsyncStream *stream, AsyncCheckpointCall call) {
   part = PART_NONE;
   outcome.progress = backfilled_of(stream) != backfilled;
   return outcome;
-}
-
-/* Under the mutex. */
-static bool is_over(const AsyncStream *stream) {
-  int64_t max = async_config.max_wal_bytes;
-  return max > 0 && stream->wal.end >= max && !stream->wal.unfit && async_checkpoint_is_active();
-}
-
-/* Under the mutex: what is to be done next. */
-static void note_end(AsyncStream *stream, const Outcome *outcome) {
-  AsyncWal *wal = &stream->wal;
-  int64_t limit = async_config.checkpoint_bytes;
-  int64_t left = wal->end - wal->backfilled;
-  bool ok = outcome->code == SQLITE_OK;
-  bool busy = (outcome->code & 0xff) == SQLITE_BUSY;
-  bool failed = !ok && !busy && outcome->code != SQLITE_INTERRUPT;
-  wal->attempts++;
-  wal->blocked = outcome->opened && busy;
-  wal->unfit = !outcome->opened && failed;
-  wal->checkpoint_code = failed ? outcome->code : SQLITE_OK;
-  if (ok || wal->blocked) stream->stats.checkpoints++;
-
-  wal->call = ASYNC_CHECKPOINT_LATER;
-  int64_t pause_us = async_config.checkpoint_idle_ms * 1000;
-  if (ok && left <= 0) {
-    wal->call = ASYNC_CHECKPOINT_NONE;
-  } else if ((limit > 0 && left >= limit) || is_over(stream)) {
-    wal->call = ASYNC_CHECKPOINT_NOW;
-    pause_us = ok && outcome->progress ? 0 : RETRY_US;
-  }
-  if (!outcome->opened) pause_us = REFUSED_US;
-  wal->retry_us = async_os_now_us() + pause_us;
-  async_stream_signal(&stream->checkpointed);
-}
-
-/* Under the mutex: when to do something for the stream; -1: never. */
-static int64_t due_us(const AsyncStream *stream) {
-  const AsyncWal *wal = &stream->wal;
-  int64_t idle_us = async_config.checkpoint_idle_ms * 1000;
-  if (stream->error.code != SQLITE_OK) return -1;
-  if (wal->call == ASYNC_CHECKPOINT_NOW) return wal->retry_us;
-  if (wal->call == ASYNC_CHECKPOINT_NONE || idle_us <= 0) return -1;
-  int64_t idle_at_us = wal->written_us + idle_us;
-  return idle_at_us > wal->retry_us ? idle_at_us : wal->retry_us;
 }
 
 static bool is_paused(void) { return paused || stopping; }
@@ -254,23 +208,30 @@ static void sync_early(AsyncStream *stream) {
   if (wanted) settle(stream, ASYNC_ROLE_WAL);
 }
 
+/* Under the mutex: when to do something for the stream; -1: never. */
+static int64_t due_us(const AsyncStream *stream) {
+  return stream->error.code != SQLITE_OK ? -1 : async_wal_due_us(&stream->wal);
+}
+
 /* Do what is due; when to come again, -1 being never. */
 static int64_t look_at(AsyncStream *stream) {
   async_beside_sync_owed(stream);
   sync_early(stream);
   async_mutex_enter(&stream->mutex);
   int64_t due = due_us(stream);
-  AsyncCheckpointCall call = stream->wal.call;
+  AsyncWalCall call = stream->wal.call;
   async_mutex_leave(&stream->mutex);
   if (due < 0 || due > async_os_now_us()) return due;
 
-  Outcome outcome = {.code = SQLITE_INTERRUPT};
+  AsyncWalOutcome outcome = {.code = SQLITE_INTERRUPT};
   if (async_lock_begin_checkpoint(stream)) {
     if (!is_paused()) outcome = checkpoint(stream, call);
     async_lock_end_checkpoint(stream);
   }
   async_mutex_enter(&stream->mutex);
-  note_end(stream, &outcome);
+  async_wal_note_checkpoint(&stream->wal, &outcome);
+  if (outcome.code == SQLITE_OK || stream->wal.blocked) stream->stats.checkpoints++;
+  async_stream_signal(&stream->checkpointed);
   due = due_us(stream);
   async_mutex_leave(&stream->mutex);
   return due;
@@ -339,11 +300,16 @@ bool async_checkpoint_stop(void) {
 
 /* ---- The bound of the WAL ---- */
 
+/* Under the mutex. */
+static bool is_over(const AsyncStream *stream) {
+  return async_wal_is_over(&stream->wal) && async_checkpoint_is_active();
+}
+
 bool async_checkpoint_is_over(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   bool over = is_over(stream);
-  bool ring = over && stream->wal.call != ASYNC_CHECKPOINT_NOW;
-  if (ring) stream->wal.call = ASYNC_CHECKPOINT_NOW;
+  bool ring = over && stream->wal.call != ASYNC_WAL_CALL_NOW;
+  if (ring) stream->wal.call = ASYNC_WAL_CALL_NOW;
   async_mutex_leave(&stream->mutex);
   if (ring) async_doorbell_ring();
   return over;

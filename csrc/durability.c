@@ -82,7 +82,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
 static int try_release(AsyncStream *stream, int64_t until_us) {
   int rc = async_flush_until(stream, until_us);
   if (rc != SQLITE_OK) return rc;
-  async_lock_await_checkpoint(stream, 0);
+  async_lock_await_checkpoint(stream, 0); /* tell it to hurry */
   return async_lock_hand_over(stream);
 }
 

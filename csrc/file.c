@@ -7,8 +7,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define FRAME_HEADER 24
-
 /* ---- Reading ---- */
 
 /* Bytes of the disk from here on are not part of the file any more. */
@@ -159,25 +157,6 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
 }
 
 /*
-** Under the mutex: SQLite has written to the WAL.  A frame is written as its
-** header and its page; the header of a transaction's last one says how many pages
-** the database has then.  https://sqlite.org/fileformat2.html#walformat
-*/
-static void note_wal_write(AsyncStream *stream, const unsigned char *data, int n, int64_t offset) {
-  static const unsigned char no_commit[4];
-  AsyncWal *wal = &stream->wal;
-  if (offset == 0) {
-    async_stream_forget_wal(stream);
-    wal->header_unsynced = true;
-    wal->end = wal->write_end = n;
-  } else if (offset == wal->end || offset + n > wal->write_end) {
-    /* The first frame of a transaction may lie where one that was rolled back did. */
-    wal->write_end = offset + n;
-  }
-  if (n == FRAME_HEADER && memcmp(data + 4, no_commit, 4) != 0) wal->has_commit = true;
-}
-
-/*
 ** Under the mutex: has the transaction under way a journal on disk?  Without
 ** one, in the journal modes MEMORY and OFF, SQLite rolls back by writing,
 ** which would fail like the write before and leave half a transaction queued.
@@ -204,7 +183,8 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
     offset += piece;
     n -= (int)piece;
   }
-  if (rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL) note_wal_write(stream, data, all, first);
+  if (rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL)
+    async_wal_wrote(&stream->wal, data, all, first);
   async_stream_leave_later(stream);
   return rc;
 }
@@ -246,7 +226,7 @@ int async_file_truncate(AsyncFile *file, int64_t size) {
     note_truncate(file, stream->queue.tail);
     async_overlay_truncate(&file->overlay, size, file->size);
     file->size = size;
-    if (file->role == ASYNC_ROLE_WAL && size == 0) async_stream_forget_wal(stream);
+    if (file->role == ASYNC_ROLE_WAL && size == 0) async_wal_forget(&stream->wal);
     if (!stream->queue.tail->of_checkpoint) async_stream_note_change(stream);
   }
   async_stream_leave_and_wake(stream);
@@ -273,10 +253,7 @@ static int push_alone(AsyncFile *file, AsyncOpKind kind, int64_t offset, int fla
 ** header can corrupt the database (https://sqlite.org/src/info/ff5be73dee).
 */
 static bool mark_wal_sync(AsyncStream *stream) {
-  if (stream->wal.header_unsynced) {
-    stream->wal.header_unsynced = false;
-    return false;
-  }
+  if (async_wal_sync_header(&stream->wal)) return false;
   stream->wal_sync = stream->pushed.seq;
   return true;
 }

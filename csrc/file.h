@@ -55,6 +55,7 @@ struct AsyncFile {
   ** it wrote is in the WAL as well, so it need not be synced before that is
   ** written over. */
   bool backfilled;
+  bool doubted;    /* it is dirty only because others may not have synced it */
   bool sync_owed;  /* SQLite's sync of a checkpoint came up, and is to be done beside the writer */
   bool syncing;    /* a thread is at it */
   int64_t changes; /* made on disk */
@@ -151,8 +152,8 @@ void async_file_drop(AsyncStream *stream);
 /* The file was synced.  Under the mutex. */
 void async_file_synced(AsyncFile *file);
 
-/* Under the mutex: the WAL was found on disk; who wrote it may not have synced it. */
-void async_file_doubt(AsyncFile *wal);
+/* Under the mutex: the next flush must sync it. */
+void async_file_make_dirty(AsyncFile *file);
 
 /* Is the op a further frame of the WAL?  It needs none of the ops before it
 ** to be durable. */

@@ -106,7 +106,7 @@ void async_file_let_go(AsyncFile *file) {
   AsyncStream *stream = file->stream;
   if (file->handles > 0 || file->pending > 0 || file->in_use > 0) return;
   if (file->role == ASYNC_ROLE_DATABASE && stream->carries_lock) return;
-  bool unsynced = file->dirty && !file->gone && stream->error.code == SQLITE_OK;
+  bool unsynced = file->dirty && !file->doubted && !file->gone && stream->error.code == SQLITE_OK;
   if (unsynced) {
     if (file->role == ASYNC_ROLE_JOURNAL) stream->files.unsynced_journal = file;
     return;

@@ -3,6 +3,8 @@
 */
 #include "flush.h"
 
+#include "writer.h"
+
 /* How often to see whether the writer was stopped. */
 #define WAIT_SLICE_US 50000
 
@@ -47,6 +49,8 @@ static int wait_for(AsyncStream *stream, int64_t ticket, int64_t until_us) {
 int async_flush_until(AsyncStream *stream, int64_t until_us) {
   int64_t ticket = async_flush_request(stream);
   if (ticket <= 0) return (int)-ticket;
+  /* A step of the writer's has no bound. */
+  if (until_us < 0) async_writer_help(stream, ticket);
   return wait_for(stream, ticket, until_us);
 }
 

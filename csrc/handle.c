@@ -167,12 +167,8 @@ static int handle_shm_map(sqlite3_file *base, int region, int size, int extend,
                             address);
 }
 
-/* Does the request begin to read, or to write, in a transaction?  SQLite takes
-** the WRITE lock also to recover the index and to checkpoint, without reading. */
-static bool begins_read(const AsyncHandle *handle, int first, int flags) {
-  return first >= ASYNC_WAL_READ_0 && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) &&
-         handle->wal.shared == 0;
-}
+/* Does the request begin to write, in a transaction?  SQLite takes the WRITE lock
+** also to recover the index and to checkpoint, without reading. */
 static bool begins_write(const AsyncHandle *handle, int first, int flags) {
   return first == ASYNC_WAL_WRITE && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) &&
          handle->wal.shared != 0;
@@ -193,7 +189,7 @@ static int look_closer(AsyncStream *stream, bool *full) {
 /* See "the bounded queue" and "checkpoints" in docs/design.md. */
 static int check_bounds(AsyncHandle *handle, int first, int flags) {
   AsyncStream *stream = handle->stream;
-  bool reads = begins_read(handle, first, flags);
+  bool reads = async_walindex_begins_read(&handle->wal, first, flags);
   bool writes = begins_write(handle, first, flags);
   if (!stream->strained || !(reads || writes) || handle->wal.is_checkpointer) return SQLITE_OK;
   bool full;

@@ -57,8 +57,9 @@ int async_file_apply_open(AsyncFile *file, int flags) {
 int async_file_apply_delete(AsyncFile *file, int sync_directory) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  /* Unless ops on it follow, of a connection that works on a moved database. */
-  bool last = file->handles == 0 && file->pending == 1;
+  /* Unless ops on it follow, of a connection that works on a moved database, or it
+  ** is being synced. */
+  bool last = file->handles == 0 && file->pending == 1 && file->in_use == 0;
   sqlite3_file *closing = last ? file->parent : NULL;
   if (closing != NULL) {
     file->parent = NULL;
@@ -209,6 +210,16 @@ static int open_known_journal(AsyncFile *file, int flags) {
   return SQLITE_OK;
 }
 
+/*
+** Under the mutex: the WAL was found on disk, and who wrote it may not have synced
+** it.  So the first sync that SQLite asks for is one, and what it is for waits.
+*/
+static void doubt_wal(AsyncFile *file) {
+  async_file_make_dirty(file);
+  file->doubted = true;
+  file->stream->wal.header_unsynced = true;
+}
+
 /* Under the mutex: a new file, opened already or to be opened by the writer. */
 static int admit_journal(AsyncFile *file, int flags, bool defer) {
   AsyncStream *stream = file->stream;
@@ -227,7 +238,7 @@ static int admit_journal(AsyncFile *file, int flags, bool defer) {
   stream->handles++;
   async_file_link(file);
   if (!defer) async_file_inherit_unsynced(file);
-  if (!defer && file->role == ASYNC_ROLE_WAL) async_file_doubt(file);
+  if (!defer && file->role == ASYNC_ROLE_WAL) doubt_wal(file);
   return SQLITE_OK;
 }
 
@@ -293,9 +304,9 @@ int async_file_reopen_wal(AsyncStream *stream) {
   file->in_use--;
   file->size_known = false;
   file->parent = parent;
-  async_file_doubt(file);
-  async_stream_forget_wal(stream);
-  stream->wal.call = ASYNC_CHECKPOINT_LATER; /* what the other has left is to be copied */
+  doubt_wal(file);
+  async_wal_forget(&stream->wal);
+  stream->wal.call = ASYNC_WAL_CALL_LATER; /* what the other has left is to be copied */
   stream->wal.written_us = async_os_now_us();
   stream->directory_dirty = true; /* it may have been made just now */
   async_mutex_leave(&stream->mutex);
@@ -335,7 +346,7 @@ int async_file_delete(AsyncStream *stream, const char *path, int sync_directory)
     op->flags = sync_directory;
     file->pending++;
     file->exists = false;
-    if (file->role == ASYNC_ROLE_WAL) async_stream_forget_wal(stream);
+    if (file->role == ASYNC_ROLE_WAL) async_wal_forget(&stream->wal);
     if (fresh != NULL) async_file_link(fresh);
   }
   async_stream_leave_and_wake(stream);

@@ -248,7 +248,7 @@ AsyncPast async_registry_past(void) {
   return copy;
 }
 
-static bool any_stream(bool (*test)(const AsyncStream *)) {
+static bool any_stream(bool (*test)(AsyncStream *)) {
   bool found = false;
   async_mutex_enter(&registry_mutex);
   for (int i = 0; i < BUCKETS && stream_count > 0 && !found; i++) {
@@ -262,12 +262,10 @@ static bool any_stream(bool (*test)(const AsyncStream *)) {
   return found;
 }
 
-static bool has_queued(const AsyncStream *stream) { return stream->queue.head != NULL; }
-
-static bool is_in_use(const AsyncStream *stream) {
+static bool is_in_use(AsyncStream *stream) {
   return stream->handles > 0 || stream->queue.head != NULL;
 }
 
-bool async_registry_has_queued(void) { return any_stream(has_queued); }
+bool async_registry_has_queued(void) { return any_stream(async_stream_wake); }
 
 bool async_registry_is_in_use(void) { return any_stream(is_in_use); }

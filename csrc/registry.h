@@ -75,8 +75,9 @@ typedef struct AsyncPast {
 } AsyncPast;
 AsyncPast async_registry_past(void);
 
-/* Is any op queued?  Is a database open, or any op queued? */
+/* Is any op queued?  Who asks waits for it: the writer is woken. */
 bool async_registry_has_queued(void);
+/* Is a database open, or any op queued? */
 bool async_registry_is_in_use(void);
 
 #endif /* ASYNC_REGISTRY_H */

@@ -13,7 +13,7 @@ static void disk_changed(AsyncFile *file, int64_t start, int64_t end) {
   }
 }
 
-static void make_dirty(AsyncFile *file) {
+void async_file_make_dirty(AsyncFile *file) {
   if (!file->dirty && !file->gone) file->stream->files.dirty++;
   file->dirty = true;
 }
@@ -25,12 +25,6 @@ void async_file_synced(AsyncFile *file) {
   file->sync_owed = false;
 }
 
-void async_file_doubt(AsyncFile *file) {
-  make_dirty(file);
-  /* The first sync that SQLite asks for is not to be taken for one of ours. */
-  file->stream->wal.header_unsynced = true;
-}
-
 bool async_file_is_append(const AsyncOp *op) {
   return op->kind == ASYNC_OP_WRITE && op->file->role == ASYNC_ROLE_WAL && op->offset > 0;
 }
@@ -38,10 +32,11 @@ bool async_file_is_append(const AsyncOp *op) {
 /* The op has changed the file on disk. */
 static void note_change(AsyncFile *file, const AsyncOp *op) {
   file->changes++;
+  file->doubted = false;
   if (op->of_checkpoint) {
     file->backfilled = true;
   } else {
-    make_dirty(file);
+    async_file_make_dirty(file);
   }
 }
 
@@ -50,7 +45,8 @@ static void note_change(AsyncFile *file, const AsyncOp *op) {
 ** next flush must sync. */
 static void forget_frames(AsyncFile *wal) {
   AsyncFile *database = wal->stream->files.database;
-  if (wal->role == ASYNC_ROLE_WAL && database != NULL && database->backfilled) make_dirty(database);
+  if (wal->role == ASYNC_ROLE_WAL && database != NULL && database->backfilled)
+    async_file_make_dirty(database);
 }
 
 void async_file_inherit_unsynced(AsyncFile *file) {
@@ -60,7 +56,7 @@ void async_file_inherit_unsynced(AsyncFile *file) {
   files->unsynced_journal = NULL;
   async_file_synced(old);
   async_file_let_go(old);
-  if (!file->gone) make_dirty(file);
+  if (!file->gone) async_file_make_dirty(file);
 }
 
 static void forget_truncate(AsyncFile *file, AsyncOp *op) {

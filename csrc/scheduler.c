@@ -82,6 +82,16 @@ bool async_scheduler_forget(AsyncTask *task) {
   return can;
 }
 
+bool async_scheduler_claim(AsyncTask *task) {
+  async_mutex_enter(&async_scheduler.mutex);
+  bool can = task->state != ASYNC_TASK_RUNNING && task->state != ASYNC_TASK_RUNNING_WOKEN;
+  if (task->state == ASYNC_TASK_READY) list_remove(&async_scheduler.ready, task);
+  if (task->state == ASYNC_TASK_DELAYED) list_remove(&async_scheduler.delayed, task);
+  if (can) task->state = ASYNC_TASK_RUNNING;
+  async_mutex_leave(&async_scheduler.mutex);
+  return can;
+}
+
 AsyncTask *async_scheduler_take(void) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
   int64_t now_us = async_scheduler.delayed.first == NULL ? 0 : async_os_now_us();

@@ -70,6 +70,12 @@ void async_scheduler_wake(AsyncTask *task);
 ** will: then the stream must stay, and can end when that run is over. */
 bool async_scheduler_forget(AsyncTask *task);
 
+/*
+** This thread wants to run the task itself: true if nobody does, and now it has
+** it, as after async_scheduler_take().
+*/
+bool async_scheduler_claim(AsyncTask *task);
+
 /* Is there a thread that runs tasks, now and until further notice? */
 bool async_scheduler_has_runner(void);
 

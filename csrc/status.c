@@ -54,7 +54,7 @@ static void add_stream(Status *status, AsyncStream *stream) {
   async_stats_add(&status->stats, &stream->stats);
   status->wal_bytes += stream->wal.end;
   if (stream->wal.blocked) status->checkpoint_blocked = true;
-  if (status->checkpoint_code == SQLITE_OK) status->checkpoint_code = stream->wal.checkpoint_code;
+  if (status->checkpoint_code == SQLITE_OK) status->checkpoint_code = stream->wal.code;
   if (stream->full_since_us != 0) status->disk_full = true;
   if (stream->error.code != SQLITE_OK && status->error == SQLITE_OK) {
     status->error = stream->error.code;

@@ -14,8 +14,6 @@
 #define WAIT_SLICE_US 50000
 /* A transaction with so many bytes queued is long: they are applied before it ends. */
 #define LATER_BYTES (256 * 1024)
-/* Of a WAL, not synced yet: the checkpointer does it now, and not all at once later. */
-#define SYNC_BYTES (4 * 1024 * 1024)
 
 AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id) {
   AsyncStream *stream = calloc(1, sizeof *stream);
@@ -54,6 +52,15 @@ void async_stream_free(AsyncStream *stream) {
   free(stream->error.path);
   free(stream->path);
   free(stream);
+}
+
+bool async_stream_wake(AsyncStream *stream) {
+  bool queued = stream->queue.head != NULL;
+  if (queued && !stream->awake) {
+    stream->awake = true;
+    async_scheduler_wake(&stream->task);
+  }
+  return queued;
 }
 
 void async_stream_leave_and_wake(AsyncStream *stream) {
@@ -95,6 +102,7 @@ int async_stream_error(AsyncStream *stream) {
 }
 
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us) {
+  async_stream_wake(stream);
   signal->waiting++;
   async_cond_wait(&signal->cond, &stream->mutex, timeout_us);
   signal->waiting--;
@@ -171,69 +179,37 @@ void async_stream_room_made(AsyncStream *stream) {
 
 void async_stream_note_change(AsyncStream *stream) { stream->changes++; }
 
-void async_stream_forget_wal(AsyncStream *stream) {
-  AsyncWal *wal = &stream->wal;
-  wal->end = wal->write_end = wal->backfilled = wal->sync_from = 0;
-  wal->wants_sync = false;
-  wal->has_commit = false;
-  wal->call = ASYNC_CHECKPOINT_NONE;
-  wal->blocked = false;
-  wal->starts++;
-}
-
-/* Under the mutex.  True if the writer must look at the stream for it. */
-static bool note_commit(AsyncStream *stream) {
-  stream->changes_committed = stream->changes;
+static void note_commit(AsyncStream *stream) {
   stream->pushed.transactions++;
-  if (stream->error.code != SQLITE_OK) return false; /* it was dropped */
+  if (stream->error.code != SQLITE_OK) return; /* it was dropped */
   if (stream->queue.tail != NULL) {
     stream->queue.tail->transactions = stream->pushed.transactions;
-    return false;
+    return;
   }
   /* The writer was faster: all ops of the transaction are applied already. */
   bool durable = stream->durable.seq == stream->applied.seq;
   stream->applied.transactions = stream->pushed.transactions;
   if (durable) stream->durable.transactions = stream->pushed.transactions;
-  if (durable || stream->unsynced_since_us != 0) return false;
+  if (durable || stream->unsynced_since_us != 0) return;
   stream->unsynced_since_us = async_os_now_us();
-  return true;
 }
 
-/* Under the mutex: what shall the checkpointer do about the WAL?  True if it
-** does not know yet. */
-static bool call_checkpointer(AsyncStream *stream) {
-  AsyncWal *wal = &stream->wal;
-  if (wal->end == 0) return false;
-  wal->written_us = async_os_now_us();
-  int64_t max = async_config.max_wal_bytes;
-  if (max > 0 && wal->end >= max) stream->strained = true;
-  int64_t limit = async_config.checkpoint_bytes;
-  bool now = limit > 0 && wal->end - wal->backfilled >= limit;
-  AsyncCheckpointCall call = now ? ASYNC_CHECKPOINT_NOW : ASYNC_CHECKPOINT_LATER;
-  /* With synchronous=OFF not even the header is synced. */
-  bool sync = wal->end - wal->sync_from >= SYNC_BYTES && !wal->header_unsynced && !wal->wants_sync;
-  if (sync) wal->wants_sync = true;
-  if (wal->call >= call) return sync;
-  wal->call = call;
-  wal->retry_us = 0;
-  return true;
+/* Must the writer look at it?  Now, or when maxDelayMs is over. */
+static bool has_work(const AsyncStream *stream) {
+  if (stream->error.code != SQLITE_OK) return false;
+  return stream->queue.head != NULL || stream->wal_sync > stream->durable.seq ||
+         stream->unsynced_since_us != 0;
 }
 
 /* Under the mutex, which this leaves. */
 static void end_transaction(AsyncStream *stream, bool committed) {
-  bool wake = stream->queue.head != NULL; /* see async_stream_leave_later */
-  bool ring = false;
-  if (committed) {
-    stream->wal.end = stream->wal.write_end;
-    ring = call_checkpointer(stream);
-    wake = note_commit(stream) || wake;
-  } else {
-    stream->wal.write_end = stream->wal.end;
-    stream->changes_committed = stream->changes;
-  }
-  stream->wal.has_commit = false;
-  if (wake) {
-    async_stream_leave_and_wake(stream);
+  if (committed) note_commit(stream);
+  stream->changes_committed = stream->changes;
+  bool ring = async_wal_end_transaction(&stream->wal, committed);
+  int64_t max = async_config.max_wal_bytes;
+  if (max > 0 && stream->wal.end >= max) stream->strained = true;
+  if (has_work(stream)) {
+    async_stream_leave_and_wake(stream); /* see async_stream_leave_later */
   } else {
     async_mutex_leave(&stream->mutex);
   }

@@ -22,6 +22,7 @@
 #include "mutex.h"
 #include "queue.h"
 #include "scheduler.h"
+#include "wal.h"
 #include "walindex.h"
 
 typedef struct AsyncStream AsyncStream;
@@ -55,13 +56,6 @@ typedef struct AsyncStats {
 /* Sums, and of what is the longest the larger. */
 void async_stats_add(AsyncStats *sum, const AsyncStats *stats);
 
-/* What the checkpointer was told of a stream; see checkpoint.h. */
-typedef enum AsyncCheckpointCall {
-  ASYNC_CHECKPOINT_NONE,  /* nothing is to be done */
-  ASYNC_CHECKPOINT_LATER, /* when the database has been idle for a while */
-  ASYNC_CHECKPOINT_NOW,
-} AsyncCheckpointCall;
-
 /* The files of a stream, see file.h. */
 typedef struct AsyncFiles {
   struct AsyncFile *newest;   /* all of them, linked to ever older ones */
@@ -72,25 +66,6 @@ typedef struct AsyncFiles {
   struct AsyncFile *garbage;          /* no longer needed; to be closed without the mutex */
   int dirty;                          /* files that the next flush must sync */
 } AsyncFiles;
-
-/* How long the WAL is, and what the checkpointer shall do about it. */
-typedef struct AsyncWal {
-  int64_t end;        /* of the last committed frame, as SQLite sees it */
-  int64_t write_end;  /* of the last frame of the transaction under way */
-  bool has_commit;    /* that has written the frame which commits it */
-  int64_t backfilled; /* up to here the database has it, too */
-  int64_t sync_from;  /* up to here it was synced before it had to be */
-  bool wants_sync;    /* and it is to be so again */
-  int64_t written_us; /* when the last transaction was committed */
-  AsyncCheckpointCall call;
-  bool header_unsynced; /* the header was written, and not synced since, as SQLite sees it */
-  bool blocked;         /* readers kept the last checkpoint from its end */
-  atomic_bool unfit;    /* no lock: the checkpointer cannot open the database */
-  int checkpoint_code;  /* what the last one came to */
-  int64_t retry_us;     /* not before this time again */
-  int64_t attempts;     /* at a checkpoint, that have ended */
-  int64_t starts;       /* how often the WAL was started anew */
-} AsyncWal;
 
 /* A sync beside the writer has failed; the writer shall fail the stream. */
 typedef struct AsyncSideError {
@@ -125,7 +100,7 @@ struct AsyncStream {
   AsyncSignal applied_moved; /* up to applied_wanted; or the stream failed */
   AsyncSignal checkpointed;  /* a checkpoint has ended */
   AsyncSignal room_made;     /* there is some in the queue again; or the stream failed */
-  bool awake;                /* the scheduler knows of work; see async_stream_awaken */
+  bool awake;                /* the scheduler knows of work; see async_stream_leave_and_wake */
 
   AsyncQueue queue;
   bool full; /* see async_stream_is_full */
@@ -175,8 +150,12 @@ void async_stream_free(AsyncStream *stream);
 */
 void async_stream_leave_and_wake(AsyncStream *stream);
 
+/* Under the mutex: if anything is queued, see to it that a writer is awake for it.
+** True if something is. */
+bool async_stream_wake(AsyncStream *stream);
+
 /*
-** The same, but if a connection writes a transaction to the WAL that can wait until
+** As async_stream_leave_and_wake(), but if a connection writes a transaction to the WAL that can wait until
 ** it has given the WRITE lock back: then the writer does not get in its way.
 */
 void async_stream_leave_later(AsyncStream *stream);
@@ -185,7 +164,10 @@ void async_stream_leave_later(AsyncStream *stream);
 ** there is none. */
 int async_stream_error(AsyncStream *stream);
 
-/* Under the mutex: wait, at most timeout_us, and wake those who do. */
+/*
+** Under the mutex: wait, at most timeout_us, and wake those who do.  Who waits
+** waits for the writer, in the end: it is woken if something is queued.
+*/
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us);
 void async_stream_signal(AsyncSignal *signal);
 
@@ -213,9 +195,6 @@ void async_stream_room_made(AsyncStream *stream);
 
 /* Under the mutex: an op of a transaction was pushed, or merged with the last. */
 void async_stream_note_change(AsyncStream *stream);
-
-/* Under the mutex: the WAL has no frames any more, as SQLite sees it. */
-void async_stream_forget_wal(AsyncStream *stream);
 
 /* SQLite has committed a transaction, the ops of which have all been pushed. */
 void async_stream_committed(AsyncStream *stream);

@@ -93,6 +93,8 @@ void async_walindex_barrier(void) { atomic_thread_fence(memory_order_seq_cst); }
 #define HEADER_CHANGES 2
 #define HEADER_FLAGS 3 /* its first byte: isInit */
 #define HEADER_CHECKSUM 10
+/* More changes than any transaction adds to a header that SQLite has just made. */
+#define GENERATION_STEP 0x01000193u
 
 static void checksum(uint32_t *words) {
   uint32_t s0 = 0;
@@ -112,7 +114,7 @@ static void renew_header(AsyncWalIndex *index) {
   uint32_t *second = first + HEADER_WORDS;
   uint32_t words[HEADER_WORDS];
   memcpy(words, first, sizeof words);
-  words[HEADER_CHANGES] += index->generation * 0x01000193u;
+  words[HEADER_CHANGES] += GENERATION_STEP * index->generation;
   checksum(words);
   /* In SQLite's order: a reader takes the first, then the second. */
   memcpy(second, words, sizeof words);
@@ -130,8 +132,8 @@ static bool is_being_renewed(const AsyncWalIndex *index, const AsyncWalUser *use
 
 /* ---- Locks ---- */
 
-static bool begins_read(const AsyncWalUser *user, int first, bool exclusive) {
-  return first >= ASYNC_WAL_READ_0 && !exclusive && user->shared == 0;
+bool async_walindex_begins_read(const AsyncWalUser *user, int first, int flags) {
+  return first >= ASYNC_WAL_READ_0 && !(flags & SQLITE_SHM_EXCLUSIVE) && user->shared == 0;
 }
 
 static unsigned mask_of(int first, int n) { return ((1u << n) - 1) << first; }
@@ -198,7 +200,8 @@ static Obstacle obstacle_at(const AsyncWalIndex *index, const AsyncWalUser *user
   if (holder != NULL && !holder->is_checkpointer) return OBSTACLE_OTHERS;
   if (i == ASYNC_WAL_WRITE && holder != NULL) return OBSTACLE_CLOSER;
   if (i == ASYNC_WAL_CHECKPOINT && holder != NULL) return OBSTACLE_CHECKPOINTER;
-  bool begins = begins_read(user, i, exclusive) && !user->is_checkpointer;
+  bool begins = async_walindex_begins_read(user, i, exclusive ? SQLITE_SHM_EXCLUSIVE : 0) &&
+                !user->is_checkpointer;
   if (begins && is_closing(index)) return OBSTACLE_CLOSER;
   /* Those of the read locks pass by themselves, and SQLite has other ways to go
   ** on; but to a checkpoint by hand each reader is one that blocks it. */
@@ -272,7 +275,10 @@ static bool wait_for_quiet(AsyncWalIndex *index, AsyncWalUser *user) {
   return index->exclusive[ASYNC_WAL_WRITE] == user || is_quiet(index);
 }
 
-static bool may_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n, bool exclusive) {
+/* True if the lock can be had, maybe after waiting for the checkpointer; for the
+** checkpointer's WRITE lock also if it has been granted meanwhile. */
+static bool wait_for_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n,
+                          bool exclusive) {
   if (user->is_checkpointer && first == ASYNC_WAL_WRITE) return wait_for_quiet(index, user);
   if (obstacle(index, user, first, n, exclusive) == OBSTACLE_NONE) return true;
   return !user->is_checkpointer && wait_for_checkpointer(index, user, first, n, exclusive);
@@ -289,11 +295,11 @@ int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int
     if (index->waiting > 0) async_cond_broadcast(&index->changed);
   } else if (index->given_up) {
     rc = SQLITE_LOCKED;
-  } else if (is_being_renewed(index, user) && begins_read(user, first, exclusive)) {
+  } else if (is_being_renewed(index, user) && async_walindex_begins_read(user, first, flags)) {
     rc = SQLITE_BUSY;
   } else if (!exclusive && (user->shared & mask) == mask) {
     /* It has it already. */
-  } else if (!may_lock(index, user, first, n, exclusive)) {
+  } else if (!wait_for_lock(index, user, first, n, exclusive)) {
     rc = SQLITE_BUSY;
   } else {
     grant(index, user, first, n, exclusive);

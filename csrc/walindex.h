@@ -78,6 +78,9 @@ int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int
 /* The checkpointer shall come to an end. */
 void async_walindex_hurry(AsyncWalIndex *index);
 
+/* Would this lock begin a transaction of the user's? */
+bool async_walindex_begins_read(const AsyncWalUser *user, int first, int flags);
+
 /* As xShmBarrier. */
 void async_walindex_barrier(void);
 

@@ -22,15 +22,38 @@ static atomic_bool in_a_hurry;
 static void enter(void) { async_mutex_enter(&async_scheduler.mutex); }
 static void leave(void) { async_mutex_leave(&async_scheduler.mutex); }
 
+/* A run has come to this. */
+static void end_run(AsyncStream *stream, AsyncOutcome outcome, int64_t due_us) {
+  if (outcome == ASYNC_RUN_DRY && async_registry_rest(stream)) return;
+  enter();
+  async_scheduler_finish(&stream->task, outcome != ASYNC_RUN_STUCK, due_us);
+  leave();
+}
+
 static AsyncOutcome run_task(AsyncTask *task, int max_steps) {
   AsyncStream *stream = (AsyncStream *)task; /* its first member */
   int64_t due_us;
   AsyncOutcome outcome = async_stream_run(stream, max_steps, &due_us);
-  if (outcome == ASYNC_RUN_DRY && async_registry_rest(stream)) return outcome;
-  enter();
-  async_scheduler_finish(task, outcome != ASYNC_RUN_STUCK, due_us);
-  leave();
+  end_run(stream, outcome, due_us);
   return outcome;
+}
+
+static bool is_durable(AsyncStream *stream, int64_t seq) {
+  async_mutex_enter(&stream->mutex);
+  bool durable = stream->durable.seq >= seq;
+  async_mutex_leave(&stream->mutex);
+  return durable;
+}
+
+void async_writer_help(AsyncStream *stream, int64_t seq) {
+  if (async_config.delay_ms > 0 || !async_scheduler_has_runner()) return;
+  if (!async_scheduler_claim(&stream->task)) return;
+  AsyncOutcome outcome;
+  int64_t due_us;
+  do {
+    outcome = async_stream_run(stream, STEPS_PER_TURN, &due_us);
+  } while (outcome == ASYNC_RUN_MORE && !is_durable(stream, seq));
+  end_run(stream, outcome, due_us);
 }
 
 bool async_writer_step(int max_steps) {

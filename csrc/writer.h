@@ -9,14 +9,21 @@
 #ifndef ASYNC_WRITER_H
 #define ASYNC_WRITER_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "stream.h"
 
 /* Run one ready stream for at most max_steps ops.  False if none was ready. */
 bool async_writer_step(int max_steps);
 
 /* The loop: until the halt parameter says otherwise. */
 void async_writer_run(void);
+
+/*
+** This thread would only wait until the stream is durable up to seq: if the
+** writer is not at it, do its work meanwhile.  That saves two changes of threads,
+** which matters for a single commit.  The
+** caller has a reference, and holds no mutex.
+*/
+void async_writer_help(AsyncStream *stream, int64_t seq);
 
 /* Start our own thread, or do nothing if it runs.  False if there is none to be had. */
 bool async_writer_start(void);

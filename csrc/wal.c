@@ -1,0 +1,112 @@
+/*
+** What is known of a WAL.  See wal.h.
+*/
+#include "wal.h"
+
+#include "config.h"
+#include "host.h"
+#include "os.h"
+
+#include <string.h>
+
+#define WAL_HEADER 32
+#define FRAME_HEADER 24
+
+/* So much may come in until the WAL is synced as it grows: what a checkpoint must
+** sync takes the longer, and holds up the more, the more it is at once. */
+#define SYNC_BYTES (4 * 1024 * 1024)
+/* When to come again after readers were in the way; and after anything else was. */
+#define RETRY_US 50000
+#define REFUSED_US 1000000
+
+void async_wal_forget(AsyncWal *wal) {
+  wal->end = wal->write_end = wal->backfilled = wal->sync_from = 0;
+  wal->has_commit = wal->wants_sync = wal->blocked = false;
+  wal->call = ASYNC_WAL_CALL_NONE;
+  wal->starts++;
+}
+
+void async_wal_wrote(AsyncWal *wal, const unsigned char *data, int n, int64_t offset) {
+  static const unsigned char no_commit[4];
+  if (offset == 0) {
+    async_wal_forget(wal);
+    wal->header_unsynced = true;
+    wal->end = wal->write_end = n;
+  } else if (offset == wal->end || offset + n > wal->write_end) {
+    /* The first frame of a transaction may lie where one that was rolled back did. */
+    wal->write_end = offset + n;
+  }
+  if (n == FRAME_HEADER && memcmp(data + 4, no_commit, 4) != 0) wal->has_commit = true;
+}
+
+bool async_wal_sync_header(AsyncWal *wal) {
+  bool unsynced = wal->header_unsynced;
+  wal->header_unsynced = false;
+  return unsynced;
+}
+
+int64_t async_wal_end_of_frame(int n, int64_t page_size) {
+  return WAL_HEADER + n * (FRAME_HEADER + page_size);
+}
+
+static bool is_long(const AsyncWal *wal) {
+  int64_t limit = async_config.checkpoint_bytes;
+  return limit > 0 && wal->end - wal->backfilled >= limit;
+}
+
+bool async_wal_is_over(const AsyncWal *wal) {
+  int64_t max = async_config.max_wal_bytes;
+  return max > 0 && wal->end >= max && !wal->unfit;
+}
+
+/* Raise the call; true if it is a new one. */
+static bool call(AsyncWal *wal, AsyncWalCall wanted) {
+  if (wal->call >= wanted) return false;
+  wal->call = wanted;
+  wal->retry_us = 0;
+  return true;
+}
+
+bool async_wal_end_transaction(AsyncWal *wal, bool committed) {
+  wal->has_commit = false;
+  if (!committed) {
+    wal->write_end = wal->end;
+    return false;
+  }
+  wal->end = wal->write_end;
+  if (wal->end == 0) return false; /* there is no WAL */
+  wal->written_us = async_os_now_us();
+  /* With synchronous=OFF not even the header is synced. */
+  bool sync = wal->end - wal->sync_from >= SYNC_BYTES && !wal->header_unsynced && !wal->wants_sync;
+  if (sync) wal->wants_sync = true;
+  return call(wal, is_long(wal) ? ASYNC_WAL_CALL_NOW : ASYNC_WAL_CALL_LATER) || sync;
+}
+
+void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
+  bool ok = outcome->code == SQLITE_OK;
+  bool busy = (outcome->code & 0xff) == SQLITE_BUSY;
+  bool failed = !ok && !busy && outcome->code != SQLITE_INTERRUPT;
+  wal->attempts++;
+  wal->blocked = outcome->opened && busy;
+  wal->unfit = !outcome->opened && failed;
+  wal->code = failed ? outcome->code : SQLITE_OK;
+
+  wal->call = ASYNC_WAL_CALL_LATER;
+  int64_t pause_us = async_config.checkpoint_idle_ms * 1000;
+  if (ok && wal->end <= wal->backfilled) {
+    wal->call = ASYNC_WAL_CALL_NONE;
+  } else if (is_long(wal) || async_wal_is_over(wal)) {
+    wal->call = ASYNC_WAL_CALL_NOW;
+    pause_us = ok && outcome->progress ? 0 : RETRY_US;
+  }
+  if (!outcome->opened) pause_us = REFUSED_US;
+  wal->retry_us = async_os_now_us() + pause_us;
+}
+
+int64_t async_wal_due_us(const AsyncWal *wal) {
+  int64_t idle_us = async_config.checkpoint_idle_ms * 1000;
+  if (wal->call == ASYNC_WAL_CALL_NOW) return wal->retry_us;
+  if (wal->call == ASYNC_WAL_CALL_NONE || idle_us <= 0) return -1;
+  int64_t idle_at_us = wal->written_us + idle_us;
+  return idle_at_us > wal->retry_us ? idle_at_us : wal->retry_us;
+}

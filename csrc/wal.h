@@ -1,0 +1,84 @@
+/*
+** What is known of a stream's WAL: how long it is, and what the checkpointer
+** (checkpoint.h) is to do about it.
+**
+** Positions are ends of frames, in bytes from the WAL's start, as SQLite sees
+** them; on disk it may be less.  A frame is written as its header and its page,
+** and the header of a transaction's last frame says so: that is how its commit is
+** seen.  When SQLite tells of the commit it has given the WRITE lock back, and
+** another transaction may be writing.
+**
+** A WAL starts anew when its header is written: then all positions begin again,
+** and `starts` says that they are not to be compared with older ones.
+**
+** Format: https://sqlite.org/fileformat2.html#walformat
+**
+** Guarded by the stream's mutex, but for what says otherwise.
+*/
+#ifndef ASYNC_WAL_H
+#define ASYNC_WAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the checkpointer was called for. */
+typedef enum AsyncWalCall {
+  ASYNC_WAL_CALL_NONE,  /* nothing is to be done */
+  ASYNC_WAL_CALL_LATER, /* when the database has been idle for a while */
+  ASYNC_WAL_CALL_NOW,
+} AsyncWalCall;
+
+typedef struct AsyncWal {
+  int64_t end;        /* of the last committed frame */
+  int64_t write_end;  /* of the last frame of the transaction under way */
+  bool has_commit;    /* that has written the frame which commits it */
+  int64_t backfilled; /* up to here the database has it, too */
+  int64_t starts;     /* how often it has started anew */
+  int64_t written_us; /* when the last transaction was committed */
+
+  bool header_unsynced; /* the header was written, and no sync asked for since */
+  int64_t sync_from;    /* up to here the checkpointer has synced it as it grew */
+  bool wants_sync;      /* and it is to do so again */
+
+  AsyncWalCall call;
+  int64_t retry_us;  /* no checkpoint before this time */
+  int64_t attempts;  /* at a checkpoint, that have ended */
+  bool blocked;      /* readers kept the last one from its end */
+  int code;          /* why the last one failed; SQLITE_OK if it did not */
+  atomic_bool unfit; /* no lock: the checkpointer cannot open the database */
+} AsyncWal;
+
+/* What came of a checkpoint. */
+typedef struct AsyncWalOutcome {
+  int code;
+  bool opened;   /* the checkpointer could open the database */
+  bool progress; /* it copied something */
+} AsyncWalOutcome;
+
+/* SQLite has written n bytes at offset. */
+void async_wal_wrote(AsyncWal *wal, const unsigned char *data, int n, int64_t offset);
+
+/* There are no frames any more: it was truncated or deleted, or another process had it. */
+void async_wal_forget(AsyncWal *wal);
+
+/* The transaction under way was committed, or was not.  True if the checkpointer
+** is to be called, which it does not know yet. */
+bool async_wal_end_transaction(AsyncWal *wal, bool committed);
+
+/* SQLite has asked for a sync: was it for the header? */
+bool async_wal_sync_header(AsyncWal *wal);
+
+/* Where the n-th frame ends. */
+int64_t async_wal_end_of_frame(int n, int64_t page_size);
+
+/* Is it at its bound, and something in the checkpointer's power? */
+bool async_wal_is_over(const AsyncWal *wal);
+
+/* A checkpoint has ended: what is to be done next? */
+void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome);
+
+/* When the checkpointer is to come; -1: not at all. */
+int64_t async_wal_due_us(const AsyncWal *wal);
+
+#endif /* ASYNC_WAL_H */
