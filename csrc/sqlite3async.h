@@ -129,8 +129,9 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_CHECKPOINT_IDLE_MS 25 /* checkpoint after this long without a write; 0: never */
 #define SQLITEASYNC_MAX_WAL_BYTES 26      /* no transaction begins with a larger WAL; 0: no bound */
 
-#define SQLITEASYNC_FULL_BLOCK 0 /* a full queue makes the caller wait until it is at half */
-#define SQLITEASYNC_FULL_BUSY 1  /* a transaction that would start gets SQLITE_BUSY instead */
+#define SQLITEASYNC_FULL_BLOCK                                                                     \
+  0 /* a full queue makes the caller wait until it has some room again */
+#define SQLITEASYNC_FULL_BUSY 1 /* a transaction that would start gets SQLITE_BUSY instead */
 
 /*
 ** Set parameter op to value, or read it into *value.  Result codes as for

@@ -24,8 +24,8 @@ export interface InstallOptions {
   /** Bytes that may be queued for one database; 0: no bound. Default: 64 MiB. */
   maxQueueBytes?: number | undefined;
   /**
-   * What happens to a commit when the queue is full: `"block"` waits until the
-   * queue is at half, with `"busy"` a transaction that would start gets
+   * What happens to a commit when the queue is full: `"block"` waits until
+   * there is some room again, with `"busy"` a transaction that would start gets
    * SQLITE_BUSY. Default: `"block"`.
    */
   onQueueFull?: OnQueueFull | undefined;

@@ -16,14 +16,22 @@ export interface Transactor {
   readonly isTransaction?: boolean;
   /** bun:sqlite, better-sqlite3: the same. */
   readonly inTransaction?: boolean;
-  /** node:sqlite: the main database's file. */
-  location?(): string | null;
+  /** Makes a statement. Without it, durable() waits for all databases of the process. */
+  prepare?(sql: string): TransactorStatement;
+}
+
+/** What durable() needs of a statement. */
+export interface TransactorStatement {
+  /** Runs it and gives the rows, as objects. */
+  all(): unknown[];
+  /** bun:sqlite: ends it. */
+  finalize?(): void;
 }
 
 /** Run work that is not to be asynchronous: what follows its first `await` would come too late. */
 export function runUnit<Result>(work: () => Result): Result {
   if (typeof work !== "function") {
-    throw misuse("durable", `Cannot durable(${String(work)}): a function is wanted`);
+    throw misuse("durable", `Cannot make work durable: a function is wanted, not ${kindOf(work)}`);
   }
   const result = work();
   if (typeof (result as { then?: unknown } | null | undefined)?.then !== "function") return result;
@@ -37,7 +45,9 @@ export function runUnit<Result>(work: () => Result): Result {
 /** Run work in a transaction and commit it, or roll it back if it throws. */
 export function runTransaction<Result>(database: Transactor, work: () => Result): Result {
   if (typeof database?.exec !== "function") {
-    throw misuse("durable", `Cannot durable(${String(database)}, …): a connection is wanted`);
+    const message = `Cannot make a transaction durable: a connection is wanted, ` +
+      `not ${kindOf(database)}`;
+    throw misuse("durable", message);
   }
   if (database.isTransaction || database.inTransaction) {
     const message = "Cannot make a transaction durable: the connection has one open, " +
@@ -55,6 +65,11 @@ export function runTransaction<Result>(database: Transactor, work: () => Result)
   }
 }
 
+/** What a wrong argument is, in a word: not every value has a text. */
+function kindOf(value: unknown): string {
+  return value === null ? "null" : typeof value;
+}
+
 /** SQLite may have rolled back by itself, or the work may have. */
 function rollBack(database: Transactor): void {
   try {
@@ -64,7 +79,14 @@ function rollBack(database: Transactor): void {
   }
 }
 
-/** The file of the connection's database, as far as the driver tells; undefined: all databases. */
-export function pathOf(database: Transactor): string | undefined {
-  return database.location?.() ?? undefined;
+/** The files of the connection's databases, those attached included; undefined: it doesn't tell. */
+export function pathsOf(database: Transactor): string[] | undefined {
+  const statement = database.prepare?.("PRAGMA database_list");
+  if (statement === undefined) return undefined;
+  try {
+    const databases = statement.all() as { file: string | null }[];
+    return databases.flatMap(({ file }) => file ? [file] : []); // not those in memory
+  } finally {
+    statement.finalize?.();
+  }
 }

@@ -11,7 +11,7 @@ import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
 import { type ParameterName, type ParameterValue, verbOf } from "./parameters.ts";
 import { toPath, toUri } from "./paths.ts";
 import type { AsyncVfsStatus } from "./status.ts";
-import { pathOf, runTransaction, runUnit, type Transactor } from "./transaction.ts";
+import { pathsOf, runTransaction, runUnit, type Transactor } from "./transaction.ts";
 import { FlushWaiters } from "./waiter.ts";
 import { Interest } from "./wake.ts";
 
@@ -129,8 +129,9 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * the same time share one sync. Rejects with the background error if the
    * database failed, and with the signal's reason if that is aborted.
    *
-   * A pending flush keeps the process alive. While no writer is running it
-   * stays pending.
+   * A pending flush keeps the process alive. If the writer is halted meanwhile,
+   * it stays pending; called while no writer is running, it rejects with
+   * SQLITE_MISUSE.
    */
   async flush(options: FlushOptions = {}): Promise<void> {
     const native = this.#native("flush");
@@ -160,7 +161,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /**
    * Do something that commits and wait until that is on stable storage: what is
    * resolved or thrown is what `work` returned or threw. If it throws, nothing
-   * is waited for.
+   * is waited for. If waiting fails, as {@linkcode flush} does, what was committed
+   * stays so.
    *
    * @example
    * ```ts ignore
@@ -175,7 +177,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /**
    * Do something in one transaction of a connection, commit it and wait until it is on
    * stable storage. If `work` throws, or the commit does, the transaction is rolled back
-   * and nothing is waited for.
+   * and nothing is waited for. If waiting fails, as {@linkcode flush} does, it stays
+   * committed.
    *
    * @example
    * ```ts ignore
@@ -194,11 +197,15 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     ...parameters: [() => Result] | [Transactor, () => Result]
   ): Promise<Result> {
     this.#native("durable");
-    const result = parameters.length === 1
-      ? runUnit(parameters[0])
-      : runTransaction(parameters[0], parameters[1]);
-    const path = parameters.length === 1 ? undefined : pathOf(parameters[0]);
-    await this.flush({ path });
+    if (parameters.length === 1) {
+      const result = runUnit(parameters[0]);
+      await this.flush();
+      return result;
+    }
+    const [database, work] = parameters;
+    const result = runTransaction(database, work);
+    const paths = pathsOf(database) ?? [undefined];
+    await Promise.all(paths.map((path) => this.flush({ path })));
     return result;
   }
 
@@ -215,14 +222,24 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     const native = this.#native("release");
     const name = toPath(path, "release");
     const timeoutMs = optionalTimeout("release", options.timeoutMs, DRAIN_MS);
-    const deadlineMs = performance.now() + timeoutMs;
+    const signal = AbortSignal.timeout(timeoutMs);
     for (;;) {
-      await this.flush({ path: name });
       try {
+        await this.flush({ path: name, signal });
         return native.release(name, 0);
       } catch (error) {
         const busy = error instanceof AsyncVfsError && error.codeName === "SQLITE_BUSY";
-        if (!busy || performance.now() >= deadlineMs) throw error;
+        if (!busy && error !== signal.reason) throw error;
+        if (signal.aborted) {
+          const message = `Cannot release "${name}": within ${timeoutMs} ms there was no moment ` +
+            "without a transaction and with everything durable";
+          throw new AsyncVfsError(message, {
+            codeName: "SQLITE_BUSY",
+            path: name,
+            operation: "release",
+            cause: error,
+          });
+        }
       }
       await new Promise((resolve) => setTimeout(resolve, RELEASE_POLL_MS));
     }
