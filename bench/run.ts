@@ -12,11 +12,10 @@
 import { run as runProcess, zigBuild } from "../tools/process.ts";
 import { isReached, printReport } from "./print.ts";
 import { percentile } from "./statistics.ts";
-import type { Report, Series, Workload } from "./workload.ts";
+import { NATIVE_PROGRAM, type Report, type Series, type Workload } from "./workload.ts";
 import { workloads } from "./workloads.ts";
 
 const TIMEOUT_MS = 180_000;
-const NATIVE_PROGRAM = "zig-out/native-bench/native-bench";
 /** In the checkout, since it is the disk that is measured. */
 const FOLDER = "zig-out";
 
@@ -31,7 +30,7 @@ const options = parse(Deno.args);
 const finished: (Run & { report: Report })[] = [];
 const failures: string[] = [];
 
-if (options.workloads.some(({ launches }) => launches !== undefined)) {
+if (options.workloads.some(({ launches, usesNative }) => launches !== undefined || usesNative)) {
   const { ok, output } = await zigBuild("native-bench");
   if (!ok) {
     console.error(output);

@@ -9,6 +9,9 @@
  * @module
  */
 
+/** Where the native program is, in the checkout. */
+export const NATIVE_PROGRAM = "zig-out/native-bench/native-bench";
+
 /** Samples by series, by round. A value that is measured once a round is a round of one sample. */
 export type Series = Record<string, number[][]>;
 
@@ -54,6 +57,8 @@ export interface Workload {
   about: string;
   /** Measure in this runtime. */
   measure?: (settings: Settings) => Promise<Series>;
+  /** measure() starts the native program by itself. */
+  usesNative?: boolean;
   /** The runs of the native program. */
   launches?: (quick: boolean) => Launch[];
   /** Make sense of a run; of the native program, of all launches of a variant. */

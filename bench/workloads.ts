@@ -2,11 +2,25 @@
 import { backlog } from "./backlog.ts";
 import { bound } from "./bound.ts";
 import { commit } from "./commit.ts";
+import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
 import { memory } from "./memory.ts";
 import { reads } from "./reads.ts";
+import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
+import { wal } from "./wal.ts";
 import type { Workload } from "./workload.ts";
 
 /** All workloads. */
-export const workloads: Workload[] = [commit, reads, enqueue, memory, bound, backlog, wait];
+export const workloads: Workload[] = [
+  commit,
+  reads,
+  enqueue,
+  memory,
+  bound,
+  backlog,
+  wait,
+  wal,
+  durable,
+  sustained,
+];

@@ -17,7 +17,7 @@
 ** for it; but not for ever, if they write faster than the disk syncs: only until
 ** the WAL is so many times as long as it should be. */
 #define LAST_BYTES (512 * 1024)
-#define PATIENCE 32
+#define PATIENCE 8
 /* When to come again if memory is out. */
 #define RETRY_US 50000
 /* Readers apart, no checkpoint takes this long. */

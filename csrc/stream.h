@@ -155,8 +155,9 @@ void async_stream_leave_and_wake(AsyncStream *stream);
 bool async_stream_wake(AsyncStream *stream);
 
 /*
-** As async_stream_leave_and_wake(), but if a connection writes a transaction to the WAL that can wait until
-** it has given the WRITE lock back: then the writer does not get in its way.
+** As async_stream_leave_and_wake(), but if a connection writes a transaction to the
+** WAL that can wait until it has given the WRITE lock back: then the writer does
+** not get in its way.
 */
 void async_stream_leave_later(AsyncStream *stream);
 

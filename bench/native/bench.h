@@ -32,6 +32,7 @@ void bench_enqueue(const Bench *bench);
 void bench_memory(const Bench *bench);
 void bench_bound(const Bench *bench);
 void bench_backlog(const Bench *bench);
+void bench_bare(const Bench *bench); /* the program of bench/durable.ts starts it */
 
 /* ---- Results ---- */
 

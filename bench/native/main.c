@@ -12,7 +12,7 @@ static const struct {
   void (*run)(const Bench *bench);
 } workloads[] = {
     {"reads", bench_reads}, {"enqueue", bench_enqueue}, {"memory", bench_memory},
-    {"bound", bench_bound}, {"backlog", bench_backlog},
+    {"bound", bench_bound}, {"backlog", bench_backlog}, {"bare", bench_bare},
 };
 
 int main(int argc, char **argv) {

@@ -79,14 +79,19 @@ export class Child implements Disposable {
     process.kill(this.#process.pid!, signal);
   }
 
-  /** Wait until it printed a text. */
-  async printed(text: string): Promise<void> {
+  /** Wait until it printed a text; after `timeoutMs` it is killed. */
+  async printed(text: string, timeoutMs: number = 30_000): Promise<void> {
     let ended = false;
     this.#ended.then(() => ended = true);
-    while (!this.#stdout.includes(text)) {
-      if (ended) throw new Error(`child ended without printing "${text}": ${this.#stderr}`);
-      await new Promise<void>((resolve) => this.#onOutput = resolve);
-      await Promise.resolve();
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), timeoutMs);
+    try {
+      while (!this.#stdout.includes(text)) {
+        if (ended) throw new Error(`child ended without printing "${text}": ${this.#stderr}`);
+        await new Promise<void>((resolve) => this.#onOutput = resolve);
+        await Promise.resolve();
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -14,6 +14,9 @@ const NAMES = [
   "maxDelayMs",
   "maxLockHoldMs",
   "diskFullRetryMs",
+  "checkpointBytes",
+  "checkpointIdleMs",
+  "maxWalBytes",
 ] as const;
 
 /** The parameters as they are now, put back at the end of the scope that uses it. */
