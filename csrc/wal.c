@@ -86,16 +86,17 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
   bool ok = outcome->code == SQLITE_OK;
   bool busy = (outcome->code & 0xff) == SQLITE_BUSY;
   bool failed = !ok && !busy && outcome->code != SQLITE_INTERRUPT;
+  bool all = (ok || busy) && outcome->opened && wal->end <= wal->backfilled;
   wal->attempts++;
-  wal->blocked = outcome->opened && busy;
+  wal->blocked = outcome->opened && busy && !all;
   wal->unfit = !outcome->opened && failed;
   wal->code = failed ? outcome->code : SQLITE_OK;
 
   wal->call = ASYNC_WAL_CALL_LATER;
   int64_t pause_us = async_config.checkpoint_idle_ms * 1000;
-  if (ok && wal->end <= wal->backfilled) {
+  if (all) {
     wal->call = ASYNC_WAL_CALL_NONE;
-  } else if (is_long(wal) || async_wal_is_over(wal)) {
+  } else if (is_long(wal) || async_wal_is_over(wal) || wal->blocked) {
     wal->call = ASYNC_WAL_CALL_NOW;
     pause_us = ok && outcome->progress ? 0 : RETRY_US;
   }

@@ -3,6 +3,8 @@
 ** histories are stepped, and after every few ops plain SQLite looks at a
 ** copy, as it would after a crash.
 */
+#include "beside.h"
+#include "checkpoint.h"
 #include "database.h"
 #include "testvfs.h"
 
@@ -18,9 +20,12 @@ typedef struct History {
   char folder[300];
   char path[400];
   sqlite3 *db;
+  sqlite3 *other;                /* with WAL: makes checkpoints, */
+  sqlite3 *reader;               /* and stands in their way */
   char *dumps[TRANSACTIONS + 1]; /* the content after each transaction */
   int committed;
-  int seen; /* the latest transaction that was found on disk */
+  int not_ours; /* what the status counts besides: the change of the journal mode */
+  int seen;     /* the latest transaction that was found on disk */
 } History;
 
 static sqlite3 *open_copy(const char *path) {
@@ -43,9 +48,18 @@ static void check_copy(void *arg) {
 }
 
 static void look(History *history) {
-  int applied = (int)status_number(history->path, "applied");
+  int applied = 0;
+  if (history->db != NULL) applied = (int)status_number(history->path, "applied");
   with_copy(history->folder, check_copy, history);
-  CHECK(history->seen >= applied);
+  CHECK(history->seen >= applied - history->not_ours);
+}
+
+static void step_and_look(History *history, int steps_max) {
+  int steps_each = history->other == NULL ? 5 : 1;
+  for (int i = 0; i < steps_max; i++) {
+    if (step_some(1 + random_below(&history->random, steps_each)) == 0) break;
+    look(history);
+  }
 }
 
 static void begin(History *history, const char *journal_mode, const char *level, int page_size) {
@@ -62,6 +76,35 @@ static void begin(History *history, const char *journal_mode, const char *level,
   history->db = open_async(history->path);
   exec(history->db, "PRAGMA journal_mode = %s", journal_mode);
   exec(history->db, "PRAGMA synchronous = %s; PRAGMA cache_size = 8", level);
+  history->not_ours = (int)status_number(history->path, "committed");
+}
+
+/* ---- With a WAL ---- */
+
+static void begin_wal(History *history, const char *level) {
+  history->other = open_async(history->path);
+  history->reader = open_async(history->path);
+  exec(history->other, "PRAGMA synchronous = %s; SELECT * FROM meta", level);
+}
+
+static void begin_or_end_reading(History *history) {
+  bool reads = !sqlite3_get_autocommit(history->reader);
+  exec(history->reader, reads ? "COMMIT" : "BEGIN; SELECT * FROM meta");
+}
+
+/* By another connection or as the checkpointer does it; whether all is copied is left to chance. */
+static void checkpoint_somehow(History *history) {
+  static const char *const modes[] = {"PASSIVE", "FULL", "RESTART", "TRUNCATE"};
+  if (random_one_in(&history->random, 3)) begin_or_end_reading(history);
+  int mode = random_below(&history->random, 5);
+  if (mode < 4) exec(history->other, "PRAGMA wal_checkpoint(%s)", modes[mode]);
+  if (mode == 4) async_checkpoint_step();
+}
+
+static void end_wal(History *history) {
+  close_database(history->reader);
+  close_database(history->other);
+  history->reader = history->other = NULL;
 }
 
 static void change_something(History *history, int k) {
@@ -102,21 +145,25 @@ static void run_transaction(History *history, int k) {
 
 static void run_history(const char *journal_mode, const char *level, int page_size,
                         uint64_t offset) {
+  bool wal = strcmp(journal_mode, "WAL") == 0;
   History *history = calloc(1, sizeof *history);
   CHECK(history != NULL);
   history->random = random_new(offset);
   begin(history, journal_mode, level, page_size);
+  if (wal) begin_wal(history, level);
   for (int k = 1; k <= TRANSACTIONS; k++) {
     run_transaction(history, k);
-    int steps = random_below(&history->random, 20);
-    for (int i = 0; i < steps && step_some(1 + random_below(&history->random, 5)) > 0; i++) {
-      look(history);
-    }
+    if (wal && random_one_in(&history->random, 2)) checkpoint_somehow(history);
+    step_and_look(history, random_below(&history->random, 20));
+    if (wal && random_one_in(&history->random, 3)) checkpoint_somehow(history);
   }
-  while (step_some(1 + random_below(&history->random, 5)) > 0) look(history);
+  step_and_look(history, INT32_MAX);
   look(history);
   CHECK_EQ(history->seen, TRANSACTIONS);
+  if (wal) end_wal(history);
   close_database(history->db);
+  history->db = NULL;
+  step_and_look(history, wal ? INT32_MAX : 0); /* the last checkpoint, and the WAL's end */
   step_all();
   for (int k = 0; k <= TRANSACTIONS; k++) sqlite3_free(history->dumps[k]);
   CHECK_EQ(remove(history->path), 0);
@@ -127,23 +174,40 @@ static void run_history(const char *journal_mode, const char *level, int page_si
   free(history);
 }
 
-static void run_histories(const char *journal_mode) {
+static void run_histories(const char *journal_mode, const char *const levels[]) {
   async_setup();
-  static const char *const levels[] = {"NORMAL", "FULL", "EXTRA"};
   static const int page_sizes[] = {512, 4096, 65536};
+  /* With a WAL there is a look after every op, so each level gets one size only. */
+  bool wal = strcmp(journal_mode, "WAL") == 0;
+  Random random = random_new(77);
   uint64_t offset = 0;
   for (int round = 0; round < test_scale(); round++) {
     for (int level = 0; level < 3; level++) {
+      int only = random_below(&random, 3);
       for (int size = 0; size < 3; size++) {
+        if (wal && size != only) continue;
         run_history(journal_mode, levels[level], page_sizes[size], offset++);
       }
     }
   }
 }
 
-static void in_mode_DELETE(void) { run_histories("DELETE"); }
-static void in_mode_TRUNCATE(void) { run_histories("TRUNCATE"); }
-static void in_mode_PERSIST(void) { run_histories("PERSIST"); }
+static const char *const levels_with_journal[] = {"NORMAL", "FULL", "EXTRA"};
+/* Without syncs a WAL is as safe as with them, as long as the system lives. */
+static const char *const levels_with_wal[] = {"NORMAL", "FULL", "OFF"};
+
+static void in_mode_DELETE(void) { run_histories("DELETE", levels_with_journal); }
+static void in_mode_TRUNCATE(void) { run_histories("TRUNCATE", levels_with_journal); }
+static void in_mode_PERSIST(void) { run_histories("PERSIST", levels_with_journal); }
+
+static void in_mode_WAL(void) { run_histories("WAL", levels_with_wal); }
+
+/* As with the checkpointer's thread, which this one plays. */
+static void in_mode_WAL_with_syncs_that_are_owed(void) {
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_BYTES, 10000), SQLITE_OK);
+  async_beside_set_thread(true);
+  run_histories("WAL", levels_with_wal);
+}
 
 /* ---- The order in which things reach the parent ---- */
 
@@ -222,6 +286,8 @@ int main(void) {
   return run_tests((TestCase[]){TEST(in_mode_DELETE),
                                 TEST(in_mode_TRUNCATE),
                                 TEST(in_mode_PERSIST),
+                                TEST(in_mode_WAL),
+                                TEST(in_mode_WAL_with_syncs_that_are_owed),
                                 TEST(ops_reach_the_parent_in_the_order_SQLite_made_them),
                                 {0}});
 }

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define RULES_MAX 16
+#define HELD_WITHIN_S 10
 #define NAME_MAX_LENGTH 300
 
 typedef struct TestFile {
@@ -77,9 +79,19 @@ static void end(bool begun) {
 static void enter(void) { pthread_mutex_lock(&mutex); }
 static void leave(void) { pthread_mutex_unlock(&mutex); }
 
+/* Is the file meant by the name of a rule or a count? */
+static bool is_meant(const char *path, const char *name) {
+  if (name == NULL) return true;
+  size_t length = strlen(name);
+  if (length == 0 || name[length - 1] != '$') return strstr(path, name) != NULL;
+  size_t path_length = strlen(path);
+  if (path_length < length - 1) return false;
+  return strncmp(path + path_length - (length - 1), name, length - 1) == 0;
+}
+
 static bool matches(const Rule *rule, unsigned operation, const char *path) {
   if ((rule->set & operation) == 0 || rule->times == 0) return false;
-  return rule->name == NULL || strstr(path, rule->name) != NULL;
+  return is_meant(path, rule->name);
 }
 
 /* Under the mutex. */
@@ -142,9 +154,14 @@ void testvfs_hold(unsigned set, const char *name) {
 }
 
 void testvfs_wait_held(void) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += HELD_WITHIN_S;
+  int late = 0;
   enter();
-  while (!held) pthread_cond_wait(&changed, &mutex);
+  while (!held && late == 0) late = pthread_cond_timedwait(&changed, &mutex, &until);
   leave();
+  if (late != 0) FAIL("there was nothing to hold");
 }
 
 void testvfs_release(void) {
@@ -228,7 +245,7 @@ int testvfs_count(unsigned set, const char *name) {
   enter();
   for (size_t i = 0; i < counted_count; i++) {
     if ((counted[i].operation & set) == 0) continue;
-    if (name == NULL || strstr(counted[i].path, name) != NULL) count++;
+    if (is_meant(counted[i].path, name)) count++;
   }
   leave();
   return count;

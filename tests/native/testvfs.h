@@ -6,6 +6,9 @@
 ** A rule says which operations on which files it is about; rules are tried
 ** in the order in which they were made.  Everything may be called by any
 ** thread.
+**
+** The name in a rule or a count is a part of the path; with "$" at its end it
+** is how the path ends: "x.db" means x.db-wal, too, and "x.db$" does not.
 */
 #ifndef TEST_TESTVFS_H
 #define TEST_TESTVFS_H
