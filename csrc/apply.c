@@ -253,6 +253,7 @@ static void note_undurable(AsyncStream *stream, int64_t since_us, int64_t start_
 /* Under the mutex, which it leaves meanwhile: as the only one, for the disk may tell
 ** only one of two threads that syncing failed. */
 static int sync_now(AsyncStream *stream, AsyncFile *file) {
+  int64_t changes = file->changes;
   file->syncing = true;
   file->in_use++;
   async_mutex_leave(&stream->mutex);
@@ -260,6 +261,7 @@ static int sync_now(AsyncStream *stream, AsyncFile *file) {
   async_mutex_enter(&stream->mutex);
   file->syncing = false;
   file->in_use--;
+  if (rc == SQLITE_OK) async_file_synced(file, changes);
   return rc;
 }
 
@@ -276,7 +278,6 @@ static Step step_flush(AsyncStream *stream, int64_t *due_us) {
       fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
       return STEP_FAILED;
     }
-    async_file_synced(file);
     async_file_let_go(file);
   }
   if (stream->directory_dirty) {
@@ -303,7 +304,7 @@ static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us)
     fail(stream, rc, operation_name(ASYNC_OP_SYNC), database->path);
     return STEP_FAILED;
   }
-  async_file_synced(database);
+  database->sync_owed = false; /* also if a checkpoint has gone on meanwhile */
   async_file_let_go(database);
   publish_if_clean(stream);
   return STEP_DONE;

@@ -63,7 +63,7 @@ int async_beside_sync(AsyncStream *stream, AsyncFile *file) {
     note_failure(stream, file, rc);
     stream->unsynced_since_us = since_us;
   } else {
-    if (file->changes == changes) async_file_synced(file);
+    async_file_synced(file, changes);
     if (owed) file->sync_owed = false; /* what it was about was on disk before */
     if (all && mark.seq > stream->durable.seq) async_stream_publish_durable(stream, mark);
   }
@@ -107,20 +107,10 @@ void async_beside_sync_owed(AsyncStream *stream) {
   let_go(file);
 }
 
-int64_t async_beside_pushed(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  int64_t pushed = stream->pushed.seq;
-  async_mutex_leave(&stream->mutex);
-  return pushed;
-}
-
 int async_beside_await_applied(AsyncStream *stream) {
-  return async_beside_await(stream, async_beside_pushed(stream));
-}
-
-int async_beside_await(AsyncStream *stream, int64_t wanted) {
   int rc = SQLITE_OK;
   async_mutex_enter(&stream->mutex);
+  int64_t wanted = stream->pushed.seq;
   while (rc == SQLITE_OK && stream->applied.seq < wanted) {
     if (stream->walindex.hurry || !async_scheduler_has_runner()) {
       rc = SQLITE_INTERRUPT;

@@ -31,8 +31,5 @@ void async_beside_sync_owed(AsyncStream *stream);
 ** the checkpointer is told to hurry, or there is no writer; the stream's error.
 */
 int async_beside_await_applied(AsyncStream *stream);
-/* The same up to a position; and which that is, of the op pushed last. */
-int async_beside_await(AsyncStream *stream, int64_t seq);
-int64_t async_beside_pushed(AsyncStream *stream);
 
 #endif /* ASYNC_BESIDE_H */

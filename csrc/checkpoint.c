@@ -11,8 +11,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* Half of what it has queued at most while others are to commit and flush. */
-#define AHEAD_BYTES (1024 * 1024)
 /* The second part, which holds up others, waits until no more than this is left
 ** for it; but not for ever, if they write faster than the disk syncs: only until
 ** the WAL is so many times as long as it should be. */
@@ -30,8 +28,8 @@ typedef enum Part {
   PART_CLOSE, /* others wait: never wait for the disk */
 } Part;
 static _Thread_local Part part;
-static _Thread_local int64_t ahead_bytes;
-static _Thread_local int64_t ahead_seq;
+/* What the present checkpoint copies is on stable storage in the WAL. */
+static _Thread_local bool wal_is_synced;
 
 static AsyncOsThread thread;
 static bool started; /* guarded by control.c's mutex, which start and stop are called under */
@@ -50,15 +48,10 @@ bool async_checkpoint_is_active(void) {
 /* Waits for the disk are for a writer's thread to end. */
 static bool may_wait(void) { return part == PART_COPY && async_scheduler_has_runner(); }
 
-int async_checkpoint_before_write(AsyncStream *stream, int n) {
-  if (stream->walindex.hurry) return SQLITE_INTERRUPT;
-  if (!may_wait()) return SQLITE_OK;
-  ahead_bytes += n;
-  if (ahead_bytes <= AHEAD_BYTES) return SQLITE_OK;
-  ahead_bytes = n;
-  int64_t before = ahead_seq;
-  ahead_seq = async_beside_pushed(stream);
-  return async_beside_await(stream, before);
+int async_checkpoint_write(AsyncFile *file, const void *data, int n, int64_t offset) {
+  if (file->stream->walindex.hurry) return SQLITE_INTERRUPT;
+  if (wal_is_synced) return async_file_write_through(file, data, n, offset);
+  return async_file_write(file, data, n, offset);
 }
 
 /* The database, which SQLite syncs last: its sync is owed once the queue gets to it. */
@@ -69,12 +62,13 @@ static int sync_database(AsyncFile *file, int flags) {
   return rc == SQLITE_BUSY ? SQLITE_OK : rc; /* the writer may be at it: it is in order */
 }
 
-/* The WAL, before anything is copied.  SQLite goes on only when this is done, so
-** that is order enough. */
+/* The WAL, before anything is copied: done when this returns, or, if others wait or
+** the writer is at it, a mark before which nothing copied is applied. */
 static int sync_wal(AsyncFile *file, int flags) {
   if (!may_wait()) return async_file_sync(file, flags);
   int rc = async_beside_await_applied(file->stream);
   if (rc == SQLITE_OK) rc = async_beside_sync(file->stream, file);
+  wal_is_synced = rc == SQLITE_OK;
   return rc == SQLITE_BUSY ? async_file_sync(file, flags) : rc;
 }
 
@@ -133,10 +127,11 @@ static int checkpoint_once(Session *session, Part now) {
   int frames = 0;
   int copied = 0;
   part = now;
-  ahead_bytes = ahead_seq = 0;
+  wal_is_synced = false;
   int mode = now == PART_COPY ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_FULL;
   int rc = sqlite3_wal_checkpoint_v2(session->db, "main", mode, &frames, &copied);
   part = PART_COPY;
+  wal_is_synced = false;
   settle(stream, ASYNC_ROLE_DATABASE);
 
   session->copied = copied > 0 ? async_wal_end_of_frame(copied, session->page_size) : 0;

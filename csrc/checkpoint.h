@@ -3,13 +3,12 @@
 ** databases, so that no commit has to.
 **
 ** It has no access of its own to the files: it opens a connection through the
-** VFS and calls sqlite3_wal_checkpoint_v2(), like any program.  What it writes
-** is queued in order with everything else.
+** VFS and calls sqlite3_wal_checkpoint_v2(), like any program.
 **
 ** It is called by a write that makes the WAL longer than checkpointBytes, and
 ** works in two parts.  First PASSIVE checkpoints, while others go on
-** committing: each does its syncs beside the writer (beside.h) and never has
-** more than a little queued, so that flushes do not wait for it.  When what
+** committing: each syncs the WAL, writes and syncs the database on its own thread,
+** past the queue (beside.h), so that nobody waits for it.  When what
 ** came in meanwhile is little, a FULL one copies that with the WRITE lock held,
 ** without waiting for anything: a commit that comes just then waits for as long
 ** as copying a few pages takes.  Then all is copied, and the next transaction
@@ -46,9 +45,8 @@ int64_t async_checkpoint_step(void);
 
 /* Does this thread open for the checkpointer? */
 bool async_checkpoint_is_this_thread(void);
-/* Before it writes n bytes to a database: wait while much is queued. */
-int async_checkpoint_before_write(AsyncStream *stream, int n);
-/* As xSync. */
+/* As xWrite and xSync; to write, of the database. */
+int async_checkpoint_write(AsyncFile *file, const void *data, int n, int64_t offset);
 int async_checkpoint_sync(AsyncFile *file, int flags);
 
 /* ---- The bound of the WAL ---- */

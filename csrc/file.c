@@ -189,6 +189,24 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   return rc;
 }
 
+int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = async_stream_error(stream);
+  if (rc == SQLITE_OK) rc = know_size(file);
+  bool direct = rc == SQLITE_OK && file->pending == 0 && file->parent != NULL;
+  async_mutex_leave(&stream->mutex);
+  if (rc != SQLITE_OK) return rc;
+  if (direct) direct = file->parent->pMethods->xWrite(file->parent, data, n, offset) == SQLITE_OK;
+  /* If it fails, the writer shall find out what is to be done about it. */
+  if (!direct) return async_file_write(file, data, n, offset);
+  async_mutex_enter(&stream->mutex);
+  async_file_note_backfill(file, offset, offset + n);
+  if (offset + n > file->size) file->size = offset + n;
+  async_mutex_leave(&stream->mutex);
+  return SQLITE_OK;
+}
+
 /* Under the mutex: queue an op that has no payload. */
 static int push_plain(AsyncFile *file, AsyncOpKind kind, int64_t offset, int flags) {
   AsyncOp *op = async_stream_push(file->stream, kind, file, 0);

@@ -108,6 +108,12 @@ void async_file_close(AsyncFile *file);
 /* As the methods of sqlite3_io_methods, and xDelete and xAccess of sqlite3_vfs. */
 int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset);
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset);
+/*
+** As async_file_write(), but to disk at once, if nothing is queued for the file.
+** For the checkpointer, whose thread may wait, and when what it copies from the
+** WAL has been synced there.
+*/
+int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset);
 int async_file_truncate(AsyncFile *file, int64_t size);
 int async_file_sync(AsyncFile *file, int flags);
 int async_file_size(AsyncFile *file, int64_t *size);
@@ -149,8 +155,11 @@ void async_file_retire(AsyncStream *stream);
 /* The stream failed: take it off all the same, as if it had never been. */
 void async_file_drop(AsyncStream *stream);
 
-/* The file was synced.  Under the mutex. */
-void async_file_synced(AsyncFile *file);
+/* The file was synced as it was when `changes` was this.  Under the mutex. */
+void async_file_synced(AsyncFile *file, int64_t changes);
+
+/* A checkpoint has changed the database on disk in [start, end).  Under the mutex. */
+void async_file_note_backfill(AsyncFile *file, int64_t start, int64_t end);
 
 /* Under the mutex: the next flush must sync it. */
 void async_file_make_dirty(AsyncFile *file);

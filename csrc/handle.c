@@ -52,27 +52,28 @@ static int handle_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offse
   return async_file_read(handle_of(base)->file, buf, n, offset);
 }
 
-/* What a write tells us besides. */
-static int look_at_write(AsyncHandle *handle, const void *data, int n, int64_t offset) {
+static int write_database(AsyncHandle *handle, const void *data, int n, int64_t offset) {
   AsyncFile *file = handle->file;
-  switch (file->role) {
-  case ASYNC_ROLE_DATABASE:
-    if (offset == 0) async_lock_note_header(file->stream, data, n);
-    return handle->lock.is_checkpointer ? async_checkpoint_before_write(file->stream, n)
-                                        : SQLITE_OK;
-  case ASYNC_ROLE_SUPER_JOURNAL:
-    return async_super_note_names(file, data, n);
-  case ASYNC_ROLE_JOURNAL:
-  case ASYNC_ROLE_WAL:
-    break;
-  }
-  return SQLITE_OK;
+  if (offset == 0) async_lock_note_header(file->stream, data, n);
+  if (handle->lock.is_checkpointer) return async_checkpoint_write(file, data, n, offset);
+  return async_file_write(file, data, n, offset);
 }
 
 static int handle_write(sqlite3_file *base, const void *data, int n, sqlite3_int64 offset) {
   if (async_forked) return SQLITE_IOERR_WRITE;
-  int rc = look_at_write(handle_of(base), data, n, offset);
-  return rc != SQLITE_OK ? rc : async_file_write(handle_of(base)->file, data, n, offset);
+  AsyncFile *file = handle_of(base)->file;
+  int rc = SQLITE_OK;
+  switch (file->role) {
+  case ASYNC_ROLE_DATABASE:
+    return write_database(handle_of(base), data, n, offset);
+  case ASYNC_ROLE_SUPER_JOURNAL:
+    rc = async_super_note_names(file, data, n);
+    break;
+  case ASYNC_ROLE_JOURNAL:
+  case ASYNC_ROLE_WAL:
+    break;
+  }
+  return rc != SQLITE_OK ? rc : async_file_write(file, data, n, offset);
 }
 
 static int handle_truncate(sqlite3_file *base, sqlite3_int64 size) {

@@ -63,7 +63,7 @@ int async_file_apply_delete(AsyncFile *file, int sync_directory) {
   sqlite3_file *closing = last ? file->parent : NULL;
   if (closing != NULL) {
     file->parent = NULL;
-    async_file_synced(file); /* what is in it does not matter any more */
+    async_file_synced(file, file->changes); /* what is in it does not matter any more */
   }
   async_mutex_leave(&stream->mutex);
   if (closing != NULL) closing->pMethods->xClose(closing);

@@ -18,7 +18,8 @@ void async_file_make_dirty(AsyncFile *file) {
   file->dirty = true;
 }
 
-void async_file_synced(AsyncFile *file) {
+void async_file_synced(AsyncFile *file, int64_t changes) {
+  if (file->changes != changes) return;
   if (file->dirty && !file->gone) file->stream->files.dirty--;
   file->dirty = false;
   file->backfilled = false;
@@ -40,6 +41,13 @@ static void note_change(AsyncFile *file, const AsyncOp *op) {
   }
 }
 
+void async_file_note_backfill(AsyncFile *file, int64_t start, int64_t end) {
+  disk_changed(file, start, end);
+  file->changes++;
+  file->backfilled = true;
+  file->stream->stats.bytes_written += end - start;
+}
+
 /* The WAL does not have everything any more that it had: what the database was
 ** given of it and never synced (with synchronous=OFF SQLite does not care) the
 ** next flush must sync. */
@@ -54,7 +62,7 @@ void async_file_inherit_unsynced(AsyncFile *file) {
   AsyncFile *old = files->unsynced_journal;
   if (old == NULL || old == file || file->role != ASYNC_ROLE_JOURNAL) return;
   files->unsynced_journal = NULL;
-  async_file_synced(old);
+  async_file_synced(old, old->changes);
   async_file_let_go(old);
   if (!file->gone) async_file_make_dirty(file);
 }
@@ -91,10 +99,10 @@ static void note_applied(AsyncStream *stream, AsyncOp *op) {
     note_change(file, op);
     break;
   case ASYNC_OP_SYNC:
-    if (!file->sync_owed) async_file_synced(file);
+    if (!file->sync_owed) async_file_synced(file, file->changes);
     break;
   case ASYNC_OP_DELETE:
-    async_file_synced(file);
+    async_file_synced(file, file->changes);
     forget_frames(file);
     file->gone = true;
     async_file_inherit_unsynced(file);

@@ -114,6 +114,22 @@ static void commits_and_flushes_go_on_while_a_sync_is_owed(void) {
   finish(db, 120);
 }
 
+static void nothing_is_copied_before_the_WAL_is_synced(void) {
+  sqlite3 *db = setup(0);
+  commit(db, 20);
+  WAIT_FOR(is_all_applied());
+  testvfs_hold(ON_SYNC, "x.db-wal");
+  sqlite3_int64 ticket[2];
+  CHECK_EQ(sqlite3async_flush_begin(path, ticket, 1), 1);
+  testvfs_wait_held(); /* the writer is at it, so the checkpointer cannot be */
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_IDLE_MS, 1), SQLITE_OK);
+  sleep_ms(100);
+  CHECK_EQ(testvfs_count(ON_WRITE, DATABASE), 0);
+  testvfs_release();
+  WAIT_FOR(testvfs_count(ON_WRITE, DATABASE) > 0);
+  finish(db, 20);
+}
+
 static void a_WAL_that_starts_anew_waits_for_it(void) {
   sqlite3 *db = setup(0);
   commit(db, 20);
@@ -166,17 +182,18 @@ static void check_failed(sqlite3 *db, int code, const char *operation) {
   CHECK_EQ(sqlite3async_flush(path, WAIT_MS), code);
 }
 
-static void check_failure(int checkpoint_bytes, unsigned set, int code, const char *operation) {
+static void check_failure(int checkpoint_bytes, unsigned set, int times, int code,
+                          const char *operation) {
   sqlite3 *db = setup(checkpoint_bytes);
-  testvfs_fail(set, DATABASE, 0, 1, code, 0);
+  testvfs_fail(set, DATABASE, 0, times, code, 0);
   int committed = 0;
   while (testvfs_failures() == 0 && committed < 200) {
     if (exec_code(db, "INSERT INTO t(b) VALUES (zeroblob(200))") == SQLITE_OK) committed++;
     if (checkpoint_bytes == 0 && committed == 30) exec_code(db, "PRAGMA wal_checkpoint(FULL)");
     sleep_ms(1);
   }
-  CHECK_EQ(testvfs_failures(), 1);
   WAIT_FOR(!is_status("\"error\":null"));
+  CHECK_EQ(testvfs_failures(), times);
   check_failed(db, code, operation);
   CHECK_EQ(testvfs_count(ON_SYNC, DATABASE), 0); /* it is not tried again */
   sqlite3_close(db);
@@ -186,13 +203,14 @@ static void check_failure(int checkpoint_bytes, unsigned set, int code, const ch
 }
 
 static void a_sync_of_the_checkpointers_that_fails_fails_the_database(void) {
-  check_failure(50000, ON_SYNC, SQLITE_IOERR_FSYNC, "sync");
+  check_failure(50000, ON_SYNC, 1, SQLITE_IOERR_FSYNC, "sync");
 }
 static void an_owed_sync_that_fails_fails_the_database(void) {
-  check_failure(0, ON_SYNC, SQLITE_IOERR_FSYNC, "sync");
+  check_failure(0, ON_SYNC, 1, SQLITE_IOERR_FSYNC, "sync");
 }
+/* It is tried once more, in the queue, where errors are told. */
 static void a_write_of_the_checkpointers_that_fails_fails_the_database(void) {
-  check_failure(50000, ON_WRITE, SQLITE_IOERR_WRITE, "write");
+  check_failure(50000, ON_WRITE, 2, SQLITE_IOERR_WRITE, "write");
 }
 
 static void a_full_disk_holds_a_checkpoint_up(void) {
@@ -281,6 +299,7 @@ static void a_kill_at_any_moment_leaves_whole_transactions(void) {
 int main(void) {
   return run_tests((TestCase[]){TEST(commits_and_flushes_go_on_during_the_checkpointers_sync),
                                 TEST(commits_and_flushes_go_on_while_a_sync_is_owed),
+                                TEST(nothing_is_copied_before_the_WAL_is_synced),
                                 TEST(a_WAL_that_starts_anew_waits_for_it),
                                 TEST(the_WALs_end_waits_for_it),
                                 TEST(a_sync_of_the_checkpointers_that_fails_fails_the_database),
