@@ -23,6 +23,11 @@
 ** time as any other function here.  All others may be called by any thread
 ** at any time, but never from inside a SQLite callback.
 **
+** The checkpointer of sqlite3async_start() takes the place of SQLite's automatic
+** checkpoints.  When a connection first uses a database in WAL mode, its hook for
+** them is turned off if it is SQLite's default one; a hook of the program's own
+** is to be set by sqlite3_wal_hook() after that, or it is lost.
+**
 ** Result codes are SQLite's.  sqlite3async_errmsg() has the words for the
 ** last failure on the calling thread.
 */
