@@ -113,7 +113,6 @@ void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
   if (more || task->state == ASYNC_TASK_RUNNING_WOKEN) {
     make_ready(task);
-    async_scheduler_changed(); /* another thread may have been the runner of this turn */
   } else if (due_us > 0) {
     task->state = ASYNC_TASK_DELAYED;
     task->due_us = due_us;
@@ -121,6 +120,7 @@ void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   } else {
     task->state = ASYNC_TASK_IDLE;
   }
+  async_scheduler_changed(); /* the runner of this turn may be another thread than the writer */
 }
 
 bool async_scheduler_wait(int64_t timeout_us) {

@@ -12,6 +12,8 @@
 
 /* Ops a stream may have applied before it is another one's turn. */
 #define STEPS_PER_TURN 256
+/* Of a helper: what comes after what it waits for is not its work. */
+#define HELP_STEPS 16
 #define DRAIN_POLL_US 200
 /* Without work for so long, the queues' spare memory goes back to the system. */
 #define REST_US 100000
@@ -51,8 +53,8 @@ void async_writer_help(AsyncStream *stream, int64_t seq) {
   AsyncOutcome outcome;
   int64_t due_us;
   do {
-    outcome = async_stream_run(stream, STEPS_PER_TURN, &due_us);
-  } while (outcome == ASYNC_RUN_MORE && !is_durable(stream, seq));
+    outcome = async_stream_run(stream, HELP_STEPS, &due_us);
+  } while (outcome == ASYNC_RUN_MORE && !is_durable(stream, seq) && !async_scheduler.interrupt);
   end_run(stream, outcome, due_us);
 }
 
