@@ -253,7 +253,7 @@ static void note_undurable(AsyncStream *stream, int64_t since_us, int64_t start_
 /* Under the mutex, which it leaves meanwhile: as the only one, for the disk may tell
 ** only one of two threads that syncing failed. */
 static int sync_now(AsyncStream *stream, AsyncFile *file) {
-  int64_t changes = file->changes;
+  AsyncChanges changes = file->changes;
   file->syncing = true;
   file->in_use++;
   async_mutex_leave(&stream->mutex);

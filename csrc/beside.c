@@ -45,7 +45,7 @@ int async_beside_sync(AsyncStream *stream, AsyncFile *file) {
   bool all = is_all(stream, file);
   bool owed = file->sync_owed;
   AsyncMark mark = stream->applied;
-  int64_t changes = file->changes;
+  AsyncChanges changes = file->changes;
   /* Commits that are applied from here on set it for themselves. */
   int64_t since_us = stream->unsynced_since_us;
   if (all) stream->unsynced_since_us = 0;

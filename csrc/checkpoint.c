@@ -182,6 +182,8 @@ static AsyncWalOutcome checkpoint(AsyncStream *stream, AsyncWalCall call) {
       outcome.code = checkpoint_once(&session, PART_CLOSE);
     }
     sqlite3_close(session.db);
+    /* In a hurry it does not wait for a moment without transactions. */
+    if (outcome.code == SQLITE_BUSY && stream->walindex.hurry) outcome.code = SQLITE_INTERRUPT;
   }
   part = PART_NONE;
   outcome.progress = backfilled_of(stream) != backfilled;
@@ -198,7 +200,7 @@ static void sync_early(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   bool wanted = stream->wal.wants_sync;
   stream->wal.wants_sync = false;
-  stream->wal.sync_from = stream->wal.end;
+  if (wanted) stream->wal.sync_from = stream->wal.end;
   async_mutex_leave(&stream->mutex);
   if (wanted) settle(stream, ASYNC_ROLE_WAL);
 }
@@ -303,20 +305,23 @@ static bool is_over(const AsyncStream *stream) {
 bool async_checkpoint_is_over(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   bool over = is_over(stream);
-  bool ring = over && stream->wal.call != ASYNC_WAL_CALL_NOW;
-  if (ring) stream->wal.call = ASYNC_WAL_CALL_NOW;
+  bool ring = over && async_wal_call_now(&stream->wal);
   async_mutex_leave(&stream->mutex);
   if (ring) async_doorbell_ring();
   return over;
 }
 
-void async_checkpoint_await(AsyncStream *stream) {
+bool async_checkpoint_await(AsyncStream *stream) {
   int64_t until_us = async_os_now_us() + AWAIT_US;
   async_mutex_enter(&stream->mutex);
   int64_t attempts = stream->wal.attempts;
+  bool waited = false;
   while (is_over(stream) && stream->wal.end > stream->wal.backfilled && !stream->wal.blocked &&
          stream->wal.attempts == attempts && async_os_now_us() < until_us) {
     async_stream_wait(stream, &stream->checkpointed, RETRY_US);
+    waited = true;
   }
+  bool copied = waited && stream->wal.end <= stream->wal.backfilled;
   async_mutex_leave(&stream->mutex);
+  return copied;
 }

@@ -56,9 +56,9 @@ bool async_checkpoint_is_over(AsyncStream *stream);
 
 /*
 ** A transaction is about to begin, and the WAL is at its bound: wait until the
-** checkpointer has done what it can.  If that is all, a transaction that begins
-** now starts the WAL anew.
+** checkpointer has done what it can.  True if that is all, after a wait: then a
+** transaction that looks at the wal-index again can start the WAL anew.
 */
-void async_checkpoint_await(AsyncStream *stream);
+bool async_checkpoint_await(AsyncStream *stream);
 
 #endif /* ASYNC_CHECKPOINT_H */

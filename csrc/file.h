@@ -38,6 +38,13 @@ struct AsyncDiskRead {
   bool stale;
 };
 
+/* How often the file was changed on disk: what a sync has made durable is what was
+** done before it. */
+typedef struct AsyncChanges {
+  int64_t by_ops;
+  int64_t by_checkpoints;
+} AsyncChanges;
+
 typedef struct AsyncFile AsyncFile;
 struct AsyncFile {
   AsyncFile *older;
@@ -55,11 +62,11 @@ struct AsyncFile {
   ** it wrote is in the WAL as well, so it need not be synced before that is
   ** written over. */
   bool backfilled;
-  bool doubted;    /* it is dirty only because others may not have synced it */
-  bool sync_owed;  /* SQLite's sync of a checkpoint came up, and is to be done beside the writer */
-  bool syncing;    /* a thread is at it */
-  int64_t changes; /* made on disk */
-  int in_use;      /* threads that use `parent` without the mutex, and no handle: it must not end */
+  bool doubted;   /* it is dirty only because others may not have synced it */
+  bool sync_owed; /* SQLite's sync of a checkpoint came up, and is to be done beside the writer */
+  bool syncing;   /* a thread is at it */
+  AsyncChanges changes;
+  int in_use; /* threads that use `parent` without the mutex, and no handle: it must not end */
 
   bool size_known;
   int64_t size;
@@ -155,8 +162,8 @@ void async_file_retire(AsyncStream *stream);
 /* The stream failed: take it off all the same, as if it had never been. */
 void async_file_drop(AsyncStream *stream);
 
-/* The file was synced as it was when `changes` was this.  Under the mutex. */
-void async_file_synced(AsyncFile *file, int64_t changes);
+/* The file was synced as it was when its changes were these.  Under the mutex. */
+void async_file_synced(AsyncFile *file, AsyncChanges changes);
 
 /* A checkpoint has changed the database on disk in [start, end).  Under the mutex. */
 void async_file_note_backfill(AsyncFile *file, int64_t start, int64_t end);

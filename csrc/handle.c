@@ -198,8 +198,9 @@ static int check_bounds(AsyncHandle *handle, int first, int flags) {
   if (rc != SQLITE_OK) return rc;
   if (reads) {
     bool waits = async_config.on_queue_full == SQLITEASYNC_FULL_BLOCK;
-    if (waits && async_checkpoint_is_over(stream)) async_checkpoint_await(stream);
-    return SQLITE_OK;
+    bool copied = waits && async_checkpoint_is_over(stream) && async_checkpoint_await(stream);
+    /* SQLITE_BUSY makes SQLite choose its read lock anew, now that it needs no frame. */
+    return copied && first > ASYNC_WAL_READ_0 ? SQLITE_BUSY : SQLITE_OK;
   }
   if (full) rc = refusal_when_full();
   /* One that reads nothing from the WAL will start it anew. */

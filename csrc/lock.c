@@ -260,6 +260,7 @@ bool async_lock_begin_checkpoint(AsyncStream *stream) {
 void async_lock_end_checkpoint(AsyncStream *stream) {
   async_mutex_enter(&stream->lock.mutex);
   stream->lock.checkpointing = false;
+  stream->walindex.hurry = false;
   async_cond_broadcast(&stream->lock.checkpointed);
   async_mutex_leave(&stream->lock.mutex);
 }

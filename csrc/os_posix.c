@@ -110,7 +110,9 @@ static void *thread_main(void *start_arg) {
   /* Linux: when it is woken it does not push the thread that woke it off its
   ** processor, which else costs that one several times what a commit takes. */
   struct sched_param param = {0};
-  pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
+  int policy = SCHED_OTHER;
+  pthread_getschedparam(pthread_self(), &policy, &param);
+  if (policy == SCHED_OTHER) pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
 #endif
   start.main(start.arg);
   return NULL;

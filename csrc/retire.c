@@ -14,16 +14,20 @@ static void disk_changed(AsyncFile *file, int64_t start, int64_t end) {
 }
 
 void async_file_make_dirty(AsyncFile *file) {
+  file->changes.by_ops++; /* a sync under way does not make up for it */
   if (!file->dirty && !file->gone) file->stream->files.dirty++;
   file->dirty = true;
 }
 
-void async_file_synced(AsyncFile *file, int64_t changes) {
-  if (file->changes != changes) return;
-  if (file->dirty && !file->gone) file->stream->files.dirty--;
-  file->dirty = false;
-  file->backfilled = false;
-  file->sync_owed = false;
+void async_file_synced(AsyncFile *file, AsyncChanges changes) {
+  if (file->changes.by_ops == changes.by_ops) {
+    if (file->dirty && !file->gone) file->stream->files.dirty--;
+    file->dirty = false;
+  }
+  if (file->changes.by_checkpoints == changes.by_checkpoints) {
+    file->backfilled = false;
+    file->sync_owed = false;
+  }
 }
 
 bool async_file_is_append(const AsyncOp *op) {
@@ -32,9 +36,9 @@ bool async_file_is_append(const AsyncOp *op) {
 
 /* The op has changed the file on disk. */
 static void note_change(AsyncFile *file, const AsyncOp *op) {
-  file->changes++;
   file->doubted = false;
   if (op->of_checkpoint) {
+    file->changes.by_checkpoints++;
     file->backfilled = true;
   } else {
     async_file_make_dirty(file);
@@ -43,7 +47,7 @@ static void note_change(AsyncFile *file, const AsyncOp *op) {
 
 void async_file_note_backfill(AsyncFile *file, int64_t start, int64_t end) {
   disk_changed(file, start, end);
-  file->changes++;
+  file->changes.by_checkpoints++;
   file->backfilled = true;
   file->stream->stats.bytes_written += end - start;
 }

@@ -67,6 +67,8 @@ static bool call(AsyncWal *wal, AsyncWalCall wanted) {
   return true;
 }
 
+bool async_wal_call_now(AsyncWal *wal) { return call(wal, ASYNC_WAL_CALL_NOW); }
+
 bool async_wal_end_transaction(AsyncWal *wal, bool committed) {
   wal->has_commit = false;
   if (!committed) {

@@ -66,6 +66,9 @@ void async_wal_forget(AsyncWal *wal);
 ** is to be called, which it does not know yet. */
 bool async_wal_end_transaction(AsyncWal *wal, bool committed);
 
+/* The checkpointer is to come at once.  True if it does not know yet. */
+bool async_wal_call_now(AsyncWal *wal);
+
 /* SQLite has asked for a sync: was it for the header? */
 bool async_wal_sync_header(AsyncWal *wal);
 
