@@ -120,7 +120,10 @@ void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   } else {
     task->state = ASYNC_TASK_IDLE;
   }
-  async_scheduler_changed(); /* the runner of this turn may be another thread than the writer */
+  /* The runner of this turn may be another thread than the writer, which sleeps: it
+  ** must hear of what is to be done, and whether all is, if it is to return then. */
+  bool idle = task->state == ASYNC_TASK_IDLE;
+  if (!idle || async_scheduler.halt != HALT_NEVER) async_scheduler_changed();
 }
 
 bool async_scheduler_wait(int64_t timeout_us) {
