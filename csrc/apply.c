@@ -51,19 +51,15 @@ static const char *operation_name(AsyncOpKind kind) {
   return "";
 }
 
-void async_stream_count_sync(AsyncStream *stream, int64_t took_us) {
-  stream->stats.syncs++;
-  stream->stats.sync_us_total += took_us;
-  if (took_us > stream->stats.sync_us_max) stream->stats.sync_us_max = took_us;
-}
-
-/* No mutex is held. */
-static int sync_file(AsyncStream *stream, sqlite3_file *parent, int flags) {
+int async_stream_sync_file(AsyncStream *stream, sqlite3_file *parent, int flags) {
   int64_t start_us = async_os_now_us();
   int rc = parent->pMethods->xSync(parent, flags);
   int64_t took_us = async_os_now_us() - start_us;
+  AsyncStats *stats = &stream->stats;
   async_mutex_enter(&stream->mutex);
-  async_stream_count_sync(stream, took_us);
+  stats->syncs++;
+  stats->sync_us_total += took_us;
+  if (took_us > stats->sync_us_max) stats->sync_us_max = took_us;
   async_mutex_leave(&stream->mutex);
   return rc;
 }
@@ -85,7 +81,7 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op) {
     return SQLITE_OK; /* only a hint */
   }
   case ASYNC_OP_SYNC:
-    return sync_file(stream, parent, op->flags);
+    return async_stream_sync_file(stream, parent, op->flags);
   case ASYNC_OP_DELETE:
     return async_file_apply_delete(file, op->flags);
   case ASYNC_OP_FENCE:
@@ -251,18 +247,23 @@ static void note_undurable(AsyncStream *stream, int64_t since_us, int64_t start_
 }
 
 /* Under the mutex, which it leaves meanwhile: as the only one, for the disk may tell
-** only one of two threads that syncing failed. */
-static int sync_now(AsyncStream *stream, AsyncFile *file) {
+** only one of two threads that syncing failed.  False if it did: the stream has
+** failed. */
+static bool sync_now(AsyncStream *stream, AsyncFile *file) {
   AsyncChanges changes = file->changes;
   file->syncing = true;
   file->in_use++;
   async_mutex_leave(&stream->mutex);
-  int rc = sync_file(stream, file->parent, SQLITE_SYNC_NORMAL);
+  int rc = async_stream_sync_file(stream, file->parent, SQLITE_SYNC_NORMAL);
   async_mutex_enter(&stream->mutex);
   file->syncing = false;
   file->in_use--;
-  if (rc == SQLITE_OK) async_file_synced(file, changes);
-  return rc;
+  if (rc != SQLITE_OK) {
+    fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
+    return false;
+  }
+  async_file_synced(file, changes);
+  return true;
 }
 
 /* Sync all files that were written, and the folder if names changed. */
@@ -273,11 +274,7 @@ static Step step_flush(AsyncStream *stream, int64_t *due_us) {
   AsyncFile *file;
   while ((file = first_dirty(stream)) != NULL) {
     if (file->syncing) return stuck_until_woken(due_us);
-    int rc = sync_now(stream, file);
-    if (rc != SQLITE_OK) {
-      fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
-      return STEP_FAILED;
-    }
+    if (!sync_now(stream, file)) return STEP_FAILED;
     async_file_let_go(file);
   }
   if (stream->directory_dirty) {
@@ -299,11 +296,7 @@ static Step step_flush(AsyncStream *stream, int64_t *due_us) {
 /* The database's sync that is owed must be done before the op. */
 static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us) {
   if (database->syncing) return stuck_until_woken(due_us);
-  int rc = sync_now(stream, database);
-  if (rc != SQLITE_OK) {
-    fail(stream, rc, operation_name(ASYNC_OP_SYNC), database->path);
-    return STEP_FAILED;
-  }
+  if (!sync_now(stream, database)) return STEP_FAILED;
   database->sync_owed = false; /* also if a checkpoint has gone on meanwhile */
   async_file_let_go(database);
   publish_if_clean(stream);

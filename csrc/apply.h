@@ -37,7 +37,7 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
 */
 void async_stream_publish_durable(AsyncStream *stream, AsyncMark mark);
 
-/* Under the mutex: account for a sync that took so long. */
-void async_stream_count_sync(AsyncStream *stream, int64_t took_us);
+/* Sync a file of the stream, and account for the time it took.  No mutex is held. */
+int async_stream_sync_file(AsyncStream *stream, sqlite3_file *parent, int flags);
 
 #endif /* ASYNC_APPLY_H */

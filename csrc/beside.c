@@ -51,12 +51,9 @@ int async_beside_sync(AsyncStream *stream, AsyncFile *file) {
   if (all) stream->unsynced_since_us = 0;
   async_mutex_leave(&stream->mutex);
 
-  int64_t start_us = async_os_now_us();
-  rc = file->parent->pMethods->xSync(file->parent, SQLITE_SYNC_NORMAL);
-  int64_t took_us = async_os_now_us() - start_us;
+  rc = async_stream_sync_file(stream, file->parent, SQLITE_SYNC_NORMAL);
 
   async_mutex_enter(&stream->mutex);
-  async_stream_count_sync(stream, took_us);
   file->syncing = false;
   file->in_use--;
   if (rc != SQLITE_OK) {
@@ -84,8 +81,11 @@ static AsyncFile *hold(AsyncStream *stream, AsyncRole role, bool owed_only) {
   return file;
 }
 
-static void let_go(AsyncFile *file) {
+/* Sync what hold() gave, and let it go. */
+static void sync_held(AsyncFile *file) {
+  if (file == NULL) return;
   AsyncStream *stream = file->stream;
+  async_beside_sync(stream, file);
   async_mutex_enter(&stream->mutex);
   file->in_use--;
   async_file_let_go(file);
@@ -94,17 +94,11 @@ static void let_go(AsyncFile *file) {
 }
 
 void async_beside_sync_role(AsyncStream *stream, AsyncRole role) {
-  AsyncFile *file = hold(stream, role, false);
-  if (file == NULL) return;
-  async_beside_sync(stream, file);
-  let_go(file);
+  sync_held(hold(stream, role, false));
 }
 
 void async_beside_sync_owed(AsyncStream *stream) {
-  AsyncFile *file = hold(stream, ASYNC_ROLE_DATABASE, true);
-  if (file == NULL) return;
-  async_beside_sync(stream, file);
-  let_go(file);
+  sync_held(hold(stream, ASYNC_ROLE_DATABASE, true));
 }
 
 int async_beside_await_applied(AsyncStream *stream) {

@@ -180,9 +180,7 @@ static int look_closer(AsyncStream *stream, bool *full) {
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
   *full = async_stream_is_full(stream);
-  int64_t max = async_config.max_wal_bytes;
-  bool over = max > 0 && stream->wal.end >= max;
-  stream->strained = rc != SQLITE_OK || *full || over;
+  stream->strained = rc != SQLITE_OK || *full || async_wal_is_full(&stream->wal);
   async_mutex_leave(&stream->mutex);
   return rc;
 }

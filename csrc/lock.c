@@ -16,9 +16,6 @@
 /* Whatever others do, no transaction waits longer than this to make way. */
 #define MAKE_WAY_US 10000000
 #define WAIT_SLICE_US 20000
-/* Nothing the checkpointer does once it is in a hurry takes this long, unless
-** the disk has stopped answering. */
-#define CHECKPOINT_US 10000000
 
 void async_lock_init(AsyncLock *lock) {
   memset(lock, 0, sizeof *lock);
@@ -372,7 +369,7 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
     /* New readers stay out from here on, also if old ones are still in. */
     lock->writer = holder;
     holder->level = SQLITE_LOCK_PENDING;
-    if (others_are_checkpointer(lock, holder)) await_checkpoint(stream, CHECKPOINT_US);
+    if (others_are_checkpointer(lock, holder)) await_checkpoint(stream, ASYNC_HURRY_US);
     rc = lock->shared > 1 ? SQLITE_BUSY : raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);
   }
   if (rc == SQLITE_OK) holder->level = level;

@@ -70,16 +70,16 @@ void async_stream_leave_and_wake(AsyncStream *stream) {
   if (wake) async_scheduler_wake(&stream->task);
 }
 
-static void keep_larger(int64_t *sum, int64_t value) {
-  if (value > *sum) *sum = value;
-}
-
 void async_stream_leave_later(AsyncStream *stream) {
   if (stream->wal_writing && stream->queue.bytes < LATER_BYTES) {
     async_mutex_leave(&stream->mutex);
   } else {
     async_stream_leave_and_wake(stream);
   }
+}
+
+static void keep_larger(int64_t *sum, int64_t value) {
+  if (value > *sum) *sum = value;
 }
 
 void async_stats_add(AsyncStats *sum, const AsyncStats *stats) {
@@ -206,8 +206,7 @@ static void end_transaction(AsyncStream *stream, bool committed) {
   if (committed) note_commit(stream);
   stream->changes_committed = stream->changes;
   bool ring = async_wal_end_transaction(&stream->wal, committed);
-  int64_t max = async_config.max_wal_bytes;
-  if (max > 0 && stream->wal.end >= max) stream->strained = true;
+  if (async_wal_is_full(&stream->wal)) stream->strained = true;
   if (has_work(stream)) {
     async_stream_leave_and_wake(stream); /* see async_stream_leave_later */
   } else {

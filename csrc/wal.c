@@ -54,10 +54,12 @@ static bool is_long(const AsyncWal *wal) {
   return limit > 0 && wal->end - wal->backfilled >= limit;
 }
 
-bool async_wal_is_over(const AsyncWal *wal) {
+bool async_wal_is_full(const AsyncWal *wal) {
   int64_t max = async_config.max_wal_bytes;
-  return max > 0 && wal->end >= max && !wal->unfit;
+  return max > 0 && wal->end >= max;
 }
+
+bool async_wal_is_over(const AsyncWal *wal) { return async_wal_is_full(wal) && !wal->unfit; }
 
 /* Raise the call; true if it is a new one. */
 static bool call(AsyncWal *wal, AsyncWalCall wanted) {

@@ -75,7 +75,9 @@ bool async_wal_sync_header(AsyncWal *wal);
 /* Where the n-th frame ends. */
 int64_t async_wal_end_of_frame(int n, int64_t page_size);
 
-/* Is it at its bound, and something in the checkpointer's power? */
+/* Is it at its bound, maxWalBytes? */
+bool async_wal_is_full(const AsyncWal *wal);
+/* Is it, and can the checkpointer do anything about it? */
 bool async_wal_is_over(const AsyncWal *wal);
 
 /* A checkpoint has ended: what is to be done next? */

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nothing the checkpointer does while others wait takes this long, unless the
-** disk has stopped answering. */
-#define YIELD_US 10000000
 /* How long the checkpointer waits for a moment without transactions. */
 #define CLOSE_WAIT_US 50000
 
@@ -247,7 +244,7 @@ void async_walindex_hurry(AsyncWalIndex *index) {
 /* Ends when the checkpointer has come to its end, or with the time. */
 static bool wait_for_checkpointer(AsyncWalIndex *index, const AsyncWalUser *user, int first, int n,
                                   bool exclusive) {
-  int64_t until_us = async_os_now_us() + YIELD_US;
+  int64_t until_us = async_os_now_us() + ASYNC_HURRY_US;
   Obstacle now = obstacle(index, user, first, n, exclusive);
   bool in_time = true;
   bool waited = false;

@@ -35,6 +35,10 @@
 #define ASYNC_WAL_CHECKPOINT 1
 #define ASYNC_WAL_READ_0 3
 
+/* Nothing the checkpointer does once it is in a hurry takes this long, unless the
+** disk has stopped answering. */
+#define ASYNC_HURRY_US 10000000
+
 /* What a connection has mapped and locked; part of its handle. */
 typedef struct AsyncWalUser {
   bool mapped;

@@ -62,16 +62,6 @@ static bool is_status(const char *words) {
   return strstr(text, words) != NULL;
 }
 
-/* Wait until it holds; fail if that takes too long. */
-#define WAIT_FOR(condition)                                                                        \
-  do {                                                                                             \
-    int64_t until_ms = now_ms() + WAIT_MS;                                                         \
-    while (!(condition)) {                                                                         \
-      if (now_ms() > until_ms) FAIL("in vain: %s", #condition);                                    \
-      sleep_ms(1);                                                                                 \
-    }                                                                                              \
-  } while (0)
-
 /* ---- While the database is synced ---- */
 
 static void commits_and_flushes_go_on_during_the_checkpointers_sync(void) {
@@ -117,7 +107,7 @@ static void commits_and_flushes_go_on_while_a_sync_is_owed(void) {
 static void nothing_is_copied_before_the_WAL_is_synced(void) {
   sqlite3 *db = setup(0);
   commit(db, 20);
-  WAIT_FOR(is_all_applied());
+  WAIT_FOR(WAIT_MS, is_all_applied());
   testvfs_hold(ON_SYNC, "x.db-wal");
   sqlite3_int64 ticket[2];
   CHECK_EQ(sqlite3async_flush_begin(path, ticket, 1), 1);
@@ -126,7 +116,7 @@ static void nothing_is_copied_before_the_WAL_is_synced(void) {
   sleep_ms(100);
   CHECK_EQ(testvfs_count(ON_WRITE, DATABASE), 0);
   testvfs_release();
-  WAIT_FOR(testvfs_count(ON_WRITE, DATABASE) > 0);
+  WAIT_FOR(WAIT_MS, testvfs_count(ON_WRITE, DATABASE) > 0);
   finish(db, 20);
 }
 
@@ -136,7 +126,7 @@ static void a_WAL_that_starts_anew_waits_for_it(void) {
   testvfs_hold(ON_SYNC, DATABASE);
   exec(db, "PRAGMA wal_checkpoint(FULL)");
   testvfs_wait_held();
-  WAIT_FOR(is_all_applied());
+  WAIT_FOR(WAIT_MS, is_all_applied());
   commit(db, 5);
   CHECK_EQ(sqlite3async_flush(path, 100), SQLITE_BUSY);
   CHECK(!is_all_applied());
@@ -192,7 +182,7 @@ static void check_failure(int checkpoint_bytes, unsigned set, int times, int cod
     if (checkpoint_bytes == 0 && committed == 30) exec_code(db, "PRAGMA wal_checkpoint(FULL)");
     sleep_ms(1);
   }
-  WAIT_FOR(!is_status("\"error\":null"));
+  WAIT_FOR(WAIT_MS, !is_status("\"error\":null"));
   CHECK_EQ(testvfs_failures(), times);
   check_failed(db, code, operation);
   CHECK_EQ(testvfs_count(ON_SYNC, DATABASE), 0); /* it is not tried again */
@@ -217,8 +207,8 @@ static void a_full_disk_holds_a_checkpoint_up(void) {
   sqlite3 *db = setup(50000);
   testvfs_fail(ON_WRITE, DATABASE, 0, 2, SQLITE_FULL, 0);
   commit(db, 200);
-  WAIT_FOR(testvfs_failures() == 2);
-  WAIT_FOR(is_all_applied());
+  WAIT_FOR(WAIT_MS, testvfs_failures() == 2);
+  WAIT_FOR(WAIT_MS, is_all_applied());
   CHECK(is_status("\"error\":null"));
   finish(db, 200);
 }
@@ -232,7 +222,7 @@ static void a_checkpointer_that_cannot_open_does_no_harm(void) {
   }
   testvfs_reset();
   commit(db, 100);
-  WAIT_FOR(is_all_applied());
+  WAIT_FOR(WAIT_MS, is_all_applied());
   finish(db, rows + 100);
 }
 

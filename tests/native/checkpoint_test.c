@@ -55,16 +55,6 @@ static bool is_status(const char *words) {
 
 static int64_t wal_bytes(void) { return status_number(path, "walBytes"); }
 
-/* Wait until it holds; fail if that takes too long. */
-#define WAIT_FOR(condition)                                                                        \
-  do {                                                                                             \
-    int64_t until_ms = now_ms() + WAIT_MS;                                                         \
-    while (!(condition)) {                                                                         \
-      if (now_ms() > until_ms) FAIL("in vain: %s", #condition);                                    \
-      sleep_ms(1);                                                                                 \
-    }                                                                                              \
-  } while (0)
-
 /* ---- SQLite's automatic checkpoints ---- */
 
 static void connections_make_no_automatic_checkpoints(void) {
@@ -147,8 +137,8 @@ static void an_idle_database_is_checkpointed(void) {
   sqlite3 *db = setup(0, 50);
   commit(db, 50);
   int64_t checkpoints = status_number(path, "checkpoints");
-  WAIT_FOR(status_number(path, "checkpoints") > checkpoints);
-  WAIT_FOR(is_status("\"queuedOps\":0,"));
+  WAIT_FOR(WAIT_MS, status_number(path, "checkpoints") > checkpoints);
+  WAIT_FOR(WAIT_MS, is_status("\"queuedOps\":0,"));
   sleep_ms(150);
   int64_t after = status_number(path, "checkpoints");
   sleep_ms(150);
@@ -174,13 +164,13 @@ static void a_long_reader_is_shown_and_bounds_the_WAL(void) {
   }
   CHECK_EQ(code, SQLITE_BUSY);
   CHECK(wal_bytes() >= 1000000 && wal_bytes() < 1000000 + 10 * 4120);
-  WAIT_FOR(is_status("\"checkpointBlocked\":true"));
+  WAIT_FOR(WAIT_MS, is_status("\"checkpointBlocked\":true"));
   CHECK_EQ(query_int(db, "SELECT count(*) FROM t"), rows); /* reading goes on */
   CHECK_EQ(query_int(reader, "SELECT count(*) FROM t"), 1);
   exec(reader, "COMMIT");
   sqlite3_busy_timeout(db, WAIT_MS);
   commit(db, 1);
-  WAIT_FOR(!is_status("\"checkpointBlocked\":true"));
+  WAIT_FOR(WAIT_MS, !is_status("\"checkpointBlocked\":true"));
   sqlite3_busy_timeout(db, 0);
   commit(db, 100);
   CHECK(wal_bytes() < 1000000);
@@ -263,7 +253,7 @@ static void the_last_close_ends_its_work(void) {
     if (i % 3 == 1) sleep_ms(i % 4);
     close_database(db);
     CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
-    WAIT_FOR(access(wal_path, F_OK) != 0);
+    WAIT_FOR(WAIT_MS, access(wal_path, F_OK) != 0);
     sqlite3 *plain = open_plain(path); /* nobody has it any more */
     sqlite3_busy_timeout(plain, WAIT_MS);
     CHECK(query_int(plain, "SELECT count(*) FROM t") > 0);

@@ -53,6 +53,16 @@ const char *test_path(const char *name);
 /* How much longer random tests shall run: 1, or 10 in a full run. */
 int test_scale(void);
 
+/* Wait until it holds; fail if that takes longer than timeout_ms. */
+#define WAIT_FOR(timeout_ms, condition)                                                            \
+  do {                                                                                             \
+    int64_t until_ms = now_ms() + (timeout_ms);                                                    \
+    while (!(condition)) {                                                                         \
+      if (now_ms() > until_ms) FAIL("in vain: %s", #condition);                                    \
+      sleep_ms(1);                                                                                 \
+    }                                                                                              \
+  } while (0)
+
 /* ---- Numbers that look random ---- */
 
 typedef struct Random {

@@ -17,12 +17,20 @@
 
 static const char *path;
 
-/* A WAL database with a table, all of it applied and synced. */
-static sqlite3 *setup(const char *level) {
+/* A database in WAL mode, all of it applied. */
+static sqlite3 *setup_empty(const char *level) {
   async_setup();
   path = test_path("x.db");
   sqlite3 *db = open_async(path);
   exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = %s", level);
+  step_all();
+  testvfs_reset();
+  return db;
+}
+
+/* One with a table, all of it applied and synced. */
+static sqlite3 *setup(const char *level) {
+  sqlite3 *db = setup_empty(level);
   exec(db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
   step_all();
   testvfs_reset();
@@ -119,12 +127,7 @@ static void check_header_is_synced_at_once(const Log *log, int i) {
 /* ---- Tests ---- */
 
 static void with_NORMAL_only_the_header_is_synced(void) {
-  async_setup();
-  path = test_path("x.db");
-  sqlite3 *db = open_async(path);
-  exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-  step_all();
-  testvfs_reset();
+  sqlite3 *db = setup_empty("NORMAL");
   exec(db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
   commit(db, 50);
   step_all();
@@ -138,12 +141,7 @@ static void with_NORMAL_only_the_header_is_synced(void) {
 }
 
 static void with_FULL_commits_that_are_queued_together_share_a_sync(void) {
-  async_setup();
-  path = test_path("x.db");
-  sqlite3 *db = open_async(path);
-  exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-  step_all();
-  testvfs_reset();
+  sqlite3 *db = setup_empty("FULL");
   exec(db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
   commit(db, 50);
   step_all();
