@@ -57,7 +57,12 @@ pub fn build(b: *Build) void {
     installLibrary(b, b.getInstallStep(), .lib, sqlite, target, optimize);
 
     const native_tests = b.step("native-tests", "Build the native tests");
-    addNativeTests(b, native_tests, sqlite, target, tsan);
+    addNativeTests(b, native_tests, sqlite, target, .{
+        .tsan = tsan,
+        .only = b.option([]const u8, "test", "Build only this native test") orelse "",
+        .planted = b.option([]const u8, "planted", "Native tests with this instead of the " ++
+            "file of csrc/ of that name; see tools/mutants.ts"),
+    });
 
     const native_bench = b.step("native-bench", "Build the native benchmarks");
     addNativeBench(b, native_bench, sqlite, target);
@@ -128,6 +133,15 @@ fn linkElf(b: *Build, module: *Build.Module, target: Build.ResolvedTarget) Build
     return link.addPrefixedOutputFileArg("-femit-bin=", "libsqlite3async.so");
 }
 
+const NativeTests = struct {
+    /// Under the thread sanitizer.
+    tsan: bool,
+    /// The name of the one that is wanted; "" for all.
+    only: []const u8,
+    /// A changed copy of a file of the core.
+    planted: ?[]const u8,
+};
+
 /// One program for every tests/native/*_test.c: that file, the C core linked statically as a C
 /// program would link it, and SQLite.
 fn addNativeTests(
@@ -135,18 +149,18 @@ fn addNativeTests(
     step: *Build.Step,
     sqlite: Build.LazyPath,
     target: Build.ResolvedTarget,
-    tsan: bool,
+    tests: NativeTests,
 ) void {
     const options: Build.Module.CreateOptions = .{
         .target = target,
         .optimize = .debug,
         .link_libc = true,
         .sanitize_c = .full,
-        .sanitize_thread = tsan,
+        .sanitize_thread = tests.tsan,
     };
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
-    addCore(b, core, sqlite);
+    addCoreBut(b, core, sqlite, tests.planted);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });
 
     // SQLite is not ours to test: no sanitizer's complaints, and optimized.
@@ -154,7 +168,7 @@ fn addNativeTests(
         .target = target,
         .optimize = .fast,
         .link_libc = true,
-        .sanitize_thread = tsan,
+        .sanitize_thread = tests.tsan,
     });
     amalgamation.addCSourceFile(.{
         .file = sqlite.path(b, "sqlite3.c"),
@@ -177,8 +191,13 @@ fn addNativeTests(
     }
     const helper_library = b.addLibrary(.{ .name = "helpers", .root_module = helpers });
 
-    const dir: Build.InstallDir = .{ .custom = if (tsan) "native-tests-tsan" else "native-tests" };
+    const folder = if (tests.planted != null)
+        "native-tests-planted"
+    else if (tests.tsan) "native-tests-tsan" else "native-tests";
+    const dir: Build.InstallDir = .{ .custom = folder };
     for (cFiles(b, "tests/native", "_test.c")) |file| {
+        const name = std.fs.path.stem(file);
+        if (tests.only.len > 0 and !std.mem.eql(u8, tests.only, name)) continue;
         const module = b.createModule(options);
         module.addCMacro("SQLITE_CORE", "1");
         module.addIncludePath(b.path("csrc"));
@@ -191,7 +210,7 @@ fn addNativeTests(
         module.linkLibrary(helper_library);
         module.linkLibrary(core_library);
         module.linkLibrary(sqlite_library);
-        const program = b.addExecutable(.{ .name = std.fs.path.stem(file), .root_module = module });
+        const program = b.addExecutable(.{ .name = name, .root_module = module });
         step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
     }
 }
@@ -220,11 +239,29 @@ fn addNativeBench(
 
 /// The C files of csrc/, all of them: what a file is for a system is decided inside of it.
 fn addCore(b: *Build, module: *Build.Module, sqlite: Build.LazyPath) void {
+    addCoreBut(b, module, sqlite, null);
+}
+
+/// The same, but with `planted` in the place of the file that has its name.
+fn addCoreBut(
+    b: *Build,
+    module: *Build.Module,
+    sqlite: Build.LazyPath,
+    planted: ?[]const u8,
+) void {
     module.addSystemIncludePath(sqlite);
-    module.addCSourceFiles(.{
-        .root = b.path("csrc"),
-        .files = cFiles(b, "csrc", ".c"),
-        .flags = &library_flags,
+    for (cFiles(b, "csrc", ".c")) |file| {
+        if (planted != null and std.mem.eql(u8, std.fs.path.basename(planted.?), file)) continue;
+        module.addCSourceFile(.{
+            .file = b.path("csrc").path(b, file),
+            .flags = &library_flags,
+        });
+    }
+    const copy = planted orelse return;
+    module.addIncludePath(b.path("csrc")); // what it includes lies there
+    module.addCSourceFile(.{
+        .file = b.graph.cwdRelativePath(copy),
+        .flags = &.{ "-std=c11", "-w" }, // a fault may well leave something unused
     });
 }
 

@@ -6,6 +6,7 @@
 
 import { cFiles, filesIn } from "./files.ts";
 import { limitViolations } from "./limits.ts";
+import { mutantFaults } from "./mutants.ts";
 import { run, zigBuild } from "./process.ts";
 import { symbolFaults } from "./symbols.ts";
 import { versionFaults } from "./version.ts";
@@ -26,6 +27,7 @@ const steps: [name: string, check: Check][] = [
   ["format of C", () => formatC()],
   ["format of Zig", () => format("zig fmt", "--check", "", ["build.zig", "build.zig.zon"])],
   ["limits of lines, functions, files, headers", () => limitViolations().join("\n")],
+  ["places of the planted faults", () => mutantFaults().join("\n")],
   ["versions agree", () => versionFaults().join("\n")],
   ["lint", () => program("deno", "lint")],
   ["types", () => program("deno", "check")],

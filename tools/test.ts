@@ -1,22 +1,30 @@
 /**
- * All tests: `./run test [--full] [FILTER]`. Builds the library and the native tests, runs those,
- * then every tests/*.test.ts under Deno and under Bun, each program by itself.
+ * All tests: `./run test [--full [--fresh]] [FILTER]`. Builds the library and the native tests,
+ * runs those, then every tests/*.test.ts under Deno and under Bun, each program by itself.
  *
- * FILTER is a part of a program's name: "queue", "native/", "bun/install". --full adds the native
- * tests under the thread sanitizer and, if there is a gcc, under the address sanitizer, and sets
- * SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer.
+ * FILTER is a part of a program's name: "queue", "native/", "bun/install".
+ *
+ * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer; and
+ * it adds the native tests under the thread sanitizer and, if there is a gcc, under the address
+ * sanitizer, and the planted faults (mutants.ts). It keeps a record of what has passed (record.ts)
+ * and goes on from there, unless --fresh is said, too.
  *
  * @module
  */
 
 import { ASAN_FOLDER, buildAsan, hasGcc } from "./asan.ts";
-import { filesIn } from "./files.ts";
+import { cFiles, filesIn } from "./files.ts";
 import { run, zigBuild } from "./process.ts";
+import { type Entry, hashOf, RunRecord } from "./record.ts";
 
 interface Program {
   /** "native/queue_test", "deno/install.test.ts" */
   name: string;
   command: string[];
+  /** What it consists of. */
+  files: string[];
+  /** In a full run: is it to do more than otherwise? */
+  longer: boolean;
   /** Finds the counts in what the program wrote. */
   counts: (output: string) => Counts;
 }
@@ -28,19 +36,24 @@ interface Counts {
 }
 
 const full = Deno.args.includes("--full");
-const filters = Deno.args.filter((arg) => arg !== "--full");
-if (filters.length > 1 || filters[0]?.startsWith("-")) {
-  console.error("Usage: ./run test [--full] [FILTER]");
+const fresh = Deno.args.includes("--fresh");
+const filters = Deno.args.filter((arg) => arg !== "--full" && arg !== "--fresh");
+if (filters.length > 1 || filters[0]?.startsWith("-") || (fresh && !full)) {
+  console.error("Usage: ./run test [--full [--fresh]] [FILTER]");
   Deno.exit(2);
 }
 const filter = filters[0] ?? "";
 const withAsan = full && await hasGcc();
 const timeoutMs = full ? 1_800_000 : 300_000;
+const record = new RunRecord();
+/** The variable that makes tests run for longer. */
+const FULL = "SQLITE3ASYNC_TEST_FULL";
 
 const programs = [
   ...nativePrograms("native", "zig-out/native-tests"),
   ...(full ? nativePrograms("native-tsan", "zig-out/native-tests-tsan") : []),
   ...(withAsan ? nativePrograms("native-asan", ASAN_FOLDER) : []),
+  ...(full ? [mutantHunt()] : []),
   ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
 ].filter(({ name }) => name.includes(filter));
@@ -69,9 +82,12 @@ async function build(): Promise<void> {
   }
 }
 
-async function runProgram({ name, command, counts }: Program): Promise<void> {
-  const env: Record<string, string> = { SQLITE3ASYNC_LIBRARY: library() };
-  if (full) env.SQLITE3ASYNC_TEST_FULL = "1";
+async function runProgram(program: Program): Promise<void> {
+  const { name, command, counts, longer } = program;
+  const hash = full ? await hashOf(program.files) : "";
+  const earlier = full && !fresh ? record.find(name, hash) : undefined;
+  if (earlier) return tellEarlier(name, earlier);
+  const env = { SQLITE3ASYNC_LIBRARY: library(), ...(longer ? { [FULL]: "1" } : {}) };
   const result = await run(command, { timeoutMs, env });
   const found = counts(result.output);
   const isEmpty = found.passed + found.failed + found.skipped === 0;
@@ -79,11 +95,27 @@ async function runProgram({ name, command, counts }: Program): Promise<void> {
     `${found.skipped} skipped (${result.seconds.toFixed(1)} s)`;
   passed += found.passed;
   if (result.ok && found.failed === 0 && !isEmpty) {
+    const notes = notesIn(result.output);
     console.log(`ok      ${summary}`);
+    if (full) { for (const note of notes) console.log(`        ${note}`); }
+    if (full) record.note(name, { hash, ...found, seconds: result.seconds, notes });
   } else {
+    if (full) record.note(name);
     const reason = result.ok && isEmpty ? "it reports no test" : result.reason;
     fail(`${summary}: ${reason}`, result.output, Math.max(found.failed, 1));
   }
+}
+
+function tellEarlier(name: string, entry: Entry): void {
+  passed += entry.passed;
+  console.log(
+    `ok      ${name}: ${entry.passed} passed, ${entry.skipped} skipped in an earlier run`,
+  );
+}
+
+/** What the program said of what it has done: in lines that begin with "# ". */
+function notesIn(output: string): string[] {
+  return output.match(/^# (?!SEED).*$/gm) ?? [];
 }
 
 function fail(what: string, output: string = "", count: number = 1): void {
@@ -95,7 +127,14 @@ function fail(what: string, output: string = "", count: number = 1): void {
 function nativePrograms(runner: string, folder: string): Program[] {
   return filesIn("tests/native", "_test.c").map((path) => {
     const name = path.slice("tests/native/".length, -".c".length);
-    return { name: `${runner}/${name}`, command: [`${folder}/${name}`], counts: nativeCounts };
+    const program = `${folder}/${name}`;
+    return {
+      name: `${runner}/${name}`,
+      command: [program],
+      files: [program],
+      longer: full && runner === "native", // with sanitizers all takes many times as long
+      counts: nativeCounts,
+    };
   });
 }
 
@@ -104,10 +143,24 @@ function typeScriptPrograms(
   command: string[],
   counts: Program["counts"],
 ): Program[] {
+  const folders = ["ffi", "tests/helpers", "examples"];
+  const sources = ["mod.ts", ...folders.flatMap((folder) => filesIn(folder, ".ts"))];
   return filesIn("tests", ".test.ts").map((path) => {
     const name = `${runner}/${path.slice("tests/".length)}`;
-    return { name, command: [...command, `./${path}`], counts };
+    const files = [library(), path, ...sources];
+    return { name, command: [...command, `./${path}`], files, longer: full, counts };
   });
+}
+
+/** Faults are planted in the core, and the native tests must find each. */
+function mutantHunt(): Program {
+  return {
+    name: "mutants",
+    command: ["deno", "run", "-A", "tools/mutants.ts"],
+    files: ["tests/mutants.ts", "tools/mutants.ts", ...cFiles()],
+    longer: false,
+    counts: nativeCounts,
+  };
 }
 
 /** `12 passed, 0 failed` */

@@ -151,6 +151,28 @@ static void a_flush_syncs_the_folder_after_a_deletion(void) {
   finish(db);
 }
 
+/*
+** In mode PERSIST the end of a transaction is a write to the journal.  Who opens the
+** database next looks into the journal for a moment; that write must be synced all
+** the same.
+*/
+static void a_flush_syncs_a_journal_that_was_closed_and_opened_again(void) {
+  sqlite3 *db = setup("OFF");
+  exec(db, "PRAGMA journal_mode = PERSIST; INSERT INTO t VALUES (1)");
+  sqlite3 *other = open_async(path);
+  close_database(db);
+  step_all();
+  check_marks(1, 1, 0);
+  testvfs_reset();
+  CHECK_EQ(query_int(other, "SELECT count(*) FROM t"), 1);
+  CHECK(testvfs_count(ON_OPEN, "x.db-journal") > 0);
+  request();
+  step_all();
+  CHECK_EQ(testvfs_count(ON_SYNC, "x.db-journal"), 1);
+  check_marks(1, 1, 1);
+  finish(other);
+}
+
 static void max_delay_makes_commits_durable_unasked(void) {
   sqlite3 *db = setup("OFF");
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 80), SQLITE_OK);
@@ -265,6 +287,7 @@ int main(void) {
                                 TEST(requests_that_wait_together_share_a_sync),
                                 TEST(a_steady_stream_does_not_put_a_flush_off),
                                 TEST(a_flush_syncs_the_folder_after_a_deletion),
+                                TEST(a_flush_syncs_a_journal_that_was_closed_and_opened_again),
                                 TEST(max_delay_makes_commits_durable_unasked),
                                 TEST(a_flush_that_takes_too_long_is_busy_and_goes_on),
                                 TEST(a_flush_that_nobody_would_do_is_misuse),

@@ -6,6 +6,8 @@
 ** know of forks, and does what it is told by a pipe.
 */
 #include "database.h"
+#include "flush.h"
+#include "registry.h"
 #include "testvfs.h"
 
 #include <signal.h>
@@ -335,6 +337,25 @@ static void a_transaction_is_waited_for(void) {
   finish(&other);
 }
 
+/* A commit that comes between release's flush and its end is on disk, not yet synced. */
+static void what_is_applied_is_made_durable_first(void) {
+  async_setup();
+  path = test_path("x.db");
+  sqlite3 *db = open_wal();
+  exec(db, "PRAGMA synchronous = NORMAL");
+  step_all();
+  commit(db, 1);
+  step_all();
+  AsyncStream *stream = async_registry_find(path);
+  CHECK_EQ(async_lock_hand_over(stream), SQLITE_BUSY);
+  CHECK(async_flush_request(stream) > 0);
+  step_all();
+  CHECK_EQ(async_lock_hand_over(stream), SQLITE_OK);
+  async_registry_release(stream);
+  close_database(db);
+  step_all();
+}
+
 static void a_database_that_is_not_open_is_not_found(void) {
   Other other = setup();
   CHECK_EQ(sqlite3async_release(test_path("none.db"), 100), SQLITE_NOTFOUND);
@@ -426,6 +447,7 @@ int main(void) {
                                 TEST(with_an_empty_WAL_neither),
                                 TEST(a_WAL_that_a_killed_process_left_is_recovered),
                                 TEST(a_transaction_is_waited_for),
+                                TEST(what_is_applied_is_made_durable_first),
                                 TEST(a_database_that_is_not_open_is_not_found),
                                 TEST(a_journal_mode_that_another_process_changed_is_an_error),
                                 TEST(in_other_journal_modes_it_lets_others_in_too),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WAL_HEADER "write x.db-wal 32 @0"
 #define LINES_MAX 2000
@@ -333,6 +334,30 @@ static void a_commit_is_durable_no_sooner_than_the_WAL_that_has_it(void) {
   finish(db);
 }
 
+static int leave_frames(void *arg) {
+  (void)arg;
+  sqlite3 *plain = open_plain(path);
+  exec(plain, "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE t(a); "
+              "INSERT INTO t VALUES (1)");
+  _exit(0);
+}
+
+/* Who wrote it may not have synced it. */
+static void a_WAL_that_was_found_is_synced_before_it_is_copied(void) {
+  async_setup();
+  path = test_path("x.db");
+  CHECK_EQ(process_wait(process_start(leave_frames, NULL), 10000), 0);
+  sqlite3 *db = open_async(path);
+  testvfs_reset();
+  exec(db, "PRAGMA wal_checkpoint");
+  step_all();
+  Log *log = log_now();
+  int sync = line_of(log, "sync x.db-wal", 0);
+  CHECK(sync >= 0 && sync < line_of(log, "write x.db ", 0));
+  log_free(log);
+  finish(db);
+}
+
 static void neighbouring_frames_reach_the_parent_in_one_write(void) {
   sqlite3 *db = setup("NORMAL");
   commit(db, 300);
@@ -367,6 +392,7 @@ int main(void) {
                                 TEST(a_flush_after_a_checkpoint_in_part_syncs_the_WAL_only),
                                 TEST(a_flush_after_a_restart_without_syncs_syncs_the_database_too),
                                 TEST(a_commit_is_durable_no_sooner_than_the_WAL_that_has_it),
+                                TEST(a_WAL_that_was_found_is_synced_before_it_is_copied),
                                 TEST(neighbouring_frames_reach_the_parent_in_one_write),
                                 {0}});
 }

@@ -1,0 +1,347 @@
+/**
+ * Faults to be planted in the C core, one at a time: the native tests must go red with each.
+ * `./run mutants` plants them all and says which test killed which.
+ *
+ * @module
+ */
+
+export interface Mutant {
+  name: string;
+  /** A file of csrc/, and the text in it, found once, that the fault takes the place of. */
+  file: string;
+  from: string;
+  to: string;
+  /** The native test programs to be tried first; a test's name may follow: "lock_test early". */
+  killers: string[];
+}
+
+export const mutants: Mutant[] = [
+  // ---- What is synced, and when ----
+  {
+    name: "a flush syncs no file",
+    file: "apply.c",
+    from: "while ((file = first_dirty(stream)) != NULL) {",
+    to: "while (false && (file = first_dirty(stream)) != NULL) {",
+    killers: ["power_test", "flush_test"],
+  },
+  {
+    name: "a flush does not sync the folder",
+    file: "apply.c",
+    from: "  if (stream->directory_dirty) {\n    async_mutex_leave",
+    to: "  if (false) {\n    async_mutex_leave",
+    killers: ["power_test", "flush_test"],
+  },
+  {
+    name: "the sync of a WAL's header folds like any other",
+    file: "file.c",
+    from: "if (async_wal_sync_header(&stream->wal)) return false;",
+    to: "async_wal_sync_header(&stream->wal);",
+    killers: ["wal_order_test", "power_test"],
+  },
+  {
+    name: "what must wait for the WAL's sync does not",
+    file: "apply.c",
+    from: "if (op->wal_sync > stream->durable.seq) return step_flush(stream, due_us);",
+    to: "",
+    killers: ["wal_order_test", "power_test"],
+  },
+  {
+    name: "a sync that is owed is never asked for",
+    file: "apply.c",
+    from:
+      "if (database != NULL && database->sync_owed) return step_owed(stream, database, due_us);",
+    to: "",
+    killers: ["power_test", "wal_order_test"],
+  },
+  {
+    name: "a journal's syncs are dropped",
+    file: "file.c",
+    from: "return push_alone(file, ASYNC_OP_SYNC, 0, flags);",
+    to: "return file->role == ASYNC_ROLE_JOURNAL ? SQLITE_OK\n" +
+      "                                         : push_alone(file, ASYNC_OP_SYNC, 0, flags);",
+    killers: ["power_test", "prefix_test"],
+  },
+  {
+    name: "the write behind a sync is applied before it",
+    file: "apply.c",
+    from: "  case ASYNC_OP_SYNC:\n    return async_stream_sync_file",
+    to: "  case ASYNC_OP_SYNC:\n" +
+      "    if (op->next != NULL && op->next->kind == ASYNC_OP_WRITE)\n" +
+      "      call_parent(stream, op->next);\n" +
+      "    return async_stream_sync_file",
+    killers: ["power_test", "prefix_test"],
+  },
+  {
+    name: "what a sync beside the writer may have missed passes for durable",
+    file: "beside.c",
+    from: "if (all && mark.seq > stream->durable.seq) async_stream_publish_durable(stream, mark);",
+    to: "mark = stream->applied;\n" +
+      "    if (all && mark.seq > stream->durable.seq) async_stream_publish_durable(stream, mark);",
+    killers: ["beside_test", "power_test"],
+  },
+  {
+    name: "changes that came during a sync pass for synced",
+    file: "retire.c",
+    from: "if (file->changes.by_ops == changes.by_ops) {",
+    to: "{",
+    killers: ["beside_test", "power_test"],
+  },
+  {
+    name: "the journal's sync is forgotten when its file is made anew",
+    file: "retire.c",
+    from: "if (!file->gone) async_file_make_dirty(file);",
+    to: "",
+    killers: ["flush_test", "power_test"],
+  },
+  {
+    name: "a WAL that was found on disk passes for synced",
+    file: "name.c",
+    from: "if (!defer && file->role == ASYNC_ROLE_WAL) doubt_wal(file);",
+    to: "",
+    killers: ["wal_order_test", "power_test"],
+  },
+  {
+    name: "a checkpoint copies before the WAL is synced",
+    file: "checkpoint.c",
+    from: "wal_is_synced = rc == SQLITE_OK;",
+    to: "wal_is_synced = true;",
+    killers: ["beside_test", "checkpoint_test", "power_test"],
+  },
+  {
+    name: "what a checkpoint copied past the queue is not noted",
+    file: "file.c",
+    from: "async_file_note_backfill(file, offset, offset + n);",
+    to: "",
+    killers: ["beside_test", "checkpoint_test", "power_test"],
+  },
+  {
+    name: "frames are destroyed though the database was never synced",
+    file: "retire.c",
+    from: "database != NULL && database->backfilled)",
+    to: "database != NULL && false)",
+    killers: ["wal_order_test", "power_test"],
+  },
+  {
+    name: "maxDelayMs asks for nothing",
+    file: "stream.c",
+    from: "if (max_delay_us <= 0 || since_us == 0) return 0;",
+    to: "if (max_delay_us >= 0 || since_us == 0) return 0;",
+    killers: ["flush_test"],
+  },
+
+  // ---- What a read sees ----
+  {
+    name: "a queued truncation does not hide the disk",
+    file: "file.c",
+    from: "    note_truncate(file, stream->queue.tail);\n",
+    to: "",
+    killers: ["file_test", "differential_test"],
+  },
+  {
+    name: "a truncation leaves the overlay as it was",
+    file: "file.c",
+    from: "async_overlay_truncate(&file->overlay, size, file->size);",
+    to: "",
+    killers: ["file_test", "differential_test"],
+  },
+  {
+    name: "an older write shows through a newer one",
+    file: "overlay.c",
+    from: "    } else if (old->start < start) {\n      old->end = start;",
+    to: "    } else if (old->start < start) {\n      old->start += 0;",
+    killers: ["overlay_test", "file_test"],
+  },
+  {
+    name: "a read of the disk is never stale",
+    file: "retire.c",
+    from: "if (read->start < end && start < read->end) read->stale = true;",
+    to: "",
+    killers: ["file_test"],
+  },
+  {
+    name: "a read past the end leaves what the buffer had",
+    file: "file.c",
+    from: "memset((unsigned char *)buf + inside, 0, (size_t)(n - inside));",
+    to: "",
+    killers: ["file_test", "differential_test"],
+  },
+  {
+    name: "whether a journal exists only the disk knows",
+    file: "name.c",
+    from: "bool known = stream->error.code == SQLITE_OK && file != NULL && file->pending > 0;",
+    to: "bool known = false;",
+    killers: ["file_test", "differential_test"],
+  },
+  {
+    name: "merged writes grow without bound",
+    file: "queue.c",
+    from: "tail->offset + tail->length != offset || tail->length + n > ASYNC_WRITE_MAX",
+    to: "tail->offset + tail->length != offset",
+    killers: ["queue_test", "file_test"],
+  },
+
+  // ---- Locks ----
+  {
+    name: "the file lock is given back before the queue is dry",
+    file: "lock.c",
+    from: "if (!dry) return SQLITE_OK;",
+    to: "",
+    killers: ["lock_test", "process_test"],
+  },
+  {
+    name: "a WAL database's lock lets other processes read",
+    file: "lock.c",
+    from: "if (lock->wal) rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);",
+    to: "",
+    killers: ["wal_plain_test", "wal_test", "release_test"],
+  },
+  {
+    name: "a second connection may write at the same time",
+    file: "lock.c",
+    from: "bool other_writer = lock->writer != NULL && lock->writer != holder;",
+    to: "bool other_writer = lock->writer != NULL && lock->writer != holder && false;",
+    killers: ["lock_test"],
+  },
+  {
+    name: "who writes does not wait for readers to go",
+    file: "lock.c",
+    from: "rc = lock->shared > 1 ? SQLITE_BUSY : raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);",
+    to: "rc = raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);",
+    killers: ["lock_test"],
+  },
+  {
+    name: "steady commits starve other processes",
+    file: "lock.c",
+    from: "if (!async_config.lock_files) return;\n  int64_t now_us",
+    to: "if (async_config.lock_files || true) return;\n  int64_t now_us",
+    killers: ["lock_test", "process_test"],
+  },
+  {
+    name: "a reader's lock in the wal-index stops nobody",
+    file: "walindex.c",
+    from: "if (!exclusive || index->shared[i] == 0) return OBSTACLE_NONE;",
+    to: "if (!exclusive || index->shared[i] >= 0) return OBSTACLE_NONE;",
+    killers: ["walindex_test", "wal_test"],
+  },
+  {
+    name: "connections trust their pages after another process had the database",
+    file: "walindex.c",
+    from: "words[HEADER_CHANGES] += GENERATION_STEP * index->generation;",
+    to: "",
+    killers: ["release_test"],
+  },
+  {
+    name: "the database is handed over with commits not durable",
+    file: "lock.c",
+    from: "bool dry = stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;",
+    to: "bool dry = stream->queue.head == NULL;",
+    killers: ["release_test"],
+  },
+
+  // ---- Order of several databases ----
+  {
+    name: "a stream passes a fence before the others have come",
+    file: "fence.c",
+    from: "} else if (fence->waiting_for == 0) {",
+    to: "} else {",
+    killers: ["super_test", "power_test"],
+  },
+  {
+    name: "a super-journal is deleted though a database failed",
+    file: "fence.c",
+    from: "if (fence->code != SQLITE_OK) {\n    state = ASYNC_FENCE_BROKEN;",
+    to: "if (false) {\n    state = ASYNC_FENCE_BROKEN;",
+    killers: ["super_test", "error_test"],
+  },
+  {
+    name: "a super-journal is deleted without a fence before it",
+    file: "super.c",
+    from: "int rc = push_fence(home, super);\n  if (rc == SQLITE_OK) rc = async_file_delete",
+    to: "int rc = SQLITE_OK;\n  if (rc == SQLITE_OK) rc = async_file_delete",
+    killers: ["super_test", "power_test"],
+  },
+
+  // ---- Errors and full disks ----
+  {
+    name: "a sync that failed passes for done",
+    file: "apply.c",
+    from: "if (rc != SQLITE_OK) return op_failed(stream, op, rc, due_us);",
+    to: "if (rc != SQLITE_OK && !syncs) return op_failed(stream, op, rc, due_us);",
+    killers: ["error_test"],
+  },
+  {
+    name: "a flush whose sync failed passes for done",
+    file: "apply.c",
+    from:
+      "  if (rc != SQLITE_OK) {\n    fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);",
+    to: "  if (false) {\n    fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);",
+    killers: ["flush_test", "error_test"],
+  },
+  {
+    name: "a sync is tried again after it failed",
+    file: "apply.c",
+    from: "if (op->kind == ASYNC_OP_SYNC) return false;",
+    to: "",
+    killers: ["error_test"],
+  },
+  {
+    name: "a full disk is an error at once",
+    file: "apply.c",
+    from: "if (is_disk_full(stream, op, rc)) {",
+    to: "if (is_disk_full(stream, op, rc) && false) {",
+    killers: ["error_test"],
+  },
+  {
+    name: "an error is forgotten after the first call that got it",
+    file: "stream.c",
+    from:
+      "if (stream->error.code != SQLITE_OK) stream->error_told = true;\n  return stream->error.code;",
+    to: "int code = stream->error_told ? SQLITE_OK : stream->error.code;\n" +
+      "  if (stream->error.code != SQLITE_OK) stream->error_told = true;\n  return code;",
+    killers: ["error_test"],
+  },
+
+  // ---- Bounds, threads, the end ----
+  {
+    name: "the queue has no bound",
+    file: "stream.c",
+    from: "if (max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {",
+    to: "if (max >= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {",
+    killers: ["bound_test"],
+  },
+  {
+    name: "a full queue refuses nobody",
+    file: "handle.c",
+    from: "return async_config.on_queue_full == SQLITEASYNC_FULL_BUSY ? SQLITE_BUSY : SQLITE_OK;",
+    to: "return SQLITE_OK;",
+    killers: ["bound_test"],
+  },
+  {
+    name: "a wake that comes during a run is lost",
+    file: "scheduler.c",
+    from: "task->state = ASYNC_TASK_RUNNING_WOKEN;",
+    to: "break;",
+    killers: ["explore_test", "thread_test"],
+  },
+  {
+    name: "a stream ends before its last commits are durable",
+    file: "registry.c",
+    from: "return stream->references == 0 && async_stream_is_settled(stream) &&",
+    to: "return stream->references == 0 && stream->queue.head == NULL &&",
+    killers: ["flush_test", "power_test"],
+  },
+  {
+    name: "the end of the process waits for nothing",
+    file: "exit.c",
+    from: "if (!async_forked && async_config.drain_on_exit) drain();",
+    to: "",
+    killers: ["exit_test"],
+  },
+  {
+    name: "a forked child writes its parent's queue",
+    file: "exit.c",
+    from: "static void on_fork(void) {\n  async_forked = true;",
+    to: "static void on_fork(void) {",
+    killers: ["exit_test"],
+  },
+];
