@@ -60,7 +60,8 @@ void async_os_sleep_us(int64_t us);
 /*
 ** Make the names in a file's folder durable.  SQLite's VFS interface can do
 ** this only together with a deletion, and a flush needs it after one.
-** Returns 0 or the system's error number.
+** Returns 0 or the system's error number; 0 also if this user may not, or if
+** the file system cannot.
 */
 int async_os_sync_directory(const char *path_of_file);
 

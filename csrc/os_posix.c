@@ -180,9 +180,11 @@ int async_os_sync_directory(const char *path_of_file) {
   folder[length] = '\0';
   if (length == 0) strcpy(folder, slash == NULL ? "." : "/");
 
-  int fd = open(folder, O_RDONLY | O_CLOEXEC);
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int opening = fd < 0 ? errno : 0;
   free(folder);
-  if (fd < 0) return errno;
+  /* Who may write to a folder but not read it cannot sync it, nor can SQLite. */
+  if (fd < 0) return opening == EACCES ? 0 : opening;
   int error = fsync(fd) == 0 ? 0 : errno;
   close(fd);
   /* Some file systems cannot sync a folder; there is nothing more to do on them. */
