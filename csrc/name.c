@@ -37,7 +37,9 @@ static int call_open(AsyncFile *file, int flags, sqlite3_file **parent, int *ope
 */
 static int open_parent(AsyncFile *file, int flags) {
   if (flags & SQLITE_OPEN_READONLY) {
-    flags = (flags & ~SQLITE_OPEN_READONLY) | SQLITE_OPEN_READWRITE;
+    int both = (flags & ~SQLITE_OPEN_READONLY) | SQLITE_OPEN_READWRITE;
+    int rc = call_open(file, both, &file->parent, &file->open_flags);
+    if (rc == SQLITE_OK) return rc;
   }
   return call_open(file, flags, &file->parent, &file->open_flags);
 }
@@ -196,8 +198,9 @@ static int probe_journal(AsyncStream *stream, AsyncFile *file, int flags, bool *
     rc = vfs->xAccess(vfs, file->path, SQLITE_ACCESS_EXISTS, &there);
     if (rc != SQLITE_OK) return rc;
   }
-  /* If it cannot be made, the parent shall say why, and at once. */
-  *defer = !there && directory_is_writable(stream);
+  /* If it cannot be made, the parent shall say why, and at once.  So, too, if what
+  ** does not exist to SQLite, an empty file or a link that leads nowhere, is there. */
+  *defer = !there && async_os_is_absent(file->path) && directory_is_writable(stream);
   return *defer ? SQLITE_OK : open_parent(file, flags);
 }
 

@@ -71,6 +71,8 @@ bool async_os_is_disk_full(int error_number);
 /* Has this process got the file open, by whatever way? */
 bool async_os_is_open_here(const char *path);
 bool async_os_is_directory(const char *path);
+/* Is there nothing of that name, not even a link that leads nowhere? */
+bool async_os_is_absent(const char *path);
 
 /* Run handler at exit() and at quick_exit(), where the system has both. */
 void async_os_at_exit(void (*handler)(void));

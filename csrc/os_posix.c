@@ -221,6 +221,11 @@ bool async_os_is_directory(const char *path) {
   return stat(path, &file) == 0 && S_ISDIR(file.st_mode);
 }
 
+bool async_os_is_absent(const char *path) {
+  struct stat file;
+  return lstat(path, &file) != 0 && errno == ENOENT;
+}
+
 /* ---- The process's end ---- */
 
 void async_os_at_exit(void (*handler)(void)) {

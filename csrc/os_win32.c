@@ -169,6 +169,15 @@ bool async_os_is_directory(const char *path) {
   return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
 }
 
+bool async_os_is_absent(const char *path) {
+  WCHAR *wide = wide_path(path);
+  if (wide == NULL) return false;
+  bool absent =
+      GetFileAttributesW(wide) == INVALID_FILE_ATTRIBUTES && GetLastError() == ERROR_FILE_NOT_FOUND;
+  free(wide);
+  return absent;
+}
+
 /* ---- The process's end ---- */
 
 void async_os_at_exit(void (*handler)(void)) { atexit(handler); }
