@@ -71,12 +71,12 @@ AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent) {
 }
 
 AsyncStream *async_registry_find_owner(const char *path_of_file) {
-  size_t length = strlen(path_of_file);
+  AsyncStream *stream = NULL;
   async_mutex_enter(&registry_mutex);
-  AsyncStream *stream = stream_count == 0 ? NULL : find(path_of_file, length);
-  if (stream == NULL && stream_count > 0) {
-    length = async_path_owner_length(path_of_file);
-    if (length > 0) stream = find(path_of_file, length);
+  if (stream_count > 0) {
+    size_t owner = async_path_owner_length(path_of_file);
+    if (owner > 0) stream = find(path_of_file, owner);
+    if (stream == NULL) stream = find(path_of_file, strlen(path_of_file));
   }
   async_mutex_leave(&registry_mutex);
   return stream;

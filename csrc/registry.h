@@ -25,7 +25,8 @@ AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent);
 
 /*
 ** The stream a file belongs to by its name: the database itself, or
-** DATABASE-journal, DATABASE-wal, DATABASE-mjXXXXXXXXX.
+** DATABASE-journal, DATABASE-wal, DATABASE-mjXXXXXXXXX.  If somebody has opened
+** such a file as a database, too, it still is the journal of the other.
 */
 AsyncStream *async_registry_find_owner(const char *path_of_file);
 
