@@ -23,13 +23,38 @@ static sqlite3_vfs *parent_of(sqlite3_vfs *vfs) { return vfs->pAppData; }
 
 /* ---- What is ours ---- */
 
+/*
+** A super-journal on disk, which anybody may have written, names a database where a
+** journal's name should be, and SQLite looks into it as if it were one.  It gets the
+** handle that all have: one of its own would not lock, or drop the locks of the others
+** when it is closed.  The name has no URI parameters behind it, but the next name.
+*/
+static int open_as_journal(AsyncStream *stream, const char *name, int flags, AsyncFile **file,
+                           int *out_flags) {
+  char *copy = async_path_copy(name, false);
+  if (copy == NULL) return SQLITE_NOMEM;
+  flags = (flags & ~STREAM_FILES) | SQLITE_OPEN_MAIN_DB;
+  int rc = async_file_open_database(stream, copy, flags, file, out_flags);
+  async_path_free(copy);
+  return rc;
+}
+
+static int open_file(AsyncStream *stream, const char *name, int flags, AsyncFile **file,
+                     int *out_flags) {
+  if (flags & SQLITE_OPEN_MAIN_DB) {
+    return async_file_open_database(stream, name, flags, file, out_flags);
+  }
+  if (async_path_role(stream->path, name) == ASYNC_ROLE_DATABASE) {
+    return open_as_journal(stream, name, flags, file, out_flags);
+  }
+  return async_file_open_journal(stream, name, flags, file, out_flags);
+}
+
 static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *base, int flags,
                           int *out_flags) {
   AsyncFile *file = NULL;
   int opened = 0;
-  int rc = (flags & SQLITE_OPEN_MAIN_DB)
-               ? async_file_open_database(stream, name, flags, &file, &opened)
-               : async_file_open_journal(stream, name, flags, &file, &opened);
+  int rc = open_file(stream, name, flags, &file, &opened);
   if (rc != SQLITE_OK) {
     if (rc == SQLITE_READONLY_DBMOVED) {
       int waited = async_file_outlive_moved(stream);
@@ -42,6 +67,13 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
   async_handle_init((AsyncHandle *)base, stream, file);
   if (out_flags != NULL) *out_flags = opened;
   return SQLITE_OK;
+}
+
+/* The journal of a transaction that is about to write to a database, which so is open
+** here.  If that is not to be found by the journal's name (SQLite can be compiled to
+** use names of 8+3 letters), the two would not be in order. */
+static bool is_made_for_transaction(int flags) {
+  return (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
 }
 
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
@@ -63,6 +95,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
     return stream == NULL ? SQLITE_NOMEM : open_in_stream(stream, name, base, flags, out_flags);
   }
   AsyncStream *stream = async_registry_find_owner(name);
+  if (stream == NULL && is_made_for_transaction(flags)) return SQLITE_CANTOPEN;
   if (stream == NULL) return parent->xOpen(parent, name, base, flags, out_flags);
   return open_in_stream(stream, name, base, flags, out_flags);
 }
