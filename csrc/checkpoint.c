@@ -86,7 +86,10 @@ static int note_number(void *number, int n, char **values, char **names) {
 
 static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_size) {
   sqlite3 *db = NULL;
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+  /* No link was in this path when the database was opened by it: one that is now
+  ** leads to another database. */
+  int flags =
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW;
   int rc = sqlite3_open_v2(stream->path, &db, flags, SQLITEASYNC_VFSNAME);
   /* To read anything makes SQLite see that there is a WAL. */
   const char *sql = "PRAGMA schema_version; PRAGMA page_size";
