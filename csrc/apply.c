@@ -116,7 +116,8 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
   stream->full_since_us = 0;
   while (stream->queue.head != NULL) {
     AsyncOp *op = stream->queue.head;
-    AsyncFence *fence = op->kind == ASYNC_OP_FENCE ? op->fence : NULL;
+    bool has_fence = op->kind == ASYNC_OP_FENCE || op->kind == ASYNC_OP_DELETE;
+    AsyncFence *fence = has_fence ? op->fence : NULL;
     async_file_drop(stream);
     if (fence != NULL) {
       async_mutex_leave(&stream->mutex);
@@ -222,6 +223,32 @@ static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   return STEP_FAILED;
 }
 
+/*
+** A super-journal that somebody left behind, and that may name any database: once those
+** it names have come so far it is deleted, and if not, it stays.  Nobody fails for it.
+*/
+static Step step_delete_behind(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+  AsyncFence *fence = op->fence;
+  int code = SQLITE_OK;
+  async_mutex_leave(&stream->mutex);
+  AsyncFenceState state = async_fence_arrive(fence, stream, &code);
+  async_mutex_enter(&stream->mutex);
+  if (state == ASYNC_FENCE_CLOSED) {
+    *due_us = 0;
+    return STEP_STUCK;
+  }
+  op->under_way = true;
+  op->fence = NULL;
+  async_mutex_leave(&stream->mutex);
+  async_fence_leave(fence, stream, SQLITE_OK);
+  if (state == ASYNC_FENCE_OPEN) code = call_parent(stream, op);
+  if (code != SQLITE_OK) sqlite3_log(code, "sqlite3async: %s is left behind", op->file->path);
+  async_mutex_enter(&stream->mutex);
+  async_file_retire(stream);
+  publish_if_clean(stream);
+  return STEP_DONE;
+}
+
 static AsyncFile *first_dirty(AsyncStream *stream) {
   if (stream->files.dirty == 0) return NULL;
   AsyncFile *file = stream->files.newest;
@@ -315,6 +342,9 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
     if (database != NULL && database->sync_owed) return step_owed(stream, database, due_us);
   }
   if (op->kind == ASYNC_OP_FENCE) return step_fence(stream, op, due_us);
+  if (op->kind == ASYNC_OP_DELETE && op->fence != NULL) {
+    return step_delete_behind(stream, op, due_us);
+  }
   if (op->kind == ASYNC_OP_SYNC && op->file->syncing) return stuck_until_woken(due_us);
   if (is_owed(op)) {
     op->file->sync_owed = true;

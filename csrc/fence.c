@@ -15,8 +15,9 @@ typedef struct Member {
 struct AsyncFence {
   int code; /* of the stream that broke it */
   int count;
-  int waiting_for; /* members that have not arrived */
-  int present;     /* members that have not left, and the pusher */
+  int waiting_for;     /* members that have not arrived */
+  int present;         /* members that have not left, and the pusher */
+  AsyncStream *waiter; /* a member, the only one that waits, of a one-sided fence; or NULL */
   Member members[];
 };
 
@@ -44,34 +45,63 @@ static void drop_presence(AsyncFence *fence) {
   if (--fence->present == 0) free(fence);
 }
 
-int async_fence_push(AsyncStream *const *streams, int n) {
+static AsyncFence *fence_new(int n) {
   AsyncFence *fence = calloc(1, sizeof *fence + (size_t)n * sizeof(Member));
-  if (fence == NULL) return SQLITE_NOMEM;
+  if (fence == NULL) return NULL;
   fence->waiting_for = n;
   fence->present = 1;
+  return fence;
+}
+
+static void add_member(AsyncFence *fence, AsyncStream *stream) {
+  fence->members[fence->count++].stream = stream;
+  fence->present++;
+}
+
+/* Under fence_mutex: the stream's error if it has failed. */
+static int push_to(AsyncFence *fence, AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int rc = stream->error.code;
+  AsyncOp *op = NULL;
+  if (rc == SQLITE_OK) {
+    op = async_stream_push(stream, ASYNC_OP_FENCE, NULL, 0);
+    if (op == NULL) rc = SQLITE_NOMEM;
+  }
+  if (op != NULL) {
+    op->fence = fence;
+    add_member(fence, stream);
+  }
+  async_stream_leave_and_wake(stream);
+  return rc;
+}
+
+int async_fence_push(AsyncStream *const *streams, int n) {
+  AsyncFence *fence = fence_new(n);
+  if (fence == NULL) return SQLITE_NOMEM;
   int rc = SQLITE_OK;
   async_mutex_enter(&fence_mutex);
-  for (int i = 0; i < n; i++) {
-    AsyncStream *stream = streams[i];
-    async_mutex_enter(&stream->mutex);
-    rc = stream->error.code;
-    AsyncOp *op = NULL;
-    if (rc == SQLITE_OK) {
-      op = async_stream_push(stream, ASYNC_OP_FENCE, NULL, 0);
-      if (op == NULL) rc = SQLITE_NOMEM;
-    }
-    if (op != NULL) {
-      op->fence = fence;
-      fence->members[fence->count++].stream = stream;
-      fence->present++;
-    }
-    async_stream_leave_and_wake(stream);
-    if (rc != SQLITE_OK) break;
-  }
+  for (int i = 0; i < n && rc == SQLITE_OK; i++) rc = push_to(fence, streams[i]);
   if (rc != SQLITE_OK) break_fence(fence, rc);
   drop_presence(fence);
   async_mutex_leave(&fence_mutex);
   return rc;
+}
+
+int async_fence_push_before(AsyncStream *waiter, AsyncStream *const *streams, int n,
+                            AsyncFence **fence_out) {
+  AsyncFence *fence = fence_new(n + 1);
+  if (fence == NULL) return SQLITE_NOMEM;
+  fence->waiter = waiter;
+  async_mutex_enter(&fence_mutex);
+  add_member(fence, waiter);
+  for (int i = 0; i < n; i++) {
+    int rc = push_to(fence, streams[i]);
+    if (rc != SQLITE_OK) break_fence(fence, rc);
+  }
+  drop_presence(fence);
+  async_mutex_leave(&fence_mutex);
+  *fence_out = fence;
+  return SQLITE_OK;
 }
 
 static Member *member_of(AsyncFence *fence, const AsyncStream *stream) {
@@ -90,7 +120,9 @@ AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream,
     if (--fence->waiting_for == 0) wake_members(fence);
   }
   AsyncFenceState state = ASYNC_FENCE_CLOSED;
-  if (fence->code != SQLITE_OK) {
+  if (fence->waiter != NULL && fence->waiter != stream) {
+    state = ASYNC_FENCE_OPEN;
+  } else if (fence->code != SQLITE_OK) {
     state = ASYNC_FENCE_BROKEN;
   } else if (fence->waiting_for == 0) {
     state = ASYNC_FENCE_OPEN;

@@ -10,6 +10,11 @@
 **
 ** Fences are pushed under one mutex, so they stand in the same order in all
 ** queues and cannot wait for each other in a circle.
+**
+** A one-sided fence is for an op, the waiter's, that must not be applied before
+** what was queued for others: they pass it as they come, and neither wait nor
+** fail for anybody.  Its op is queued after it, so it waits only for what is
+** older, and there is no circle either.
 */
 #ifndef ASYNC_FENCE_H
 #define ASYNC_FENCE_H
@@ -32,6 +37,14 @@ void async_fence_init(void);
 ** failed: then those that have the fence already will fail at it.
 */
 int async_fence_push(AsyncStream *const *streams, int n);
+
+/*
+** Push a one-sided fence to n streams, which may have failed: that breaks it.
+** *fence is for the op of the waiter, which none of them is; if that is not queued,
+** async_fence_leave() is to be called for it.  SQLITE_OK or SQLITE_NOMEM.
+*/
+int async_fence_push_before(AsyncStream *waiter, AsyncStream *const *streams, int n,
+                            AsyncFence **fence);
 
 /* The stream's writer has come to the fence.  No mutex held.  *code: if broken. */
 AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream, int *code);

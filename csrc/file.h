@@ -126,6 +126,14 @@ int async_file_sync(AsyncFile *file, int flags);
 int async_file_size(AsyncFile *file, int64_t *size);
 int async_file_size_hint(AsyncFile *file, int64_t size);
 int async_file_delete(AsyncStream *stream, const char *path, int sync_directory);
+/*
+** The same when the one-sided fence that the stream waits at is open; if it is broken,
+** or the deletion fails, the file stays, and that is all.  On SQLITE_OK the fence has
+** been taken over.
+*/
+struct AsyncFence;
+int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
+                             struct AsyncFence *fence);
 /* False if only the disk knows. */
 bool async_file_knows(AsyncStream *stream, const char *path, int *exists);
 

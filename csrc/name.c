@@ -331,6 +331,11 @@ void async_file_close(AsyncFile *file) {
 }
 
 int async_file_delete(AsyncStream *stream, const char *path, int sync_directory) {
+  return async_file_delete_behind(stream, path, sync_directory, NULL);
+}
+
+int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
+                             struct AsyncFence *fence) {
   AsyncFile *fresh = NULL;
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
@@ -347,6 +352,7 @@ int async_file_delete(AsyncStream *stream, const char *path, int sync_directory)
   }
   if (op != NULL) {
     op->flags = sync_directory;
+    op->fence = fence;
     file->pending++;
     file->exists = false;
     if (file->role == ASYNC_ROLE_WAL) async_wal_forget(&stream->wal);

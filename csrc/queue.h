@@ -34,7 +34,7 @@ struct AsyncOp {
   struct AsyncFile *file;
   AsyncSegment *segments; /* of a write: where the overlay shows it */
   union {
-    struct AsyncFence *fence; /* of a fence */
+    struct AsyncFence *fence; /* of a fence; of a delete that waits at one, or NULL */
     struct {
       AsyncOp *next; /* of a truncate: see file.h */
       AsyncOp *prev;

@@ -203,7 +203,12 @@ static int delete_found(sqlite3_vfs *parent, const char *path, int sync_director
   int rc = SQLITE_NOMEM;
   if (home != NULL) {
     read_names(parent, home, super);
-    rc = delete_fenced(home, super, sync_directory);
+    AsyncFence *fence = NULL;
+    rc = async_fence_push_before(home, super->members, super->count, &fence);
+    if (rc == SQLITE_OK) {
+      rc = async_file_delete_behind(home, path, sync_directory, fence);
+      if (rc != SQLITE_OK) async_fence_leave(fence, home, SQLITE_OK);
+    }
     async_registry_release(home);
   }
   super_free(super);

@@ -19,6 +19,8 @@
 ** A super-journal may also be found by the rollback of a transaction that a
 ** process left behind.  It is deleted when no journal names it any more; here
 ** that means, when the rollbacks of the databases it names have been applied.
+** Anybody may have written it, and name what database he likes: so its deletion
+** waits for them, but they neither wait nor fail for it.
 */
 #ifndef ASYNC_SUPER_H
 #define ASYNC_SUPER_H

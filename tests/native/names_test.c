@@ -300,7 +300,7 @@ static void use_both(Scene *scene) {
 
 static void a_database_named_like_a_journal_takes_nothing_from_the_other(void) {
   async_setup();
-  static const char *const names[] = {"a.db-journal", "a.db-wal", "a.db-mj0123456970",
+  static const char *const names[] = {"a.db-journal", "a.db-wal", "a.db-mj012345970",
                                       "a.db-journal-journal", "a.db-mj012345697"};
   for (int i = 0; i < 5; i++) compare(names[i], use_both, names[i]);
 }
