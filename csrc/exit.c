@@ -11,6 +11,7 @@
 #include "checkpoint.h"
 #include "config.h"
 #include "registry.h"
+#include "text.h"
 #include "writer.h"
 
 #include <stdio.h>
@@ -19,9 +20,11 @@
 
 static void complain(int64_t lost, const char *path, const char *why) {
   char line[LINE_MAX_LENGTH];
+  char shown[1001];
+  async_text_printable(path, shown, sizeof shown);
   snprintf(line, sizeof line,
-           "sqlite3async: exit: %lld committed transactions of %.1000s were not written: %s\n",
-           (long long)lost, path, why);
+           "sqlite3async: exit: %lld committed transactions of %s were not written: %s\n",
+           (long long)lost, shown, why);
   async_os_complain(line);
 }
 

@@ -20,7 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATUS_SPARE 1200
+/* Room for what may have come since its length was asked for. */
+#define STATUS_SPARE 200
 
 static int pragma_flush(AsyncStream *stream, const char *value, char **result) {
   int timeout_ms = -1;
@@ -50,11 +51,16 @@ static int pragma_flush(AsyncStream *stream, const char *value, char **result) {
 }
 
 static int pragma_status(AsyncStream *stream, char **result) {
-  /* What changes between the two calls are numbers: a little room for those. */
-  int room = async_status_write(stream, NULL, 0) + STATUS_SPARE;
-  *result = sqlite3_malloc(room);
-  if (*result == NULL) return SQLITE_NOMEM;
-  async_status_write(stream, *result, (size_t)room);
+  int length = async_status_write(stream, NULL, 0);
+  int room;
+  /* It may grow meanwhile; not for ever, since all that is in it has a bound. */
+  do {
+    sqlite3_free(*result);
+    room = length + STATUS_SPARE;
+    *result = sqlite3_malloc(room);
+    if (*result == NULL) return SQLITE_NOMEM;
+    length = async_status_write(stream, *result, (size_t)room);
+  } while (length >= room);
   return SQLITE_OK;
 }
 

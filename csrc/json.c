@@ -3,6 +3,8 @@
 */
 #include "json.h"
 
+#include "text.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -20,18 +22,20 @@ static void put_raw(AsyncJson *json, const char *text) {
 
 static void put_string(AsyncJson *json, const char *text) {
   put(json, '"');
-  for (; *text != '\0'; text++) {
-    unsigned char c = (unsigned char)*text;
-    if (c == '"' || c == '\\') {
-      put(json, '\\');
-      put(json, *text);
-    } else if (c < 0x20) {
+  while (*text != '\0') {
+    uint32_t number;
+    int length = async_text_character(text, &number);
+    if (length == 0) {
+      put_raw(json, ASYNC_TEXT_REPLACEMENT);
+    } else if (async_text_is_control(number)) {
       char escaped[8];
-      snprintf(escaped, sizeof escaped, "\\u%04x", c);
+      snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)number);
       put_raw(json, escaped);
     } else {
-      put(json, *text);
+      if (number == '"' || number == '\\') put(json, '\\');
+      for (int i = 0; i < length; i++) put(json, text[i]);
     }
+    text += length > 0 ? length : 1;
   }
   put(json, '"');
 }

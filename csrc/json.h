@@ -1,6 +1,7 @@
 /*
 ** A writer of small JSON objects into a buffer of given size, for the status
-** and the events.  Like snprintf, it counts what does not fit.
+** and the events.  Like snprintf, it counts what does not fit.  What is no UTF-8 in a
+** text is replaced.
 */
 #ifndef ASYNC_JSON_H
 #define ASYNC_JSON_H
