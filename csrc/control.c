@@ -73,7 +73,7 @@ int async_control_error(int code, const char *format, ...) {
 }
 
 int sqlite3async_errmsg(char *buf, int n) {
-  if (n > 0) snprintf(buf, (size_t)n, "%s", message);
+  if (buf != NULL && n > 0) snprintf(buf, (size_t)n, "%s", message);
   return (int)strlen(message);
 }
 
@@ -90,6 +90,12 @@ int async_control_ready(const char *operation) {
   if (parent_vfs != NULL) return SQLITE_OK;
   return async_control_error(SQLITE_MISUSE, "%s: the VFS %s is not registered", operation,
                              SQLITEASYNC_VFSNAME);
+}
+
+int async_control_ready_for(const char *operation, const char *zPath) {
+  int rc = async_control_ready(operation);
+  if (rc != SQLITE_OK || zPath != NULL) return rc;
+  return async_control_error(SQLITE_MISUSE, "%s: a path is wanted", operation);
 }
 
 int sqlite3async_version(void) { return SQLITE3ASYNC_VERSION_NUMBER; }
@@ -269,7 +275,7 @@ static Parameter parameters[] = {
     {SQLITEASYNC_MAX_LOCK_HOLD_MS, "max lock hold", &async_config.max_lock_hold_ms, MS_MAX},
     {SQLITEASYNC_DISK_FULL_RETRY_MS, "disk full retry", &async_config.disk_full_retry_ms, MS_MAX},
     {SQLITEASYNC_CHECKPOINT_BYTES, "checkpoint bytes", &async_config.checkpoint_bytes,
-     INT64_MAX / 2},
+     INT64_MAX / 16},
     {SQLITEASYNC_CHECKPOINT_IDLE_MS, "checkpoint idle", &async_config.checkpoint_idle_ms, MS_MAX},
     {SQLITEASYNC_MAX_WAL_BYTES, "max wal bytes", &async_config.max_wal_bytes, INT64_MAX / 2},
     {SQLITEASYNC_DRAIN_ON_EXIT, "drain on exit", &async_config.drain_on_exit, 1},
@@ -332,6 +338,7 @@ int sqlite3async_set(int op, sqlite3_int64 value) {
 int sqlite3async_get(int op, sqlite3_int64 *value) {
   if (async_forked) return refuse_in_child("get");
   async_control_init();
+  if (value == NULL) return async_control_error(SQLITE_MISUSE, "get: a place for it is wanted");
   if (op == SQLITEASYNC_HALT) {
     *value = async_writer_halt();
     return SQLITE_OK;

@@ -14,6 +14,8 @@ sqlite3_vfs *async_control_parent(void);
 
 /* SQLITE_OK if the VFS is registered; otherwise SQLITE_MISUSE, with a message. */
 int async_control_ready(const char *operation);
+/* The same for one that is about the database zPath, which must not be NULL. */
+int async_control_ready_for(const char *operation, const char *zPath);
 
 /* Remember the words for sqlite3async_errmsg() and return code. */
 int async_control_error(int code, const char *format, ...)

@@ -63,7 +63,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
       rc = report(SQLITE_MISUSE, (*stream)->path);
     }
     if (ticket <= 0) continue;
-    if (count < nPair) {
+    if (pairs != NULL && count < nPair) {
       pairs[2 * count] = (*stream)->id;
       pairs[2 * count + 1] = ticket;
     }
@@ -87,7 +87,7 @@ static int try_release(AsyncStream *stream, int64_t until_us) {
 }
 
 int sqlite3async_release(const char *zPath, int timeoutMs) {
-  int rc = async_control_ready("release");
+  int rc = async_control_ready_for("release", zPath);
   if (rc != SQLITE_OK) return rc;
   int64_t until_us = async_flush_deadline(timeoutMs < 0 ? 0 : timeoutMs);
   AsyncStream **streams = async_control_find(zPath);

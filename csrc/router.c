@@ -127,7 +127,7 @@ static bool is_open_in_stream(const char *full) {
 }
 
 int sqlite3async_route(const char *zPath) {
-  int rc = async_control_ready("route");
+  int rc = async_control_ready_for("route", zPath);
   if (rc != SQLITE_OK) return rc;
   char *full = async_control_full_path(zPath);
   if (full == NULL || async_os_is_directory(full)) {
@@ -155,7 +155,7 @@ int sqlite3async_route(const char *zPath) {
 }
 
 int sqlite3async_unroute(const char *zPath) {
-  int rc = async_control_ready("unroute");
+  int rc = async_control_ready_for("unroute", zPath);
   if (rc != SQLITE_OK) return rc;
   char *full = async_control_full_path(zPath);
   if (full != NULL && is_open_in_stream(full)) {

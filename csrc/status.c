@@ -139,7 +139,7 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
     async_stats_add(&status.stats, &past.stats);
   }
   async_registry_release_all(streams);
-  return write_status(&status, buf, n < 0 ? 0 : (size_t)n);
+  return write_status(&status, buf, buf == NULL || n < 0 ? 0 : (size_t)n);
 }
 
 static const char *kind_name(AsyncEventKind kind) {
@@ -157,6 +157,7 @@ static const char *kind_name(AsyncEventKind kind) {
 int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n) {
   if (async_forked) return 0;
   async_control_init();
+  if (cursor == NULL) return 0;
   if (buf == NULL) {
     *cursor = async_event_latest();
     return 0;
