@@ -41,6 +41,12 @@ function cannotOpen(message: string, path: string, cause?: unknown): AsyncVfsErr
 export function locateLibrary(runtime: Runtime, wanted?: string | URL): string {
   const given = wanted ?? runtime.environment(VARIABLE);
   const place = given ?? builtLibrary();
+  if (String(place).includes("\0")) {
+    const shown = JSON.stringify(String(place));
+    const message =
+      `Cannot load the sqlite3async library from ${shown}: a path has no NUL character`;
+    throw cannotOpen(message, String(place));
+  }
   let path: string;
   try {
     path = typeof place === "string" ? resolve(place) : fileURLToPath(place);

@@ -7,15 +7,26 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { misuse } from "./errors.ts";
 
+/** Can C have this text as it is? It would end it at a NUL, and a lone surrogate is no character. */
+function isPlain(text: string): boolean {
+  return !text.includes("\0") && text.isWellFormed();
+}
+
 /**
  * A database's path as text. An empty one is refused: to the native side it
- * would mean all databases.
+ * would mean all databases. So is one that would mean another file there.
  */
 export function toPath(path: string | URL, operation: string): string {
   const text = path instanceof URL ? fileURLToPath(path) : path;
   if (typeof text !== "string" || text === "") {
-    const message = `Cannot ${operation} ${JSON.stringify(text)}: a database's path is wanted`;
+    const shown = typeof text === "string" ? JSON.stringify(text) : String(text);
+    const message = `Cannot ${operation} ${shown}: a database's path is wanted`;
     throw misuse(operation, message);
+  }
+  if (!isPlain(text)) {
+    const message = `Cannot ${operation} ${JSON.stringify(text)}: ` +
+      "a path has no NUL character and no half of a surrogate pair";
+    throw misuse(operation, message, text);
   }
   return text;
 }
@@ -29,6 +40,12 @@ function escapePath(path: string): string {
 
 /** The `file:` URI of a database with its query. */
 export function toUri(path: string, query: Record<string, string>): string {
+  for (const [name, value] of Object.entries(query)) {
+    // SQLite passes over what follows "%00": a parameter "vfs\0x" would be one "vfs".
+    if (isPlain(name) && isPlain(String(value))) continue;
+    const shown = `${JSON.stringify(name)} = ${JSON.stringify(value)}`;
+    throw misuse("uri", `Cannot make a URI with the parameter ${shown}: it is no plain text`);
+  }
   let escaped = escapePath(path);
   if (process.platform === "win32") {
     escaped = escaped.replaceAll("\\", "/").replace(/^[A-Za-z]:/, (drive) => `/${drive}`);

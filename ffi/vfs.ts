@@ -82,7 +82,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#internals = internals;
     this.#waiters = new FlushWaiters({
       durable: (stream) => internals.native.durable(stream),
-      failure: (code) => this.#backgroundError(code),
+      failure: (code, path) => this.#backgroundError(code, path),
       idle: () => this.#updateInterest(),
     });
   }
@@ -141,7 +141,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#updateInterest(Interest.waiting);
     try {
       const tickets = this.#explained(path, () => native.flushBegin(path));
-      if (tickets.length > 0) await this.#waiters.add(tickets, options.signal);
+      if (tickets.length > 0) await this.#waiters.add(tickets, path, options.signal);
     } finally {
       this.#updateInterest();
     }
@@ -550,11 +550,12 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     }
   }
 
-  /** The error of a database that failed with this code while it was waited for. */
-  #backgroundError(code: number): AsyncVfsError {
-    const message = `Cannot make all commits durable: a database failed with ${nameOf(code)}`;
-    return this.#findFault(undefined, code) ??
-      new AsyncVfsError(message, { code, operation: "flush" });
+  /** The error of a database that failed with this code while it, or all, was waited for. */
+  #backgroundError(code: number, path: string | undefined): AsyncVfsError {
+    const which = path === undefined ? "a database" : `"${path}"`;
+    const message = `Cannot make all commits durable: ${which} failed with ${nameOf(code)}`;
+    return this.#findFault(path, code) ??
+      new AsyncVfsError(message, { code, path, operation: "flush" });
   }
 
   /** The error with this code that the status knows, if it does. */
@@ -592,7 +593,7 @@ function toError({ code, path, operation }: Omit<NativeEvent, "type" | "database
 function optionalTimeout(operation: string, value: number | undefined, absent: number): number {
   if (value === undefined) return absent;
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value;
-  const message = `Cannot ${operation} with timeoutMs = ${value}: ` +
+  const message = `Cannot ${operation} with timeoutMs = ${String(value)}: ` +
     "it must be a whole number of milliseconds, at least 0";
   throw misuse(operation, message);
 }

@@ -14,6 +14,8 @@ interface Waiter {
   /** Tickets not reached yet. */
   remaining: number;
   settled: boolean;
+  /** The database that it is about; undefined: all. */
+  path: string | undefined;
   resolve: () => void;
   reject: (reason: unknown) => void;
 }
@@ -27,8 +29,8 @@ interface Pending {
 export interface Durability {
   /** How far a stream is durable, or a negated result code. */
   durable(stream: bigint): number;
-  /** The error of a stream that failed with this code. */
-  failure(code: number): unknown;
+  /** The error, with this code, of a flush of that database, or of all. */
+  failure(code: number, path: string | undefined): unknown;
   /** Called when the last pending flush was settled. */
   idle(): void;
 }
@@ -49,10 +51,14 @@ export class FlushWaiters {
     return this.#count;
   }
 
-  /** A promise for all of these tickets. */
-  add(tickets: Ticket[], signal: AbortSignal | undefined): Promise<void> {
+  /** A promise for all of these tickets, which are those of the path. */
+  add(
+    tickets: Ticket[],
+    path: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter: Waiter = { remaining: tickets.length, settled: false, resolve, reject };
+    const waiter: Waiter = { remaining: tickets.length, settled: false, path, resolve, reject };
     if (signal !== undefined) {
       const abort = () => this.#settle(waiter, () => reject(signal.reason));
       signal.addEventListener("abort", abort, { once: true });
@@ -89,8 +95,8 @@ export class FlushWaiters {
   }
 
   #fail(pending: Pending[], code: number): void {
-    const reason = this.#durability.failure(code);
     for (const { waiter } of pending.splice(0)) {
+      const reason = this.#durability.failure(code, waiter.path);
       this.#settle(waiter, () => waiter.reject(reason));
     }
   }
