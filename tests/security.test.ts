@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { type Connection, open } from "../examples/sqlite.ts";
@@ -170,6 +177,15 @@ test("the library is the file that was named, wherever the loader looks", posix,
   assert.equal(ended.stdout, "sqlite3async", ended.stderr);
   const error = await errorOf(() => install({ library: `${decoy}\0.so` }));
   assert.match(error.message, /NUL/);
+});
+
+test("the native code reads no environment variable", {
+  skip: process.platform === "linux" ? false : "of Linux's libraries",
+}, () => {
+  // The names of the functions that a library calls are in it.
+  const library = readFileSync(new URL("../zig-out/lib/libsqlite3async.so", import.meta.url));
+  assert.ok(library.includes("pthread_create"));
+  assert.ok(!library.includes("getenv"));
 });
 
 test("the library's variable is not read without permission, and a link is resolved", {

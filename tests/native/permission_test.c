@@ -111,6 +111,23 @@ static void a_super_journal_has_the_mode_that_plain_SQLite_gives_it(void) {
   compare_seen("super-journal", make_super_journal, NULL);
 }
 
+/* A process that gives up its rights takes them from the writer, too. */
+static void the_writer_has_no_more_rights_than_the_process_has_left(void) {
+  async_setup();
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  sqlite3 *db = open_async(test_path("a.db"));
+  exec(db, "PRAGMA journal_mode = PERSIST");
+  CHECK_EQ(chmod(test_path("a.db"), 0666), 0);
+  drop_privileges();
+  exec(db, "CREATE TABLE t(a)");
+  CHECK_EQ(sqlite3async_flush(NULL, 10000), SQLITE_OK);
+  struct stat journal;
+  CHECK_EQ(stat(test_path("a.db-journal"), &journal), 0);
+  CHECK_EQ(journal.st_uid, geteuid());
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(10000), SQLITE_OK);
+}
+
 /* ---- What is refused ---- */
 
 typedef struct Rights {
@@ -171,6 +188,7 @@ static void folders_and_files_with_few_rights_work_as_in_plain_SQLite(void) {
 int main(void) {
   return run_tests((TestCase[]){TEST(journals_have_the_databases_mode_and_owner),
                                 TEST(a_super_journal_has_the_mode_that_plain_SQLite_gives_it),
+                                TEST(the_writer_has_no_more_rights_than_the_process_has_left),
                                 TEST(folders_and_files_with_few_rights_work_as_in_plain_SQLite),
                                 {0}});
 }
