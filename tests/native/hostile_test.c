@@ -160,15 +160,19 @@ static void crafted_journals_do_what_they_do_in_plain_SQLite(void) {
 
 /* ---- The other databases of the process ---- */
 
+/* It may be called after any database: the one that is rolled back, or none. */
+static const char *super_name;
+
 /* A database with a hot journal, the super-journal of which names one that is open. */
-static sqlite3 *open_beside_hostile(void) {
+static sqlite3 *open_beside_hostile(const char *super) {
+  super_name = super;
   async_setup();
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_DISK_FULL_RETRY_MS, 0), SQLITE_OK);
   make_database(test_path("a.db"));
   make_database(test_path("b.db"));
-  make_super(test_path(SUPER),
+  make_super(test_path(super_name),
              (const char *[]){test_path("a.db-journal"), test_path("b.db-journal"), NULL});
-  make_journal(test_path("a.db-journal"), test_path(SUPER));
+  make_journal(test_path("a.db-journal"), test_path(super_name));
   sqlite3 *b = open_async(test_path("b.db"));
   exec(b, "INSERT INTO t VALUES (2)");
   step_all();
@@ -197,8 +201,8 @@ static void check_unharmed(sqlite3 *b) {
   close_database(plain);
 }
 
-static void a_super_journal_that_cannot_be_deleted_harms_nobody(void) {
-  sqlite3 *b = open_beside_hostile();
+static void fail_to_delete(const char *super) {
+  sqlite3 *b = open_beside_hostile(super);
   testvfs_fail(ON_DELETE, "-mj", 0, -1, SQLITE_IOERR_DELETE, 13);
   sqlite3 *a = open_async(test_path("a.db"));
   CHECK_EQ(query_int(a, "SELECT count(*) FROM t"), 1);
@@ -210,12 +214,12 @@ static void a_super_journal_that_cannot_be_deleted_harms_nobody(void) {
   close_database(a);
   check_unharmed(b);
   CHECK_EQ(event_count(), 0);
-  CHECK(is_there(test_path(SUPER)));
+  CHECK(is_there(test_path(super_name)));
 }
 
 /* Its rollback was not applied, so the super-journal must stay; the other goes on. */
-static void a_recovery_that_fails_takes_no_other_database_with_it(void) {
-  sqlite3 *b = open_beside_hostile();
+static void fail_to_recover(const char *super) {
+  sqlite3 *b = open_beside_hostile(super);
   testvfs_fail(ON_DELETE | ON_SYNC, "a.db-journal", 0, -1, SQLITE_IOERR_FSYNC, 0);
   testvfs_fail(ON_SYNC, "a.db$", 0, -1, SQLITE_IOERR_FSYNC, 0);
   sqlite3 *a = open_async(test_path("a.db"));
@@ -226,39 +230,41 @@ static void a_recovery_that_fails_takes_no_other_database_with_it(void) {
   sqlite3_close(a);
   check_unharmed(b);
   CHECK_EQ(event_count(), 1);
-  CHECK(is_there(test_path(SUPER)) && is_there(test_path("a.db-journal")));
+  CHECK(is_there(test_path(super_name)) && is_there(test_path("a.db-journal")));
 }
 
 /* So one that has failed before. */
-static void a_database_that_has_failed_is_named_in_vain(void) {
-  sqlite3 *b = open_beside_hostile();
+static void name_failed(const char *super) {
+  sqlite3 *b = open_beside_hostile(super);
   sqlite3 *c = open_async(test_path("c.db"));
   exec(c, "CREATE TABLE t(a)");
   testvfs_fail(ON_CHANGE, "c.db", 0, 1, SQLITE_IOERR_WRITE, 0);
   step_all();
   CHECK(exec_code(c, "SELECT 1 FROM t") != SQLITE_OK);
-  make_super(test_path(SUPER),
+  make_super(test_path(super_name),
              (const char *[]){test_path("c.db-journal"), test_path("a.db-journal"),
                               test_path("b.db-journal"), NULL});
   sqlite3 *a = open_async(test_path("a.db"));
   CHECK_EQ(query_int(a, "SELECT count(*) FROM t"), 1);
   step_all();
-  CHECK(is_there(test_path(SUPER))); /* who knows what became of its journal */
+  CHECK(is_there(test_path(super_name))); /* who knows what became of its journal */
   close_database(a);
   sqlite3_close(c);
   check_unharmed(b);
 }
 
 /* What it is all for: it is deleted when the rollbacks that it is about are done. */
-static void a_super_journal_is_deleted_after_the_rollbacks(void) {
-  sqlite3 *b = open_beside_hostile();
+static void delete_in_order(const char *super) {
+  sqlite3 *b = open_beside_hostile(super);
   exec(b, "INSERT INTO t VALUES (8)"); /* queued before */
   sqlite3 *a = open_async(test_path("a.db"));
   CHECK_EQ(query_int(a, "SELECT count(*) FROM t"), 1);
   step_all();
-  CHECK(!is_there(test_path(SUPER)));
+  CHECK(!is_there(test_path(super_name)));
   char *log = testvfs_log();
-  const char *deletion = strstr(log, "delete " SUPER);
+  char line[60];
+  snprintf(line, sizeof line, "delete %s", super_name);
+  const char *deletion = strstr(log, line);
   CHECK(deletion != NULL);
   const char *before[] = {"sync a.db\n", "delete a.db-journal", "delete b.db-journal"};
   for (int i = 0; i < 3; i++) {
@@ -271,6 +277,16 @@ static void a_super_journal_is_deleted_after_the_rollbacks(void) {
   close_database(a);
   check_unharmed(b);
 }
+
+#define OTHER "x.db-mj012345970"
+
+static void a_super_journal_that_cannot_be_deleted_harms_nobody(void) { fail_to_delete(SUPER); }
+static void nor_does_one_of_another_name(void) { fail_to_delete(OTHER); }
+static void a_recovery_that_fails_takes_no_other_database_with_it(void) { fail_to_recover(SUPER); }
+static void nor_by_a_super_journal_of_another_name(void) { fail_to_recover(OTHER); }
+static void a_database_that_has_failed_is_named_in_vain(void) { name_failed(OTHER); }
+static void a_super_journal_is_deleted_after_the_rollbacks(void) { delete_in_order(SUPER); }
+static void so_is_one_of_another_name(void) { delete_in_order(OTHER); }
 
 /* ---- A database where a journal should be named ---- */
 
@@ -319,9 +335,12 @@ static void looking_into_a_database_leaves_its_locks_in_force(void) {
 int main(void) {
   return run_tests((TestCase[]){TEST(crafted_journals_do_what_they_do_in_plain_SQLite),
                                 TEST(a_super_journal_that_cannot_be_deleted_harms_nobody),
+                                TEST(nor_does_one_of_another_name),
                                 TEST(a_recovery_that_fails_takes_no_other_database_with_it),
+                                TEST(nor_by_a_super_journal_of_another_name),
                                 TEST(a_database_that_has_failed_is_named_in_vain),
                                 TEST(a_super_journal_is_deleted_after_the_rollbacks),
+                                TEST(so_is_one_of_another_name),
                                 TEST(looking_into_a_database_leaves_its_locks_in_force),
                                 {0}});
 }
