@@ -292,7 +292,9 @@ static void so_is_one_of_another_name(void) { delete_in_order(OTHER); }
 
 static int try_to_write(void *path) {
   sqlite3 *db = open_plain(path);
-  return exec_code(db, "BEGIN IMMEDIATE");
+  int rc = exec_code(db, "BEGIN IMMEDIATE");
+  sqlite3_close(db);
+  return rc;
 }
 
 /*

@@ -207,7 +207,7 @@ static void bytes_of_one_database_never_reach_another(void) {
       change(file, &random);
       if (random_one_in(&random, 4)) step_some(1 + random_below(&random, 4));
       int n = 1 + random_below(&random, 100000);
-      memset(bytes, 0, (size_t)n);
+      memset(bytes, SECRET, (size_t)n); /* what is not there is to read as zeros */
       int rc = file->pMethods->xRead(file, bytes, n, random_below(&random, FILE_SIZE));
       CHECK(rc == SQLITE_OK || rc == SQLITE_IOERR_SHORT_READ);
       check_no_secret(bytes, (size_t)n, "what was read");
@@ -281,6 +281,7 @@ static int lose_a_commit(void *unused) {
   sqlite3 *db = open_async(test_path(ODD_NAME));
   exec(db, "CREATE TABLE t(a)");
   testvfs_fail(ON_WRITE, NULL, 0, 1, SQLITE_IOERR_WRITE, 0);
+  close_database(db);
   return 0;
 }
 

@@ -245,7 +245,9 @@ static void a_routed_link_is_the_file_it_leads_to(void) {
 
 static int try_to_write(void *path) {
   sqlite3 *db = open_plain(path);
-  return exec_code(db, "BEGIN IMMEDIATE");
+  int rc = exec_code(db, "BEGIN IMMEDIATE");
+  sqlite3_close(db);
+  return rc;
 }
 
 /* Two streams on one file: as two processes, each with its lock until all is written. */
