@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { misuse } from "./errors.ts";
 
-/** Can C have this text as it is? It would end it at a NUL, and a lone surrogate is no character. */
+/** Can C have this text as it is? A NUL would end it, and a lone surrogate is no character. */
 function isPlain(text: string): boolean {
   return !text.includes("\0") && text.isWellFormed();
 }
