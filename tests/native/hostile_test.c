@@ -288,6 +288,51 @@ static void a_database_that_has_failed_is_named_in_vain(void) { name_failed(OTHE
 static void a_super_journal_is_deleted_after_the_rollbacks(void) { delete_in_order(SUPER); }
 static void so_is_one_of_another_name(void) { delete_in_order(OTHER); }
 
+#define PAIRS 150
+
+static void *commit_pairs(void *unused) {
+  (void)unused;
+  sqlite3 *db = open_async(test_path("b.db"));
+  exec(db, "ATTACH '%s' AS c", test_path("c.db"));
+  for (int i = 0; i < PAIRS; i++) {
+    exec(db, "BEGIN; UPDATE main.t SET a = a + 1; UPDATE c.t SET a = a + 1; COMMIT");
+  }
+  close_database(db);
+  return NULL;
+}
+
+/* Fences of both kinds, in all orders: nobody waits in a circle, nobody fails. */
+static void recoveries_beside_commits_on_the_databases_they_name_all_end(void) {
+  sqlite3 *b = open_beside_hostile(OTHER);
+  exec(b, "DELETE FROM t WHERE a = 2");
+  close_database(b);
+  step_all();
+  make_database(test_path("c.db"));
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  Thread thread = thread_start(commit_pairs, NULL);
+  static const char *const supers[] = {OTHER, SUPER, "b.db-mj012345970", "c.db-mj012345970"};
+  for (int i = 0; i < 40; i++) {
+    const char *super = test_path(supers[i % 4]);
+    make_super(super, (const char *[]){test_path("c.db-journal"), test_path("a.db-journal"),
+                                       test_path("b.db-journal"), NULL});
+    make_journal(test_path("a.db-journal"), super);
+    sqlite3 *a = open_async(test_path("a.db"));
+    exec_code(a, "SELECT * FROM t"); /* it may meet a journal that is just going */
+    close_database(a);
+    CHECK_EQ(sqlite3async_flush(test_path("a.db"), 30000), SQLITE_OK);
+  }
+  thread_join(thread);
+  CHECK_EQ(sqlite3async_close(30000), SQLITE_OK);
+  CHECK_EQ(event_count(), 0);
+  static const char *const names[] = {"a.db", "b.db", "c.db"};
+  for (int i = 0; i < 3; i++) {
+    sqlite3 *plain = open_plain(test_path(names[i]));
+    check_integrity(plain);
+    CHECK_EQ(query_int(plain, "SELECT a FROM t"), i == 0 ? 1 : 1 + PAIRS);
+    close_database(plain);
+  }
+}
+
 /* ---- A database where a journal should be named ---- */
 
 static int try_to_write(void *path) {
@@ -343,6 +388,7 @@ int main(void) {
                                 TEST(a_database_that_has_failed_is_named_in_vain),
                                 TEST(a_super_journal_is_deleted_after_the_rollbacks),
                                 TEST(so_is_one_of_another_name),
+                                TEST(recoveries_beside_commits_on_the_databases_they_name_all_end),
                                 TEST(looking_into_a_database_leaves_its_locks_in_force),
                                 {0}});
 }
