@@ -192,13 +192,13 @@ SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
 **
 ** SQLITE_OK; SQLITE_BUSY if the file is already open in this process outside
 ** of sqlite3async; SQLITE_CANTOPEN if the path cannot be resolved or names a
-** directory; SQLITE_MISUSE before the VFS is registered.
+** directory; SQLITE_MISUSE before the VFS is registered, or if zPath is NULL.
 */
 SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
 
 /*
 ** Take a route back.  SQLITE_BUSY while the database is open through it or
-** has ops queued; SQLITE_NOTFOUND if the path was not routed.
+** has ops queued; SQLITE_NOTFOUND if the path was not routed; SQLITE_MISUSE as above.
 */
 SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
 
@@ -235,7 +235,7 @@ SQLITE3ASYNC_API int sqlite3async_flush(const char *zPath, int timeoutMs);
 ** SQLITE_OK        others can have it
 ** SQLITE_BUSY      there was no such moment; nothing has changed
 ** SQLITE_NOTFOUND  it is not open through this VFS
-** SQLITE_MISUSE    no writer is running
+** SQLITE_MISUSE    no writer is running, or zPath is NULL
 ** other            the database's background error
 */
 SQLITE3ASYNC_API int sqlite3async_release(const char *zPath, int timeoutMs);
