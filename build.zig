@@ -47,6 +47,21 @@ const sqlite_flags = [_][]const u8{
     "-w",
 };
 
+/// What the core calls of the system that the native tests put their own calls in place of, see
+/// tests/native/stepper.h. tools/asan.ts has the same list.
+const stepped_calls = [_][2][]const u8{
+    .{ "pthread_mutex_lock", "test_mutex_lock" },
+    .{ "pthread_mutex_unlock", "test_mutex_unlock" },
+    .{ "pthread_cond_wait", "test_cond_wait" },
+    .{ "pthread_cond_timedwait", "test_cond_timedwait" },
+    .{ "pthread_cond_broadcast", "test_cond_broadcast" },
+    .{ "pthread_create", "test_thread_create" },
+    .{ "pthread_join", "test_thread_join" },
+    .{ "clock_gettime", "test_clock_gettime" },
+    .{ "nanosleep", "test_nanosleep" },
+    .{ "fsync", "test_fsync" },
+};
+
 pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{});
     const Optimize = std.builtin.Optimize;
@@ -146,6 +161,7 @@ fn addNativeTests(
     };
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
+    for (stepped_calls) |call| core.addCMacro(call[0], call[1]);
     addCore(b, core, sqlite);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });
 

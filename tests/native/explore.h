@@ -1,0 +1,62 @@
+/*
+** Exploring the interleavings of a small history: it is run again and again, each time in
+** a forked process on a disk in memory, under another schedule of the stepper.
+**
+** First without a deviation from the default, then with each single one, then with each
+** pair of them, and so on as far as the budget goes; if there are more than that, then
+** with as many drawn at random, half of them as deviations, half as random priorities.
+**
+** A run fails if anything the history CHECKs does not hold, if an assertion of the core
+** does not, if there is a deadlock, or if it takes longer in virtual time than the history
+** should.  Its schedule is printed, and
+**
+**     SCHEDULE=HISTORY/12.1,57.2 zig-out/native-tests/explore_test
+**
+** runs just that one, telling who runs when.
+*/
+#ifndef TEST_EXPLORE_H
+#define TEST_EXPLORE_H
+
+#include "database.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct History {
+  const char *name;      /* without spaces and slashes */
+  void (*prepare)(void); /* makes databases, with plain SQLite; or NULL */
+  void (*run)(void);     /* in each process, under the stepper */
+  /* A run must not take more virtual time than this; a wake-up that is lost costs a
+  ** slice of polling or lasts for ever. */
+  int64_t time_max_us;
+  int schedules;      /* of the default run */
+  int schedules_full; /* of the full one */
+} History;
+
+/* Explore; fails the test with the first schedule that does not hold. */
+void explore(const History *history);
+
+/* ---- For histories ---- */
+
+/* Start a thread, and wait for it. */
+typedef struct ExploreThread ExploreThread;
+ExploreThread *explore_thread(const char *name, void (*run)(void *), void *arg);
+void explore_join(ExploreThread *thread);
+
+/* The path of a database on the disk in memory. */
+const char *explore_path(const char *name);
+
+/* A connection by plain SQLite, as another process's. */
+sqlite3 *open_foreign(const char *path);
+
+/*
+** Look at a database as plain SQLite finds it after a power cut now, or after a crash of
+** the process: integrity_check must find nothing.  The number that the SQL gives.
+*/
+int64_t number_after_power_cut(const char *path, const char *sql);
+int64_t number_after_crash(const char *path, const char *sql);
+
+/* Close everything; no stream may be left then. */
+void explore_close_all(void);
+
+#endif /* TEST_EXPLORE_H */
