@@ -62,6 +62,17 @@ const stepped_calls = [_][2][]const u8{
     .{ "fsync", "test_fsync" },
 };
 
+/// Makes the core's atomics calls of functions, which tests/native/step_atomics.c defines.
+const stepped_atomics = [_][]const u8{
+    "-fsanitize=thread",
+    "-mllvm",
+    "-tsan-instrument-memory-accesses=0",
+    "-mllvm",
+    "-tsan-instrument-func-entry-exit=0",
+    "-mllvm",
+    "-tsan-instrument-memintrinsics=0",
+};
+
 pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{});
     const Optimize = std.builtin.Optimize;
@@ -108,7 +119,7 @@ fn installLibrary(
         .pic = true,
         .strip = optimize != .debug,
     });
-    addCore(b, module, sqlite);
+    addCore(b, module, sqlite, &library_flags);
 
     if (target.result.ofmt == .elf) {
         const file = linkElf(b, module, target);
@@ -162,7 +173,7 @@ fn addNativeTests(
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
     for (stepped_calls) |call| core.addCMacro(call[0], call[1]);
-    addCore(b, core, sqlite);
+    addCore(b, core, sqlite, if (tsan) &library_flags else &library_flags ++ stepped_atomics);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });
 
     // SQLite is not ours to test: no sanitizer's complaints, and optimized.
@@ -181,6 +192,7 @@ fn addNativeTests(
     // What the tests share: the files that are no tests themselves.
     const helpers = b.createModule(options);
     helpers.addCMacro("SQLITE_CORE", "1");
+    if (!tsan) helpers.addCMacro("STEP_ATOMICS", "1");
     helpers.addIncludePath(b.path("csrc"));
     helpers.addSystemIncludePath(sqlite);
     for (cFiles(b, "tests/native", ".c")) |file| {
@@ -222,7 +234,7 @@ fn addNativeBench(
     const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
     module.addCMacro("SQLITE_CORE", "1");
     module.addIncludePath(b.path("csrc"));
-    addCore(b, module, sqlite);
+    addCore(b, module, sqlite, &library_flags);
     module.addCSourceFiles(.{
         .root = b.path("bench/native"),
         .files = cFiles(b, "bench/native", ".c"),
@@ -235,12 +247,17 @@ fn addNativeBench(
 }
 
 /// The C files of csrc/, all of them: what a file is for a system is decided inside of it.
-fn addCore(b: *Build, module: *Build.Module, sqlite: Build.LazyPath) void {
+fn addCore(
+    b: *Build,
+    module: *Build.Module,
+    sqlite: Build.LazyPath,
+    flags: []const []const u8,
+) void {
     module.addSystemIncludePath(sqlite);
     module.addCSourceFiles(.{
         .root = b.path("csrc"),
         .files = cFiles(b, "csrc", ".c"),
-        .flags = &library_flags,
+        .flags = flags,
     });
 }
 

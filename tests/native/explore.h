@@ -49,12 +49,22 @@ const char *explore_path(const char *name);
 /* A connection by plain SQLite, as another process's. */
 sqlite3 *open_foreign(const char *path);
 
+/* With plain SQLite: a database with a table t(a) that is empty. */
+void make_table(const char *path, const char *journal_mode);
+
+/* The library on the disk in memory, running, with nothing that comes by the clock. */
+void explore_setup(void);
+
+/* A connection through us that waits when the database is busy. */
+sqlite3 *open_patient(const char *path);
+
 /*
-** Look at a database as plain SQLite finds it after a power cut now, or after a crash of
-** the process: integrity_check must find nothing.  The number that the SQL gives.
+** Look at a database, and at `other` (or NULL) that is attached to it as "other", as
+** plain SQLite finds them after a power cut now, or after a crash of the process:
+** integrity_check must find nothing.  The number that the SQL gives.
 */
-int64_t number_after_power_cut(const char *path, const char *sql);
-int64_t number_after_crash(const char *path, const char *sql);
+int64_t number_after_power_cut(const char *path, const char *other, const char *sql);
+int64_t number_after_crash(const char *path, const char *other, const char *sql);
 
 /* Close everything; no stream may be left then. */
 void explore_close_all(void);

@@ -54,11 +54,34 @@ sqlite3 *open_foreign(const char *path) {
   return db;
 }
 
-static int64_t number_on(MemDisk *disk, const char *path, const char *sql) {
+void make_table(const char *path, const char *journal_mode) {
+  sqlite3 *db = open_foreign(path);
+  exec(db, "PRAGMA locking_mode = EXCLUSIVE"); /* there is no shared memory */
+  exec(db, "PRAGMA journal_mode = %s", journal_mode);
+  exec(db, "CREATE TABLE t(a)");
+  close_database(db);
+}
+
+void explore_setup(void) {
+  CHECK_EQ(sqlite3async_initialize(MEMDISK_NAME, 0), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 0), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_IDLE_MS, 0), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_BYTES, 0), SQLITE_OK);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+}
+
+sqlite3 *open_patient(const char *path) {
+  sqlite3 *db = open_async(path);
+  sqlite3_busy_timeout(db, 1000);
+  return db;
+}
+
+static int64_t number_on(MemDisk *disk, const char *path, const char *other, const char *sql) {
   step_aside();
   memdisk_use(disk);
   sqlite3 *db = open_foreign(path);
-  exec(db, "PRAGMA locking_mode = EXCLUSIVE"); /* there is no shared memory */
+  exec(db, "PRAGMA locking_mode = EXCLUSIVE");
+  if (other != NULL) exec(db, "ATTACH '%s' AS other", other);
   check_integrity(db);
   int64_t number = query_int(db, sql);
   close_database(db);
@@ -68,12 +91,12 @@ static int64_t number_on(MemDisk *disk, const char *path, const char *sql) {
   return number;
 }
 
-int64_t number_after_power_cut(const char *path, const char *sql) {
-  return number_on(memdisk_after_power_cut(), path, sql);
+int64_t number_after_power_cut(const char *path, const char *other, const char *sql) {
+  return number_on(memdisk_after_power_cut(), path, other, sql);
 }
 
-int64_t number_after_crash(const char *path, const char *sql) {
-  return number_on(memdisk_after_crash(), path, sql);
+int64_t number_after_crash(const char *path, const char *other, const char *sql) {
+  return number_on(memdisk_after_crash(), path, other, sql);
 }
 
 void explore_close_all(void) {

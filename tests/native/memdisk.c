@@ -180,8 +180,9 @@ void memdisk_full(bool on) { full = on; }
 void memdisk_sync_takes_us(int64_t us) { sync_us = us; }
 
 static int obey(MemCall call, const char *path, const char *what) {
+  if (used != &live) return SQLITE_OK;
   step_point(what);
-  if (full && call == MEM_WRITE && used == &live) return SQLITE_FULL;
+  if (full && call == MEM_WRITE) return SQLITE_FULL;
   bool meant = fault.nth > 0 && fault.call == call && ends_with(path, fault.end);
   return meant && --fault.nth == 0 ? fault.code : SQLITE_OK;
 }
@@ -244,7 +245,8 @@ static int file_sync(sqlite3_file *base, int flags) {
   /* What is written meanwhile does not count, and nothing does before it is done. */
   Bytes begun = {0};
   copy_bytes(&begun, &handle->inode->now);
-  if (step_is_on()) step_sleep_us(sync_us);
+  if (sync_us > 0 && used == &live) step_sleep_us(sync_us);
+  step_point("synced");
   Bytes *synced = &handle->inode->synced;
   free(synced->at);
   *synced = begun;

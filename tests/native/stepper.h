@@ -5,8 +5,8 @@
 ** The core's porting layer makes all its threads, waits and clocks.  In the native
 ** tests its calls go through step_posix.c, which hands them to the system, or, once
 ** step_start() was called, to the stepper.  Then one thread has the baton and runs;
-** the others wait for it.  Where another could go on as well, at a lock, an unlock, a
-** wait, a call of the parent VFS (memdisk.h), it is decided who does:
+** the others wait for it.  Where another could go on as well, at a lock, a wait, a
+** call of the parent VFS (memdisk.h), it is decided who does:
 **
 **   - by default the one that runs goes on, and if it cannot, the next in turn does;
 **   - a plan says where to deviate from that: "take the k-th of those that could go on
@@ -18,9 +18,7 @@
 ** next timed wait or sleep; with none of these, that is a deadlock, and the run fails.
 ** So a wake-up that was lost shows as a deadlock or as virtual time gone by.
 **
-** What cannot be stepped: the values of C11 atomics between two points.  A thread is
-** only stopped at a point, but since each unlock is one, too, what it wrote before it
-** and what it reads behind it are on different sides of it.
+** C11 atomics that serve as flags are points, too: see step_atomics.c.
 **
 ** All is kept by the thread that has the baton.
 */
