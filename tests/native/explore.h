@@ -66,7 +66,9 @@ sqlite3 *open_patient(const char *path);
 int64_t number_after_power_cut(const char *path, const char *other, const char *sql);
 int64_t number_after_crash(const char *path, const char *other, const char *sql);
 
-/* Close everything; no stream may be left then. */
+/* Close the library; no stream may be left then.  The code of closing, or it must be
+** SQLITE_OK. */
+int explore_close_all_code(void);
 void explore_close_all(void);
 
 #endif /* TEST_EXPLORE_H */

@@ -152,13 +152,6 @@ static bool ends_with(const char *text, const char *end) {
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-bool memdisk_has(const char *end) {
-  for (int i = 0; i < live.count; i++) {
-    if (live.names[i].now != NULL && ends_with(live.names[i].path, end)) return true;
-  }
-  return false;
-}
-
 int test_fsync(int fd) {
   if (!step_is_on()) return fsync(fd);
   step_point("sync the folder");

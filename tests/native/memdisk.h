@@ -35,9 +35,6 @@ void memdisk_free(MemDisk *disk);
 ** one in use. */
 void memdisk_use(MemDisk *disk);
 
-/* Is there a file whose name ends so? */
-bool memdisk_has(const char *end);
-
 /* ---- What goes wrong, or takes time ---- */
 
 typedef enum MemCall { MEM_OPEN, MEM_WRITE, MEM_SYNC, MEM_TRUNCATE, MEM_DELETE } MemCall;

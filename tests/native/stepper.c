@@ -163,7 +163,7 @@ static void pass_time(void) {
     if (thread->state != WAITING || thread->until_us > now_us_virtual) continue;
     thread->state = RUNNABLE;
     thread->timed_out = true;
-    if (plan.verbose) printf("#        time: %s has waited long enough\n", thread->name);
+    if (plan.verbose) printf("#        %d %s has waited long enough\n", i, thread->name);
   }
 }
 
@@ -181,6 +181,7 @@ static int next_thread(void) {
 
 static void note(const char *what) {
   threads[self].doing = what;
+  if (plan.verbose) printf("# %5d  %d %s: %s\n", trace->decisions, self, threads[self].name, what);
   if (++points > POINTS_MAX) fail("livelock: they run in circles");
   uint32_t hash = (trace->hash ^ (uint32_t)self) * 16777619u;
   for (const char *c = what; *c != '\0'; c++) hash = (hash ^ (unsigned char)*c) * 16777619u;
@@ -191,10 +192,6 @@ static void note(const char *what) {
 static void pass_on(bool ended) {
   int next = next_thread();
   if (next == self) return;
-  if (plan.verbose) {
-    printf("# %5d  %s (%s) -> %s (%s)\n", trace->decisions, threads[self].name,
-           threads[self].doing, threads[next].name, threads[next].doing);
-  }
   sem_post(&threads[next].turn);
   while (!ended && sem_wait(&threads[self].turn) != 0) {
   }
