@@ -18,7 +18,9 @@
 #define RUN_TIMEOUT_S 60
 /* However many schedules are wanted, a history takes no longer than this. */
 #define SEARCH_MS_MAX 4000
-#define SEARCH_MS_MAX_FULL 60000
+#define SEARCH_MS_MAX_FULL 40000
+/* A full run has so many times as many schedules. */
+#define FULL_FACTOR 30
 
 typedef struct Search {
   const History *history;
@@ -37,6 +39,9 @@ static void run_history(const Search *search) {
   sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, 1, NULL);
   step_start(&search->plan, search->trace);
   search->history->run();
+  if (search->trace->slices > 0 && !search->history->slices_pass) {
+    FAIL("a thread that waited for the writer had to look by itself: was a wake-up lost?");
+  }
   int64_t took_us = search->trace->virtual_us;
   if (took_us > search->history->time_max_us) {
     FAIL("it took %lld us of virtual time: was a wake-up lost?", (long long)took_us);
@@ -181,10 +186,10 @@ static bool run_given(Search *search, const char *given) {
 void explore(const History *history) {
   bool full = test_scale() > 1;
   Search search = {.history = history,
-                   .budget = full ? history->schedules_full : history->schedules,
+                   .budget = history->schedules * (full ? FULL_FACTOR : 1),
                    .until_ms = now_ms() + (full ? SEARCH_MS_MAX_FULL : SEARCH_MS_MAX)};
-  search.trace = mmap(NULL, sizeof *search.trace, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  search.trace =
+      mmap(NULL, sizeof *search.trace, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(search.trace != MAP_FAILED);
   memdisk_register();
   if (history->prepare != NULL) history->prepare();

@@ -7,8 +7,9 @@
 ** with as many drawn at random, half of them as deviations, half as random priorities.
 **
 ** A run fails if anything the history CHECKs does not hold, if an assertion of the core
-** does not, if there is a deadlock, or if it takes longer in virtual time than the history
-** should.  Its schedule is printed, and
+** does not, if there is a deadlock, if a thread that waits for the writer is not woken but
+** looks again after a while by itself, or if it takes longer in virtual time than the
+** history should.  Its schedule is printed, and
 **
 **     SCHEDULE=HISTORY/12.1,57.2 zig-out/native-tests/explore_test
 **
@@ -29,8 +30,9 @@ typedef struct History {
   /* A run must not take more virtual time than this; a wake-up that is lost costs a
   ** slice of polling or lasts for ever. */
   int64_t time_max_us;
-  int schedules;      /* of the default run */
-  int schedules_full; /* of the full one */
+  int schedules; /* of the default run; of the full one, many times as many */
+  /* The writer is stopped, halted or stuck: who waits for it may have to look again. */
+  bool slices_pass;
 } History;
 
 /* Explore; fails the test with the first schedule that does not hold. */

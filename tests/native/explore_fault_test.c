@@ -103,11 +103,19 @@ static void run_sync_error(void) {
 }
 
 static void a_write_that_fails_is_told_to_all_who_wait(void) {
-  explore(&(History){"write_error", make_database, run_write_error, BUSY_US, 400, 20000});
+  explore(&(History){.name = "write_error",
+                     .prepare = make_database,
+                     .run = run_write_error,
+                     .time_max_us = BUSY_US,
+                     .schedules = 400});
 }
 
 static void a_sync_that_fails_is_told_to_all_who_wait(void) {
-  explore(&(History){"sync_error", make_database, run_sync_error, BUSY_US, 400, 20000});
+  explore(&(History){.name = "sync_error",
+                     .prepare = make_database,
+                     .run = run_sync_error,
+                     .time_max_us = BUSY_US,
+                     .schedules = 400});
 }
 
 /* The checkpointer meets it, beside the writer. */
@@ -126,7 +134,11 @@ static void run_side_error(void) {
 }
 
 static void a_sync_beside_the_writer_that_fails_is_told(void) {
-  explore(&(History){"side_error", make_wal_database, run_side_error, 3 * FULL_US, 400, 20000});
+  explore(&(History){.name = "side_error",
+                     .prepare = make_wal_database,
+                     .run = run_side_error,
+                     .time_max_us = 3 * FULL_US,
+                     .schedules = 400});
 }
 
 /* ---- A full disk ---- */
@@ -161,7 +173,12 @@ static void run_disk_full(void) {
 }
 
 static void a_full_disk_is_waited_for(void) {
-  explore(&(History){"disk_full", make_database, run_disk_full, FULL_US, 400, 20000});
+  explore(&(History){.name = "disk_full",
+                     .prepare = make_database,
+                     .run = run_disk_full,
+                     .time_max_us = FULL_US,
+                     .schedules = 400,
+                     .slices_pass = true});
 }
 
 /* ---- Transactions on two databases ---- */
@@ -205,7 +222,11 @@ static void run_fence(void) {
 }
 
 static void a_transaction_on_two_databases_is_whole(void) {
-  explore(&(History){"fence", make_two_databases, run_fence, BUSY_US, 400, 20000});
+  explore(&(History){.name = "fence",
+                     .prepare = make_two_databases,
+                     .run = run_fence,
+                     .time_max_us = BUSY_US,
+                     .schedules = 400});
 }
 
 static void try_both(void *db) {
@@ -240,7 +261,11 @@ static void run_broken_fence(void) {
 }
 
 static void if_one_of_two_databases_fails_so_does_the_other(void) {
-  explore(&(History){"broken_fence", make_two_databases, run_broken_fence, BUSY_US, 400, 20000});
+  explore(&(History){.name = "broken_fence",
+                     .prepare = make_two_databases,
+                     .run = run_broken_fence,
+                     .time_max_us = BUSY_US,
+                     .schedules = 400});
 }
 
 int main(void) {

@@ -40,11 +40,16 @@ static void finish(int rows) {
   CHECK_EQ(number_after_power_cut(path, NULL, COUNT), rows);
 }
 
-static void insert(sqlite3 *db) { exec(db, "INSERT INTO t VALUES (1)"); }
+/* A row that tells who inserted it. */
+static void insert(sqlite3 *db) { exec(db, "INSERT INTO t VALUES (%d)", db == first ? 1 : 2); }
 
-static void flush_and_look(int timeout_ms, int rows) {
+#define COUNT_OF(db)                                                                               \
+  ((db) == first ? "SELECT count(*) FROM t WHERE a = 1" : "SELECT count(*) FROM t WHERE a = 2")
+
+/* The connection has committed so many rows, and flushed: they are durable. */
+static void flush_and_look(sqlite3 *db, int timeout_ms, int rows) {
   CHECK_EQ(sqlite3async_flush(path, timeout_ms), SQLITE_OK);
-  CHECK(number_after_power_cut(path, NULL, COUNT) >= rows);
+  CHECK_EQ(number_after_power_cut(path, NULL, COUNT_OF(db)), rows);
 }
 
 static void run_two(void (*one)(void *), void (*other)(void *)) {
@@ -59,33 +64,42 @@ static void run_two(void (*one)(void *), void (*other)(void *)) {
 
 static void insert_and_help(void *db) {
   insert(db);
-  flush_and_look(-1, 1);
+  flush_and_look(db, -1, 1);
   insert(db);
 }
 
 static void insert_and_wait(void *db) {
   insert(db);
-  flush_and_look(1000, 1);
+  insert(db);
+  flush_and_look(db, 1000, 2);
 }
 
 static void run_normal(void) {
   setup("NORMAL");
   run_two(insert_and_help, insert_and_wait);
-  finish(3);
+  finish(4);
 }
 
 static void run_full(void) {
   setup("FULL");
   run_two(insert_and_help, insert_and_wait);
-  finish(3);
+  finish(4);
 }
 
 static void commits_flushes_and_checkpoints_with_NORMAL(void) {
-  explore(&(History){"wal_normal", make_database, run_normal, RETRY_US, 500, 30000});
+  explore(&(History){.name = "wal_normal",
+                     .prepare = make_database,
+                     .run = run_normal,
+                     .time_max_us = RETRY_US,
+                     .schedules = 500});
 }
 
 static void commits_flushes_and_checkpoints_with_FULL(void) {
-  explore(&(History){"wal_full", make_database, run_full, RETRY_US, 400, 30000});
+  explore(&(History){.name = "wal_full",
+                     .prepare = make_database,
+                     .run = run_full,
+                     .time_max_us = RETRY_US,
+                     .schedules = 400});
 }
 
 /* ---- A reader sees one state, whatever is checkpointed ---- */
@@ -110,7 +124,11 @@ static void run_reader(void) {
 }
 
 static void a_reader_sees_one_state_while_others_commit_and_checkpoint(void) {
-  explore(&(History){"wal_reader", make_database, run_reader, RETRY_US, 400, 20000});
+  explore(&(History){.name = "wal_reader",
+                     .prepare = make_database,
+                     .run = run_reader,
+                     .time_max_us = RETRY_US,
+                     .schedules = 400});
 }
 
 /* ---- The database is handed to another process and taken back ---- */
@@ -147,7 +165,11 @@ static void run_release(void) {
 }
 
 static void the_database_is_released_to_another_process_and_taken_back(void) {
-  explore(&(History){"wal_release", make_database, run_release, 5 * RETRY_US, 500, 20000});
+  explore(&(History){.name = "wal_release",
+                     .prepare = make_database,
+                     .run = run_release,
+                     .time_max_us = 5 * RETRY_US,
+                     .schedules = 500});
 }
 
 /* ---- What only the checkpointer stands in the way of waits for it ---- */
@@ -168,7 +190,11 @@ static void run_last_close(void) {
 }
 
 static void the_last_closes_wait_for_nothing_but_the_checkpointer(void) {
-  explore(&(History){"wal_last_close", make_database, run_last_close, RETRY_US, 400, 20000});
+  explore(&(History){.name = "wal_last_close",
+                     .prepare = make_database,
+                     .run = run_last_close,
+                     .time_max_us = RETRY_US,
+                     .schedules = 400});
 }
 
 static void run_journal_mode(void) {
@@ -183,7 +209,11 @@ static void run_journal_mode(void) {
 }
 
 static void the_journal_mode_can_be_changed_under_the_checkpointer(void) {
-  explore(&(History){"wal_journal_mode", make_database, run_journal_mode, RETRY_US, 400, 20000});
+  explore(&(History){.name = "wal_journal_mode",
+                     .prepare = make_database,
+                     .run = run_journal_mode,
+                     .time_max_us = RETRY_US,
+                     .schedules = 400});
 }
 
 static void run_by_hand(void) {
@@ -196,7 +226,11 @@ static void run_by_hand(void) {
 }
 
 static void a_checkpoint_by_hand_waits_for_the_checkpointer(void) {
-  explore(&(History){"wal_by_hand", make_database, run_by_hand, RETRY_US, 400, 20000});
+  explore(&(History){.name = "wal_by_hand",
+                     .prepare = make_database,
+                     .run = run_by_hand,
+                     .time_max_us = RETRY_US,
+                     .schedules = 400});
 }
 
 /* ---- The WAL at its bound ---- */
@@ -209,7 +243,12 @@ static void run_bound(void) {
 }
 
 static void a_WAL_at_its_bound_holds_up_nobody_for_good(void) {
-  explore(&(History){"wal_bound", make_database, run_bound, 5 * RETRY_US, 300, 20000});
+  explore(&(History){.name = "wal_bound",
+                     .prepare = make_database,
+                     .run = run_bound,
+                     .time_max_us = 5 * RETRY_US,
+                     .schedules = 300,
+                     .slices_pass = true});
 }
 
 /* ---- Threads that end while others are at work ---- */
@@ -231,24 +270,28 @@ static void stop_and_start(void *db) {
 static void run_stop(void) {
   setup("NORMAL");
   run_two(insert_and_flush_if_it_can, stop_and_start);
-  flush_and_look(-1, 1);
+  flush_and_look(first, -1, 1);
   finish(1);
 }
 
 static void both_threads_are_stopped_and_started(void) {
-  explore(&(History){"wal_stop", make_database, run_stop, RETRY_US, 400, 20000});
+  explore(&(History){.name = "wal_stop",
+                     .prepare = make_database,
+                     .run = run_stop,
+                     .time_max_us = RETRY_US,
+                     .schedules = 400,
+                     .slices_pass = true});
 }
 
 int main(void) {
-  return run_tests(
-      (TestCase[]){TEST(commits_flushes_and_checkpoints_with_NORMAL),
-                   TEST(commits_flushes_and_checkpoints_with_FULL),
-                   TEST(a_reader_sees_one_state_while_others_commit_and_checkpoint),
-                   TEST(the_database_is_released_to_another_process_and_taken_back),
-                   TEST(the_last_closes_wait_for_nothing_but_the_checkpointer),
-                   TEST(the_journal_mode_can_be_changed_under_the_checkpointer),
-                   TEST(a_checkpoint_by_hand_waits_for_the_checkpointer),
-                   TEST(a_WAL_at_its_bound_holds_up_nobody_for_good),
-                   TEST(both_threads_are_stopped_and_started),
-                   {0}});
+  return run_tests((TestCase[]){TEST(commits_flushes_and_checkpoints_with_NORMAL),
+                                TEST(commits_flushes_and_checkpoints_with_FULL),
+                                TEST(a_reader_sees_one_state_while_others_commit_and_checkpoint),
+                                TEST(the_database_is_released_to_another_process_and_taken_back),
+                                TEST(the_last_closes_wait_for_nothing_but_the_checkpointer),
+                                TEST(the_journal_mode_can_be_changed_under_the_checkpointer),
+                                TEST(a_checkpoint_by_hand_waits_for_the_checkpointer),
+                                TEST(a_WAL_at_its_bound_holds_up_nobody_for_good),
+                                TEST(both_threads_are_stopped_and_started),
+                                {0}});
 }

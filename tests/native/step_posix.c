@@ -90,6 +90,8 @@ static int wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t unti
   release(mutex);
   bool woken = step_wait(STEP_CONDITION, cond, until_us);
   acquire(mutex);
+  /* Under this mutex threads wait for what the writer does, which always tells them. */
+  if (!woken && rank_of(mutex) == ASYNC_RANK_STREAM) step_note_slice();
   return woken ? 0 : ETIMEDOUT;
 }
 

@@ -49,9 +49,9 @@ bool step_is_on(void) { return is_on && self >= 0; }
 /* ---- Failing ---- */
 
 static const char *mutex_name(const void *mutex) {
-  static const char *const names[] = {"?",         "control",  "registry", "fence", "lock table",
-                                      "wal-index", "stream",   "scheduler", "doorbell", "events",
-                                      "notify",    "router",   "arena"};
+  static const char *const names[] = {"?",         "control", "registry",  "fence",    "lock table",
+                                      "wal-index", "stream",  "scheduler", "doorbell", "events",
+                                      "notify",    "router",  "arena"};
   AsyncRank rank = ((const AsyncMutex *)mutex)->rank;
   return rank <= ASYNC_RANK_ARENA ? names[rank] : "?";
 }
@@ -103,8 +103,8 @@ static int decide_to_deviate(int n) {
 }
 
 static int decide_by_priority(const int *options, int n) {
-  bool change = deviations_done < plan.count &&
-                draw() % (uint64_t)plan.length < (uint64_t)plan.count;
+  bool change =
+      deviations_done < plan.count && draw() % (uint64_t)plan.length < (uint64_t)plan.count;
   if (change) {
     deviations_done++;
     threads[options[0]].priority = --lowest;
@@ -152,8 +152,7 @@ static int collect(int *options) {
 static void pass_time(void) {
   int64_t next_us = STEP_FOR_EVER;
   for (int i = 0; i < thread_count; i++) {
-    if (threads[i].state == WAITING && threads[i].until_us < next_us)
-      next_us = threads[i].until_us;
+    if (threads[i].state == WAITING && threads[i].until_us < next_us) next_us = threads[i].until_us;
   }
   if (next_us == STEP_FOR_EVER) fail("deadlock: nobody can go on");
   if (next_us > now_us_virtual) now_us_virtual = next_us;
@@ -223,6 +222,11 @@ void step_wake(StepWait kind, const void *object) {
   }
 }
 
+void step_note_slice(void) {
+  trace->slices++;
+  if (plan.verbose) printf("#        %d %s has waited in vain\n", self, threads[self].name);
+}
+
 int64_t step_now_us(void) { return now_us_virtual; }
 
 void step_sleep_us(int64_t us) {
@@ -277,6 +281,7 @@ void step_start(const StepPlan *wanted, StepTrace *out) {
   trace->decisions = 0;
   trace->hash = 2166136261u;
   trace->virtual_us = 0;
+  trace->slices = 0;
   random_state = plan.seed;
   if (plan.length < 1) plan.length = 1;
   self = step_new_thread();

@@ -57,6 +57,7 @@ typedef struct StepTrace {
   int decisions;
   uint32_t hash; /* of who did what */
   int64_t virtual_us;
+  int slices; /* waits for the writer that only their time ended; see step_posix.c */
   unsigned char options[STEP_DECISIONS_MAX];
   unsigned char choices[STEP_DECISIONS_MAX];
 } StepTrace;
@@ -93,6 +94,9 @@ typedef enum StepWait { STEP_MUTEX, STEP_CONDITION, STEP_SLEEP, STEP_JOIN } Step
 bool step_wait(StepWait kind, const void *object, int64_t until_us);
 #define STEP_FOR_EVER INT64_MAX
 void step_wake(StepWait kind, const void *object);
+
+/* A thread has waited for the writer in vain, for as long as it does before it looks again. */
+void step_note_slice(void);
 
 int64_t step_now_us(void);
 void step_sleep_us(int64_t us);
