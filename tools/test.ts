@@ -80,6 +80,8 @@ async function runProgram({ name, command, counts }: Program): Promise<void> {
   passed += found.passed;
   if (result.ok && found.failed === 0 && !isEmpty) {
     console.log(`ok      ${summary}`);
+    const reasons = new Set(result.output.match(/^# skipped: .*$/gm));
+    for (const reason of reasons) console.log(`        ${reason}`);
   } else {
     const reason = result.ok && isEmpty ? "it reports no test" : result.reason;
     fail(`${summary}: ${reason}`, result.output, Math.max(found.failed, 1));
@@ -110,10 +112,14 @@ function typeScriptPrograms(
   });
 }
 
-/** `12 passed, 0 failed` */
+/** `12 passed, 0 failed`, and maybe `, 1 skipped` */
 function nativeCounts(output: string): Counts {
-  const line = output.match(/^\d+ passed, \d+ failed$/gm)?.at(-1) ?? "";
-  return { passed: count(line, "passed"), failed: count(line, "failed"), skipped: 0 };
+  const line = output.match(/^\d+ passed, \d+ failed(, \d+ skipped)?$/gm)?.at(-1) ?? "";
+  return {
+    passed: count(line, "passed"),
+    failed: count(line, "failed"),
+    skipped: count(line, "skipped"),
+  };
 }
 
 /** `ok | 12 passed (3 steps) | 0 failed | 1 ignored (2s)` */

@@ -30,6 +30,7 @@ typedef struct Search {
   int runs;
   int64_t until_ms;
   int decisions_max;
+  int64_t virtual_us_max;
 } Search;
 
 /* ---- A run ---- */
@@ -75,6 +76,8 @@ static void run(Search *search) {
   CHECK_EQ(waitpid(pid, &status, 0), pid);
   if (search->trace->decisions > search->decisions_max)
     search->decisions_max = search->trace->decisions;
+  if (search->trace->virtual_us > search->virtual_us_max)
+    search->virtual_us_max = search->trace->virtual_us;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   print_schedule(search);
   if (WIFSIGNALED(status)) {
@@ -184,6 +187,7 @@ static bool run_given(Search *search, const char *given) {
 }
 
 void explore(const History *history) {
+  if (HAS_THREAD_SANITIZER) SKIP("only one thread runs at a time: there are no races to be seen");
   bool full = test_scale() > 1;
   Search search = {.history = history,
                    .budget = history->schedules * (full ? FULL_FACTOR : 1),
@@ -204,7 +208,7 @@ void explore(const History *history) {
   run_at_random(&search);
   int64_t took_ms = now_ms() - start_ms;
   printf("# %s: %d schedules in %lld ms, all with up to %d deviations from %d decisions, %d at "
-         "random\n",
+         "random; %lld us of virtual time at most\n",
          history->name, search.runs, (long long)took_ms, bound, search.decisions_max,
-         search.runs - systematic);
+         search.runs - systematic, (long long)search.virtual_us_max);
 }

@@ -11,7 +11,7 @@
 
 #define COUNT "SELECT count(*) FROM t"
 #define BOTH "SELECT (SELECT count(*) FROM main.t) * 10 + (SELECT count(*) FROM other.t)"
-#define BUSY_US 40000
+#define BUSY_US 19000
 /* A full disk is tried again every 100 ms. */
 #define FULL_US 260000
 
@@ -137,7 +137,7 @@ static void a_sync_beside_the_writer_that_fails_is_told(void) {
   explore(&(History){.name = "side_error",
                      .prepare = make_wal_database,
                      .run = run_side_error,
-                     .time_max_us = 3 * FULL_US,
+                     .time_max_us = BUSY_US,
                      .schedules = 400});
 }
 
