@@ -183,9 +183,10 @@ fn addNativeTests(
         .link_libc = true,
         .sanitize_thread = tsan,
     });
+    const ignore = b.fmt("-fsanitize-ignorelist={s}", .{"tests/native/tsan-ignore.txt"});
     amalgamation.addCSourceFile(.{
         .file = sqlite.path(b, "sqlite3.c"),
-        .flags = &sqlite_flags,
+        .flags = if (tsan) &(sqlite_flags ++ .{ignore}) else &sqlite_flags,
     });
     const sqlite_library = b.addLibrary(.{ .name = "sqlite3", .root_module = amalgamation });
 

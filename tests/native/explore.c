@@ -20,7 +20,7 @@
 #define SEARCH_MS_MAX 4000
 #define SEARCH_MS_MAX_FULL 40000
 /* A full run has so many times as many schedules. */
-#define FULL_FACTOR 30
+#define FULL_FACTOR 25
 
 typedef struct Search {
   const History *history;

@@ -107,7 +107,7 @@ static void a_write_that_fails_is_told_to_all_who_wait(void) {
                      .prepare = make_database,
                      .run = run_write_error,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 static void a_sync_that_fails_is_told_to_all_who_wait(void) {
@@ -115,7 +115,7 @@ static void a_sync_that_fails_is_told_to_all_who_wait(void) {
                      .prepare = make_database,
                      .run = run_sync_error,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 /* The checkpointer meets it, beside the writer. */
@@ -138,7 +138,7 @@ static void a_sync_beside_the_writer_that_fails_is_told(void) {
                      .prepare = make_wal_database,
                      .run = run_side_error,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 /* ---- A full disk ---- */
@@ -177,7 +177,7 @@ static void a_full_disk_is_waited_for(void) {
                      .prepare = make_database,
                      .run = run_disk_full,
                      .time_max_us = FULL_US,
-                     .schedules = 400,
+                     .schedules = 240,
                      .slices_pass = true});
 }
 
@@ -213,9 +213,20 @@ static void commit_one(void *db) {
   CHECK(is_whole(number_after_power_cut(path, other_path, BOTH)));
 }
 
+static void cut_power(void *arg) {
+  (void)arg;
+  for (int i = 0; i < 2; i++) {
+    step_point("power cut");
+    CHECK(is_whole(number_after_power_cut(path, other_path, BOTH)));
+  }
+}
+
 static void run_fence(void) {
   setup_pair();
+  step_branch(true);
+  ExploreThread *power = explore_thread("power", cut_power, NULL);
   run_two(commit_both, commit_one);
+  explore_join(power);
   close_both();
   explore_close_all();
   CHECK_EQ(number_after_power_cut(path, other_path, BOTH), 12);
@@ -226,7 +237,7 @@ static void a_transaction_on_two_databases_is_whole(void) {
                      .prepare = make_two_databases,
                      .run = run_fence,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 static void try_both(void *db) {
@@ -265,7 +276,7 @@ static void if_one_of_two_databases_fails_so_does_the_other(void) {
                      .prepare = make_two_databases,
                      .run = run_broken_fence,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 int main(void) {

@@ -60,6 +60,7 @@ void make_table(const char *path, const char *journal_mode) {
   exec(db, "PRAGMA journal_mode = %s", journal_mode);
   exec(db, "CREATE TABLE t(a)");
   close_database(db);
+  memdisk_sync_all();
 }
 
 void explore_setup(void) {

@@ -74,7 +74,7 @@ static void a_flush_finds_what_was_committed_before_it(void) {
                      .prepare = make_database,
                      .run = run_commit_and_flush,
                      .time_max_us = PROMPT_US,
-                     .schedules = 700});
+                     .schedules = 240});
 }
 
 /* ---- Two who commit, and wait for it in the two ways ---- */
@@ -105,7 +105,7 @@ static void two_connections_commit_and_flush(void) {
                      .prepare = make_database,
                      .run = run_two_committers,
                      .time_max_us = BUSY_US,
-                     .schedules = 900});
+                     .schedules = 240});
 }
 
 /* ---- The end of a stream, and its next beginning ---- */
@@ -141,7 +141,7 @@ static void the_last_close_is_durable_whoever_opens_meanwhile(void) {
                      .prepare = make_database,
                      .run = run_last_close,
                      .time_max_us = BUSY_US,
-                     .schedules = 900});
+                     .schedules = 240});
 }
 
 /* ---- The writer stopped, halted, and going on ---- */
@@ -197,7 +197,7 @@ static void the_writer_is_stopped_and_started(void) {
                      .prepare = make_database,
                      .run = run_stop_and_start,
                      .time_max_us = SLICE_US,
-                     .schedules = 700,
+                     .schedules = 240,
                      .slices_pass = true});
 }
 
@@ -206,7 +206,7 @@ static void the_writer_is_halted_and_goes_on(void) {
                      .prepare = make_database,
                      .run = run_halt,
                      .time_max_us = SLICE_US,
-                     .schedules = 700,
+                     .schedules = 240,
                      .slices_pass = true});
 }
 
@@ -239,7 +239,7 @@ static void a_full_queue_holds_up_nobody_for_good(void) {
                      .prepare = make_database,
                      .run = run_full_queue,
                      .time_max_us = BUSY_US,
-                     .schedules = 700});
+                     .schedules = 240});
 }
 
 static void run_full_queue_busy(void) {
@@ -259,7 +259,7 @@ static void a_full_queue_refuses_and_busy_handlers_get_through(void) {
                      .prepare = make_database,
                      .run = run_full_queue_busy,
                      .time_max_us = BUSY_US,
-                     .schedules = 500});
+                     .schedules = 240});
 }
 
 /* ---- maxDelayMs ---- */
@@ -286,7 +286,7 @@ static void a_commit_becomes_durable_in_time_by_itself(void) {
                      .prepare = make_database,
                      .run = run_max_delay,
                      .time_max_us = BUSY_US,
-                     .schedules = 700});
+                     .schedules = 240});
 }
 
 /* ---- Other processes ---- */
@@ -324,7 +324,7 @@ static void another_process_gets_the_database_when_all_is_written(void) {
                      .prepare = make_database,
                      .run = run_foreign,
                      .time_max_us = BUSY_US,
-                     .schedules = 500});
+                     .schedules = 240});
 }
 
 /* ---- The process's end ---- */
@@ -359,7 +359,7 @@ static void exit_drains_while_another_thread_commits(void) {
                      .prepare = make_database,
                      .run = run_exit,
                      .time_max_us = BUSY_US,
-                     .schedules = 500});
+                     .schedules = 240});
 }
 
 int main(void) {

@@ -57,6 +57,10 @@ static void run_two(void (*one)(void *), void (*other)(void *)) {
   step_branch(true);
   ExploreThread *a = explore_thread("one", one, first);
   ExploreThread *b = explore_thread("other", other, second);
+  for (int i = 0; i < 2; i++) { /* at any time */
+    step_point("power cut");
+    number_after_power_cut(path, NULL, COUNT);
+  }
   explore_join(a);
   explore_join(b);
 }
@@ -92,7 +96,7 @@ static void commits_flushes_and_checkpoints_with_NORMAL(void) {
                      .prepare = make_database,
                      .run = run_normal,
                      .time_max_us = BUSY_US,
-                     .schedules = 500});
+                     .schedules = 240});
 }
 
 static void commits_flushes_and_checkpoints_with_FULL(void) {
@@ -100,7 +104,7 @@ static void commits_flushes_and_checkpoints_with_FULL(void) {
                      .prepare = make_database,
                      .run = run_full,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 /* ---- A reader sees one state, whatever is checkpointed ---- */
@@ -129,7 +133,7 @@ static void a_reader_sees_one_state_while_others_commit_and_checkpoint(void) {
                      .prepare = make_database,
                      .run = run_reader,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 /* ---- The database is handed to another process and taken back ---- */
@@ -170,7 +174,7 @@ static void the_database_is_released_to_another_process_and_taken_back(void) {
                      .prepare = make_database,
                      .run = run_release,
                      .time_max_us = RETRY_US,
-                     .schedules = 500});
+                     .schedules = 240});
 }
 
 /* ---- What only the checkpointer stands in the way of waits for it ---- */
@@ -195,7 +199,7 @@ static void the_last_closes_wait_for_nothing_but_the_checkpointer(void) {
                      .prepare = make_database,
                      .run = run_last_close,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 static void run_journal_mode(void) {
@@ -214,7 +218,7 @@ static void the_journal_mode_can_be_changed_under_the_checkpointer(void) {
                      .prepare = make_database,
                      .run = run_journal_mode,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 static void run_by_hand(void) {
@@ -231,7 +235,7 @@ static void a_checkpoint_by_hand_waits_for_the_checkpointer(void) {
                      .prepare = make_database,
                      .run = run_by_hand,
                      .time_max_us = BUSY_US,
-                     .schedules = 400});
+                     .schedules = 240});
 }
 
 /* ---- The WAL at its bound ---- */
@@ -248,7 +252,7 @@ static void a_WAL_at_its_bound_holds_up_nobody_for_good(void) {
                      .prepare = make_database,
                      .run = run_bound,
                      .time_max_us = RETRY_US,
-                     .schedules = 300,
+                     .schedules = 240,
                      .slices_pass = true});
 }
 
@@ -280,7 +284,7 @@ static void both_threads_are_stopped_and_started(void) {
                      .prepare = make_database,
                      .run = run_stop,
                      .time_max_us = BUSY_US,
-                     .schedules = 400,
+                     .schedules = 240,
                      .slices_pass = true});
 }
 

@@ -28,6 +28,8 @@ typedef struct Inode {
   Bytes synced;
   int handles;
   int links; /* names that mean it, now or after a power cut */
+  bool syncing;
+  bool lossy; /* a sync has failed: what it was about is never written, whoever asks */
   int shared;
   MemHandle *reserved; /* or above; NULL if nobody */
 } Inode;
@@ -152,11 +154,23 @@ static bool ends_with(const char *text, const char *end) {
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static void sync_names(void) {
+  for (int i = 0; i < live.count; i++) link_to(&live.names[i].durable, live.names[i].now);
+}
+
 int test_fsync(int fd) {
   if (!step_is_on()) return fsync(fd);
   step_point("sync the folder");
-  for (int i = 0; i < live.count; i++) link_to(&live.names[i].durable, live.names[i].now);
+  sync_names();
   return 0;
+}
+
+void memdisk_sync_all(void) {
+  sync_names();
+  for (int i = 0; i < live.count; i++) {
+    Inode *inode = live.names[i].now;
+    if (inode != NULL) copy_bytes(&inode->synced, &inode->now);
+  }
 }
 
 /* ---- What goes wrong ---- */
@@ -230,21 +244,30 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
   return rc;
 }
 
+/* What is written meanwhile does not count, and nothing does before it is done. */
+static void sync_inode(Inode *inode) {
+  Bytes begun = {0};
+  copy_bytes(&begun, &inode->now);
+  if (sync_us > 0 && used == &live) step_sleep_us(sync_us);
+  step_point("synced");
+  Bytes *old = inode->lossy ? &begun : &inode->synced;
+  free(old->at);
+  if (!inode->lossy) inode->synced = begun;
+}
+
 static int file_sync(sqlite3_file *base, int flags) {
   (void)flags;
   MemHandle *handle = handle_of(base);
+  Inode *inode = handle->inode;
+  if (inode->syncing) FAIL("two threads sync %s at once", handle->name->path);
+  inode->syncing = true;
   int rc = obey(MEM_SYNC, handle->name->path, "sync");
+  if (rc != SQLITE_OK) inode->lossy = true;
+  if (rc == SQLITE_OK) sync_inode(inode);
+  inode->syncing = false;
   if (rc != SQLITE_OK) return rc;
-  /* What is written meanwhile does not count, and nothing does before it is done. */
-  Bytes begun = {0};
-  copy_bytes(&begun, &handle->inode->now);
-  if (sync_us > 0 && used == &live) step_sleep_us(sync_us);
-  step_point("synced");
-  Bytes *synced = &handle->inode->synced;
-  free(synced->at);
-  *synced = begun;
   Name *name = find_name(handle->disk, handle->name->path);
-  if (handle->syncs_name && name->now == handle->inode) link_to(&name->durable, handle->inode);
+  if (handle->syncs_name && name->now == inode) link_to(&name->durable, inode);
   return SQLITE_OK;
 }
 

@@ -31,6 +31,9 @@ MemDisk *memdisk_after_power_cut(void);
 MemDisk *memdisk_after_crash(void);
 void memdisk_free(MemDisk *disk);
 
+/* All that is on it now survives a power cut. */
+void memdisk_sync_all(void);
+
 /* What names mean to connections from here on: files of this disk, or, NULL, of the
 ** one in use. */
 void memdisk_use(MemDisk *disk);
@@ -39,7 +42,11 @@ void memdisk_use(MemDisk *disk);
 
 typedef enum MemCall { MEM_OPEN, MEM_WRITE, MEM_SYNC, MEM_TRUNCATE, MEM_DELETE } MemCall;
 
-/* The n-th call from now on (1: the next) of the kind for names that end so fails. */
+/* (Two threads that sync one file at once fail the test: a system may tell only one of
+** them of an error.)
+**
+** The n-th call from now on (1: the next) of the kind for names that end so fails.  What a
+** sync that failed was about no later one writes. */
 void memdisk_fail(MemCall call, const char *end, int nth, int code);
 
 /* While it is on, nothing can be written: SQLITE_FULL. */
