@@ -161,6 +161,19 @@ static void make_room(void *arg) {
   memdisk_full(false);
 }
 
+/* Nothing, if there was room before anything was written; else that it was full, and that
+** it went on. */
+static void check_full_events(void) {
+  int64_t cursor = 0;
+  AsyncEvent event;
+  if (!async_event_read(&cursor, &event)) return;
+  CHECK_EQ(event.kind, ASYNC_EVENT_DISK_FULL);
+  cursor++;
+  CHECK(async_event_read(&cursor, &event));
+  CHECK_EQ(event.kind, ASYNC_EVENT_RESUME);
+  CHECK_EQ(async_event_latest(), 2);
+}
+
 static void run_disk_full(void) {
   setup();
   memdisk_full(true);
@@ -169,6 +182,7 @@ static void run_disk_full(void) {
   explore_join(thread);
   close_both();
   explore_close_all();
+  check_full_events();
   CHECK_EQ(number_after_power_cut(path, NULL, COUNT), 2);
 }
 
