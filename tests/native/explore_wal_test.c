@@ -72,6 +72,7 @@ static void insert_and_help(void *db) {
   insert(db);
   flush_and_look(db, -1, 1);
   insert(db);
+  flush_and_look(db, 1000, 2);
 }
 
 static void insert_and_wait(void *db) {
