@@ -110,10 +110,7 @@ static void two_connections_commit_and_flush(void) {
 
 /* ---- The end of a stream, and its next beginning ---- */
 
-static void close_it(void *db) {
-  insert(db);
-  close_database(db);
-}
+static void close_it(void *db) { close_database(db); }
 
 static void open_and_close(void *arg) {
   (void)arg;
@@ -122,15 +119,25 @@ static void open_and_close(void *arg) {
   close_database(db);
 }
 
+static void flush_all(void *arg) {
+  (void)arg;
+  CHECK_EQ(sqlite3async_flush(NULL, -1), SQLITE_OK);
+}
+
+/* A third thread may have a look at the stream just then, and do the writer's work. */
 static void run_last_close(void) {
   setup();
   close_database(second);
   second = NULL;
+  insert(first);
+  step_sleep_us(1); /* the writer comes to rest; what it has applied is not durable */
   step_branch(true);
   ExploreThread *a = explore_thread("closer", close_it, first);
   ExploreThread *b = explore_thread("opener", open_and_close, NULL);
+  ExploreThread *c = explore_thread("flushing", flush_all, NULL);
   explore_join(a);
   explore_join(b);
+  explore_join(c);
   first = NULL;
   explore_close_all();
   CHECK_EQ(number_after_power_cut(path, NULL, COUNT), 2);
@@ -298,11 +305,6 @@ static int insert_as_foreign(int busy_ms) {
   int rc = exec_code(db, "INSERT INTO t VALUES (3)");
   close_database(db);
   return rc;
-}
-
-static void flush_all(void *arg) {
-  (void)arg;
-  CHECK_EQ(sqlite3async_flush(NULL, -1), SQLITE_OK);
 }
 
 /* Who waited for a flush may expect the OS lock to be free; and it is free soon, anyway. */
