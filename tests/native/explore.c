@@ -17,8 +17,8 @@
 /* A run that takes so long in real time waits for something that is not stepped. */
 #define RUN_TIMEOUT_S 60
 /* However many schedules are wanted, a history takes no longer than this. */
-#define SEARCH_MS_MAX 4000
-#define SEARCH_MS_MAX_FULL 40000
+#define SEARCH_MS_MAX 1500
+#define SEARCH_MS_MAX_FULL 13000
 /* A full run has so many times as many schedules. */
 #define FULL_FACTOR 25
 
