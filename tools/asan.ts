@@ -11,8 +11,11 @@ import { type Result, run } from "./process.ts";
 export const ASAN_FOLDER = "zig-out/native-tests-asan";
 
 const OBJECTS = ".zig-cache/asan";
-const SANITIZE = "-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-  .split(" ");
+const SANITIZE = [
+  ..."-g -O1 -fno-omit-frame-pointer".split(" "),
+  "-fsanitize=address,undefined",
+  "-fno-sanitize-recover=all", // or what is undefined would only be told
+];
 
 /** As `stepped_calls` in build.zig. */
 const STEPPED_CALLS = Object.entries({
