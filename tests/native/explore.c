@@ -140,7 +140,8 @@ static int run_systematically(Search *search) {
   CHECK(decisions > 0);
   int bound = 0;
   int64_t single = count_single(search);
-  for (int64_t more = single; search->runs + more <= search->budget && !is_over(search);) {
+  for (int64_t more = single;
+       more > 0 && search->runs + more <= search->budget && !is_over(search);) {
     search->plan.count = 0;
     run_list(search);
     deviate(search, bound + 1);

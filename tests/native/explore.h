@@ -13,7 +13,8 @@
 **
 **     SCHEDULE=HISTORY/12.1,57.2 zig-out/native-tests/explore_test
 **
-** runs just that one, telling who runs when.
+** runs just that one, telling who runs when; with the same build, for with gcc there are
+** other points (step_atomics.c).
 */
 #ifndef TEST_EXPLORE_H
 #define TEST_EXPLORE_H

@@ -30,7 +30,7 @@
 
 #define STEP_THREADS_MAX 10
 #define STEP_DECISIONS_MAX 60000
-#define STEP_DEVIATIONS_MAX 64
+#define STEP_DEVIATIONS_MAX 1000
 
 typedef struct StepDeviation {
   int decision;
