@@ -47,6 +47,32 @@ const sqlite_flags = [_][]const u8{
     "-w",
 };
 
+/// What the core calls of the system that the native tests put their own calls in place of, see
+/// tests/native/stepper.h. tools/asan.ts has the same list.
+const stepped_calls = [_][2][]const u8{
+    .{ "pthread_mutex_lock", "test_mutex_lock" },
+    .{ "pthread_mutex_unlock", "test_mutex_unlock" },
+    .{ "pthread_cond_wait", "test_cond_wait" },
+    .{ "pthread_cond_timedwait", "test_cond_timedwait" },
+    .{ "pthread_cond_broadcast", "test_cond_broadcast" },
+    .{ "pthread_create", "test_thread_create" },
+    .{ "pthread_join", "test_thread_join" },
+    .{ "clock_gettime", "test_clock_gettime" },
+    .{ "nanosleep", "test_nanosleep" },
+    .{ "fsync", "test_fsync" },
+};
+
+/// Makes the core's atomics calls of functions, which tests/native/step_atomics.c defines.
+const stepped_atomics = [_][]const u8{
+    "-fsanitize=thread",
+    "-mllvm",
+    "-tsan-instrument-memory-accesses=0",
+    "-mllvm",
+    "-tsan-instrument-func-entry-exit=0",
+    "-mllvm",
+    "-tsan-instrument-memintrinsics=0",
+};
+
 pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{});
     const Optimize = std.builtin.Optimize;
@@ -160,7 +186,9 @@ fn addNativeTests(
     };
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
-    addCoreBut(b, core, sqlite, tests.planted);
+    for (stepped_calls) |call| core.addCMacro(call[0], call[1]);
+    const core_flags = if (tests.tsan) &library_flags else &library_flags ++ stepped_atomics;
+    addCoreBut(b, core, sqlite, core_flags, tests.planted);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });
 
     // SQLite is not ours to test: no sanitizer's complaints, and optimized.
@@ -170,15 +198,23 @@ fn addNativeTests(
         .link_libc = true,
         .sanitize_thread = tests.tsan,
     });
+    // The list's hash is a flag as well, or a change of the list would go unnoticed.
+    const list = "tests/native/tsan-ignore.txt";
+    const hash = comptime blk: {
+        @setEvalBranchQuota(100_000);
+        break :blk std.hash.Fnv1a_32.hash(@embedFile(list));
+    };
+    const ignore = .{ "-fsanitize-ignorelist=" ++ list, b.fmt("-DTSAN_IGNORE={d}", .{hash}) };
     amalgamation.addCSourceFile(.{
         .file = sqlite.path(b, "sqlite3.c"),
-        .flags = &sqlite_flags,
+        .flags = if (tests.tsan) &(sqlite_flags ++ ignore) else &sqlite_flags,
     });
     const sqlite_library = b.addLibrary(.{ .name = "sqlite3", .root_module = amalgamation });
 
     // What the tests share: the files that are no tests themselves.
     const helpers = b.createModule(options);
     helpers.addCMacro("SQLITE_CORE", "1");
+    if (!tests.tsan) helpers.addCMacro("STEP_ATOMICS", "1");
     helpers.addIncludePath(b.path("csrc"));
     helpers.addSystemIncludePath(sqlite);
     for (cFiles(b, "tests/native", ".c")) |file| {
@@ -239,7 +275,7 @@ fn addNativeBench(
 
 /// The C files of csrc/, all of them: what a file is for a system is decided inside of it.
 fn addCore(b: *Build, module: *Build.Module, sqlite: Build.LazyPath) void {
-    addCoreBut(b, module, sqlite, null);
+    addCoreBut(b, module, sqlite, &library_flags, null);
 }
 
 /// The same, but with `planted` in the place of the file that has its name.
@@ -247,21 +283,21 @@ fn addCoreBut(
     b: *Build,
     module: *Build.Module,
     sqlite: Build.LazyPath,
+    flags: []const []const u8,
     planted: ?[]const u8,
 ) void {
     module.addSystemIncludePath(sqlite);
     for (cFiles(b, "csrc", ".c")) |file| {
         if (planted != null and std.mem.eql(u8, std.fs.path.basename(planted.?), file)) continue;
-        module.addCSourceFile(.{
-            .file = b.path("csrc").path(b, file),
-            .flags = &library_flags,
-        });
+        module.addCSourceFile(.{ .file = b.path("csrc").path(b, file), .flags = flags });
     }
     const copy = planted orelse return;
     module.addIncludePath(b.path("csrc")); // what it includes lies there
+    // A fault may well leave something unused.
+    const planted_flags = std.mem.concat(b.allocator, []const u8, &.{ flags, &.{"-w"} });
     module.addCSourceFile(.{
         .file = b.graph.cwdRelativePath(copy),
-        .flags = &.{ "-std=c11", "-w" }, // a fault may well leave something unused
+        .flags = planted_flags catch @panic("OOM"),
     });
 }
 

@@ -102,8 +102,8 @@ void async_beside_sync_owed(AsyncStream *stream) {
 }
 
 int async_beside_await_applied(AsyncStream *stream) {
-  int rc = SQLITE_OK;
   async_mutex_enter(&stream->mutex);
+  int rc = stream->error.code;
   int64_t wanted = stream->pushed.seq;
   while (rc == SQLITE_OK && stream->applied.seq < wanted) {
     if (stream->walindex.hurry || !async_scheduler_has_runner()) {

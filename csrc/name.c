@@ -121,6 +121,8 @@ static int open_database_anew(AsyncStream *stream, const char *path, int flags) 
   /* No reads past the queue. */
   sqlite3_int64 no_map = 0;
   file->parent->pMethods->xFileControl(file->parent, SQLITE_FCNTL_MMAP_SIZE, &no_map);
+  /* The unix VFS finds this out when it is first asked, with no lock; later it only looks. */
+  file->parent->pMethods->xDeviceCharacteristics(file->parent);
   sqlite3_int64 size = 0;
   bool is_new = file->parent->pMethods->xFileSize(file->parent, &size) == SQLITE_OK && size == 0;
 

@@ -36,9 +36,9 @@ void async_registry_forget_path(AsyncStream *stream);
 void async_registry_release(AsyncStream *stream);
 
 /*
-** The writer has found nothing to do now and ends its run; it comes back when
-** maxDelayMs asks for it.  From here on it must not touch the stream, unless this
-** returns false: then something came in meanwhile, and the run is not over.
+** A run ends.  If nothing is to be done now it is over: the writer comes back when
+** maxDelayMs asks for it, and must not touch the stream from here on.  False if
+** there is something: then the run is not over.
 */
 bool async_registry_rest(AsyncStream *stream);
 

@@ -75,7 +75,8 @@ void async_scheduler_wake(AsyncTask *task) {
 
 bool async_scheduler_forget(AsyncTask *task) {
   async_mutex_enter(&async_scheduler.mutex);
-  bool can = task->state == ASYNC_TASK_IDLE || task->state == ASYNC_TASK_DELAYED;
+  bool can = task->state != ASYNC_TASK_RUNNING && task->state != ASYNC_TASK_RUNNING_WOKEN;
+  if (task->state == ASYNC_TASK_READY) list_remove(&async_scheduler.ready, task);
   if (task->state == ASYNC_TASK_DELAYED) list_remove(&async_scheduler.delayed, task);
   if (can) task->state = ASYNC_TASK_IDLE;
   async_mutex_leave(&async_scheduler.mutex);

@@ -66,8 +66,9 @@ void async_scheduler_init(void);
 /* There is work for the task.  The caller holds the task's stream in being. */
 void async_scheduler_wake(AsyncTask *task);
 
-/* The task's stream wants to end: drop the task.  False if a writer has it, or
-** will: then the stream must stay, and can end when that run is over. */
+/* The task's stream wants to end, and has nothing to do: drop the task.  False if a
+** writer has it: then the stream must stay, and can end when that run is over.  One
+** that is only ready may never be run: the writer may be told to stop. */
 bool async_scheduler_forget(AsyncTask *task);
 
 /*

@@ -239,6 +239,7 @@ int64_t async_stream_delay_ends_us(const AsyncStream *stream) {
 }
 
 bool async_stream_is_settled(const AsyncStream *stream) {
-  if (stream->queue.head != NULL) return false;
-  return stream->error.code != SQLITE_OK || stream->durable.seq == stream->pushed.seq;
+  if (stream->error.code != SQLITE_OK) return stream->queue.head == NULL;
+  if (stream->queue.head != NULL || stream->side_error.code != SQLITE_OK) return false;
+  return stream->durable.seq == stream->pushed.seq;
 }

@@ -26,7 +26,7 @@ static void leave(void) { async_mutex_leave(&async_scheduler.mutex); }
 
 /* A run has come to this. */
 static void end_run(AsyncStream *stream, AsyncOutcome outcome, int64_t due_us) {
-  if (outcome == ASYNC_RUN_DRY && async_registry_rest(stream)) return;
+  if (outcome != ASYNC_RUN_STUCK && async_registry_rest(stream)) return;
   enter();
   async_scheduler_finish(&stream->task, outcome != ASYNC_RUN_STUCK, due_us);
   leave();

@@ -11,7 +11,25 @@ import { type Result, run } from "./process.ts";
 export const ASAN_FOLDER = "zig-out/native-tests-asan";
 
 const OBJECTS = ".zig-cache/asan";
-const SANITIZE = "-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined".split(" ");
+const SANITIZE = [
+  ..."-g -O1 -fno-omit-frame-pointer".split(" "),
+  "-fsanitize=address,undefined",
+  "-fno-sanitize-recover=all", // or what is undefined would only be told
+];
+
+/** As `stepped_calls` in build.zig. */
+const STEPPED_CALLS = Object.entries({
+  pthread_mutex_lock: "test_mutex_lock",
+  pthread_mutex_unlock: "test_mutex_unlock",
+  pthread_cond_wait: "test_cond_wait",
+  pthread_cond_timedwait: "test_cond_timedwait",
+  pthread_cond_broadcast: "test_cond_broadcast",
+  pthread_create: "test_thread_create",
+  pthread_join: "test_thread_join",
+  clock_gettime: "test_clock_gettime",
+  nanosleep: "test_nanosleep",
+  fsync: "test_fsync",
+}).map(([call, ours]) => `-D${call}=${ours}`);
 
 /** Is there a gcc to build with? */
 export async function hasGcc(): Promise<boolean> {
@@ -38,13 +56,19 @@ export async function buildAsan(): Promise<Result> {
   for (const path of filesIn("csrc", ".c")) {
     const object = path.replace("csrc", OBJECTS).replace(/\.c$/, ".o");
     objects.push(object);
-    commands.push(["gcc", "-std=c11", "-Wall", ...SANITIZE, ...flags, "-c", path, "-o", object]);
+    const core = ["-std=c11", "-Wall", ...SANITIZE, ...flags, ...STEPPED_CALLS];
+    commands.push(["gcc", ...core, "-c", path, "-o", object]);
   }
-  const helpers = filesIn("tests/native", ".c").filter((path) => !path.endsWith("_test.c"));
+  for (const path of filesIn("tests/native", ".c")) {
+    if (path.endsWith("_test.c")) continue;
+    const object = path.replace("tests/native", OBJECTS).replace(/\.c$/, ".helper.o");
+    objects.push(object);
+    commands.push(["gcc", "-std=gnu11", ...SANITIZE, ...flags, "-c", path, "-o", object]);
+  }
   for (const path of filesIn("tests/native", "_test.c")) {
     const program = path.replace("tests/native", ASAN_FOLDER).replace(/\.c$/, "");
     const libraries = ["-lpthread", "-ldl", "-lm"];
-    const inputs = [path, ...helpers, ...objects, ...libraries];
+    const inputs = [path, ...objects, ...libraries];
     commands.push(["gcc", "-std=gnu11", ...SANITIZE, ...flags, ...inputs, "-o", program]);
   }
 

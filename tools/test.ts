@@ -97,7 +97,8 @@ async function runProgram(program: Program): Promise<void> {
   if (result.ok && found.failed === 0 && !isEmpty) {
     const notes = notesIn(result.output);
     console.log(`ok      ${summary}`);
-    if (full) { for (const note of notes) console.log(`        ${note}`); }
+    const told = full ? notes : new Set(result.output.match(/^# skipped: .*$/gm));
+    for (const note of told) console.log(`        ${note}`);
     if (full) record.note(name, { hash, ...found, seconds: result.seconds, notes });
   } else {
     if (full) record.note(name);
@@ -163,10 +164,14 @@ function mutantHunt(): Program {
   };
 }
 
-/** `12 passed, 0 failed` */
+/** `12 passed, 0 failed`, and maybe `, 1 skipped` */
 function nativeCounts(output: string): Counts {
-  const line = output.match(/^\d+ passed, \d+ failed$/gm)?.at(-1) ?? "";
-  return { passed: count(line, "passed"), failed: count(line, "failed"), skipped: 0 };
+  const line = output.match(/^\d+ passed, \d+ failed(, \d+ skipped)?$/gm)?.at(-1) ?? "";
+  return {
+    passed: count(line, "passed"),
+    failed: count(line, "failed"),
+    skipped: count(line, "skipped"),
+  };
 }
 
 /** `ok | 12 passed (3 steps) | 0 failed | 1 ignored (2s)` */

@@ -38,6 +38,10 @@ int run_tests(const TestCase *tests);
 #define CHECK_TEXT(got, wanted) test_check_text(__FILE__, __LINE__, #got, (got), (wanted))
 #define FAIL(...) test_fail(__FILE__, __LINE__, __VA_ARGS__)
 
+/* The test has no meaning here; it counts as neither passed nor failed. */
+#define SKIP(...) test_skip(__VA_ARGS__)
+_Noreturn void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void test_check_equal(const char *file, int line, const char *got_text, int64_t got,
@@ -96,5 +100,15 @@ int process_wait(int pid, int timeout_ms);
 
 /* What a file holds, ended by a zero; to be freed. */
 char *file_text(const char *path);
+
+/* Was it built with the thread sanitizer? */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_THREAD_SANITIZER true
+#endif
+#endif
+#ifndef HAS_THREAD_SANITIZER
+#define HAS_THREAD_SANITIZER false
+#endif
 
 #endif /* TEST_HARNESS_H */

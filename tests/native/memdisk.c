@@ -1,0 +1,445 @@
+/*
+** The disk in memory.  See memdisk.h.
+*/
+#include "memdisk.h"
+
+#include "harness.h"
+#include "stepper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NAMES_MAX 64
+#define NAME_LENGTH_MAX 300
+
+typedef struct MemHandle MemHandle;
+
+typedef struct Bytes {
+  unsigned char *at;
+  int64_t size;
+  int64_t room;
+} Bytes;
+
+/* A file, with or without a name. */
+typedef struct Inode {
+  Bytes now;
+  Bytes synced;
+  int handles;
+  int links; /* names that mean it, now or after a power cut */
+  bool syncing;
+  bool lossy; /* a sync has failed: what it was about is never written, whoever asks */
+  int shared;
+  MemHandle *reserved; /* or above; NULL if nobody */
+} Inode;
+
+typedef struct Name {
+  char path[NAME_LENGTH_MAX];
+  Inode *now;
+  Inode *durable;
+} Name;
+
+struct MemDisk {
+  Name names[NAMES_MAX];
+  int count;
+};
+
+struct MemHandle {
+  sqlite3_file base;
+  MemDisk *disk;
+  Inode *inode;
+  const Name *name;
+  bool syncs_name;
+  bool deletes;
+  int level;
+};
+
+static MemDisk live;
+static MemDisk *used = &live;
+static struct {
+  MemCall call;
+  const char *end;
+  int nth;
+  int code;
+} fault;
+static bool full;
+static int64_t sync_us;
+
+/* Called by the core, in place of fsync(), for the database's folder. */
+int test_fsync(int fd);
+
+/* ---- Files and names ---- */
+
+static void set_bytes(Bytes *bytes, int64_t size) {
+  if (size > bytes->room) {
+    bytes->room = size * 2;
+    bytes->at = realloc(bytes->at, (size_t)bytes->room);
+    CHECK(bytes->at != NULL);
+  }
+  if (size > bytes->size) memset(bytes->at + bytes->size, 0, (size_t)(size - bytes->size));
+  bytes->size = size;
+}
+
+static void copy_bytes(Bytes *to, const Bytes *from) {
+  set_bytes(to, from->size);
+  if (from->size > 0) memcpy(to->at, from->at, (size_t)from->size);
+}
+
+static void end_if_unused(Inode *inode) {
+  if (inode == NULL || inode->handles > 0 || inode->links > 0) return;
+  free(inode->now.at);
+  free(inode->synced.at);
+  free(inode);
+}
+
+/* Let a name mean a file, or nothing. */
+static void link_to(Inode **link, Inode *inode) {
+  Inode *before = *link;
+  if (before == inode) return;
+  if (inode != NULL) inode->links++;
+  *link = inode;
+  if (before == NULL) return;
+  before->links--;
+  end_if_unused(before);
+}
+
+static Name *find_name(MemDisk *disk, const char *path) {
+  for (int i = 0; i < disk->count; i++) {
+    if (strcmp(disk->names[i].path, path) == 0) return &disk->names[i];
+  }
+  CHECK(disk->count < NAMES_MAX && strlen(path) < NAME_LENGTH_MAX);
+  Name *name = &disk->names[disk->count++];
+  snprintf(name->path, sizeof name->path, "%s", path);
+  return name;
+}
+
+static Inode *inode_new(void) {
+  Inode *inode = calloc(1, sizeof *inode);
+  CHECK(inode != NULL);
+  return inode;
+}
+
+static MemDisk *copy_disk(bool after_power_cut) {
+  MemDisk *copy = calloc(1, sizeof *copy);
+  CHECK(copy != NULL);
+  for (int i = 0; i < live.count; i++) {
+    const Name *name = &live.names[i];
+    const Inode *from = after_power_cut ? name->durable : name->now;
+    if (from == NULL) continue;
+    Name *to = find_name(copy, name->path);
+    link_to(&to->now, inode_new());
+    copy_bytes(&to->now->now, after_power_cut ? &from->synced : &from->now);
+  }
+  return copy;
+}
+
+MemDisk *memdisk_after_power_cut(void) { return copy_disk(true); }
+
+MemDisk *memdisk_after_crash(void) { return copy_disk(false); }
+
+void memdisk_free(MemDisk *disk) {
+  for (int i = 0; i < disk->count; i++) {
+    link_to(&disk->names[i].now, NULL);
+    link_to(&disk->names[i].durable, NULL);
+  }
+  free(disk);
+}
+
+void memdisk_use(MemDisk *disk) { used = disk == NULL ? &live : disk; }
+
+static bool ends_with(const char *text, const char *end) {
+  size_t n = strlen(text);
+  size_t m = strlen(end);
+  return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static void sync_names(void) {
+  for (int i = 0; i < live.count; i++) link_to(&live.names[i].durable, live.names[i].now);
+}
+
+int test_fsync(int fd) {
+  if (!step_is_on()) return fsync(fd);
+  step_point("sync the folder");
+  sync_names();
+  return 0;
+}
+
+void memdisk_sync_all(void) {
+  sync_names();
+  for (int i = 0; i < live.count; i++) {
+    Inode *inode = live.names[i].now;
+    if (inode != NULL) copy_bytes(&inode->synced, &inode->now);
+  }
+}
+
+/* ---- What goes wrong ---- */
+
+void memdisk_fail(MemCall call, const char *end, int nth, int code) {
+  fault.call = call;
+  fault.end = end;
+  fault.nth = nth;
+  fault.code = code;
+}
+
+void memdisk_full(bool on) { full = on; }
+
+void memdisk_sync_takes_us(int64_t us) { sync_us = us; }
+
+static int obey(MemCall call, const char *path, const char *what) {
+  if (used != &live) return SQLITE_OK;
+  step_point(what);
+  if (full && call == MEM_WRITE) return SQLITE_FULL;
+  bool meant = fault.nth > 0 && fault.call == call && ends_with(path, fault.end);
+  return meant && --fault.nth == 0 ? fault.code : SQLITE_OK;
+}
+
+/* ---- Methods of files ---- */
+
+static MemHandle *handle_of(sqlite3_file *base) { return (MemHandle *)base; }
+
+static void lower(MemHandle *handle, int level) {
+  Inode *inode = handle->inode;
+  if (handle->level <= level) return;
+  if (inode->reserved == handle) inode->reserved = NULL;
+  if (level == SQLITE_LOCK_NONE && handle->level >= SQLITE_LOCK_SHARED) inode->shared--;
+  handle->level = level;
+}
+
+static int file_close(sqlite3_file *base) {
+  MemHandle *handle = handle_of(base);
+  lower(handle, SQLITE_LOCK_NONE);
+  handle->inode->handles--;
+  end_if_unused(handle->inode);
+  base->pMethods = NULL;
+  return SQLITE_OK;
+}
+
+static int file_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offset) {
+  MemHandle *handle = handle_of(base);
+  step_point("read");
+  const Bytes *bytes = &handle->inode->now;
+  int64_t there = bytes->size - offset;
+  if (there < 0) there = 0;
+  if (there > n) there = n;
+  if (there > 0) memcpy(buf, bytes->at + offset, (size_t)there);
+  memset((char *)buf + there, 0, (size_t)(n - there));
+  return there == n ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
+}
+
+static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 offset) {
+  MemHandle *handle = handle_of(base);
+  int rc = obey(MEM_WRITE, handle->name->path, "write");
+  if (rc != SQLITE_OK) return rc;
+  Bytes *bytes = &handle->inode->now;
+  if (offset + n > bytes->size) set_bytes(bytes, offset + n);
+  memcpy(bytes->at + offset, buf, (size_t)n);
+  return SQLITE_OK;
+}
+
+static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
+  MemHandle *handle = handle_of(base);
+  int rc = obey(MEM_TRUNCATE, handle->name->path, "truncate");
+  if (rc == SQLITE_OK) set_bytes(&handle->inode->now, size);
+  return rc;
+}
+
+/* What is written meanwhile does not count, and nothing does before it is done. */
+static void sync_inode(Inode *inode) {
+  Bytes begun = {0};
+  copy_bytes(&begun, &inode->now);
+  if (sync_us > 0 && used == &live) step_sleep_us(sync_us);
+  step_point("synced");
+  Bytes *old = inode->lossy ? &begun : &inode->synced;
+  free(old->at);
+  if (!inode->lossy) inode->synced = begun;
+}
+
+static int file_sync(sqlite3_file *base, int flags) {
+  (void)flags;
+  MemHandle *handle = handle_of(base);
+  Inode *inode = handle->inode;
+  if (inode->syncing) FAIL("two threads sync %s at once", handle->name->path);
+  inode->syncing = true;
+  int rc = obey(MEM_SYNC, handle->name->path, "sync");
+  if (rc != SQLITE_OK) inode->lossy = true;
+  if (rc == SQLITE_OK) sync_inode(inode);
+  inode->syncing = false;
+  if (rc != SQLITE_OK) return rc;
+  Name *name = find_name(handle->disk, handle->name->path);
+  if (handle->syncs_name && name->now == inode) link_to(&name->durable, inode);
+  return SQLITE_OK;
+}
+
+static int file_size(sqlite3_file *base, sqlite3_int64 *size) {
+  *size = handle_of(base)->inode->now.size;
+  return SQLITE_OK;
+}
+
+static int raise(MemHandle *handle, int level) {
+  Inode *inode = handle->inode;
+  bool other = inode->reserved != NULL && inode->reserved != handle;
+  if (level == SQLITE_LOCK_SHARED) {
+    if (other && inode->reserved->level >= SQLITE_LOCK_PENDING) return SQLITE_BUSY;
+    inode->shared++;
+  } else {
+    if (other) return SQLITE_BUSY;
+    inode->reserved = handle;
+    if (level == SQLITE_LOCK_EXCLUSIVE && inode->shared > 1) {
+      handle->level = SQLITE_LOCK_PENDING;
+      return SQLITE_BUSY;
+    }
+  }
+  handle->level = level;
+  return SQLITE_OK;
+}
+
+static int file_lock(sqlite3_file *base, int level) {
+  MemHandle *handle = handle_of(base);
+  step_point("lock the file");
+  return handle->level >= level ? SQLITE_OK : raise(handle, level);
+}
+
+static int file_unlock(sqlite3_file *base, int level) {
+  step_point("unlock the file");
+  lower(handle_of(base), level);
+  return SQLITE_OK;
+}
+
+static int file_check_reserved_lock(sqlite3_file *base, int *reserved) {
+  *reserved = handle_of(base)->inode->reserved != NULL;
+  return SQLITE_OK;
+}
+
+static int file_control(sqlite3_file *base, int op, void *arg) {
+  if (op == SQLITE_FCNTL_LOCKSTATE) {
+    *(int *)arg = handle_of(base)->level;
+    return SQLITE_OK;
+  }
+  if (op != SQLITE_FCNTL_HAS_MOVED) return SQLITE_NOTFOUND;
+  *(int *)arg = 0;
+  return SQLITE_OK;
+}
+
+static int file_sector_size(sqlite3_file *base) {
+  (void)base;
+  return 512;
+}
+
+static int file_device_characteristics(sqlite3_file *base) {
+  (void)base;
+  return SQLITE_IOCAP_POWERSAFE_OVERWRITE;
+}
+
+static const sqlite3_io_methods file_methods = {
+    .iVersion = 1,
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = file_lock,
+    .xUnlock = file_unlock,
+    .xCheckReservedLock = file_check_reserved_lock,
+    .xFileControl = file_control,
+    .xSectorSize = file_sector_size,
+    .xDeviceCharacteristics = file_device_characteristics,
+};
+
+/* ---- Methods of the VFS ---- */
+
+static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int flags, int *out) {
+  (void)vfs;
+  MemHandle *handle = handle_of(base);
+  memset(handle, 0, sizeof *handle);
+  static int temporary;
+  char own[40];
+  snprintf(own, sizeof own, "temporary-%d", temporary);
+  if (path == NULL) temporary++;
+  Name *name = find_name(used, path == NULL ? own : path);
+  int rc = obey(MEM_OPEN, name->path, "open");
+  if (rc != SQLITE_OK) return rc;
+  if (name->now == NULL && !(flags & SQLITE_OPEN_CREATE)) return SQLITE_CANTOPEN;
+  bool creates = name->now == NULL;
+  if (creates) link_to(&name->now, inode_new());
+  handle->disk = used;
+  handle->inode = name->now;
+  handle->name = name;
+  handle->syncs_name = creates && !(flags & SQLITE_OPEN_MAIN_DB);
+  handle->inode->handles++;
+  if (flags & SQLITE_OPEN_DELETEONCLOSE) link_to(&name->now, NULL);
+  base->pMethods = &file_methods;
+  if (out != NULL) *out = flags;
+  return SQLITE_OK;
+}
+
+static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
+  (void)vfs;
+  Name *name = find_name(used, path);
+  int rc = obey(MEM_DELETE, path, "delete");
+  if (rc != SQLITE_OK) return rc;
+  if (name->now == NULL) return SQLITE_IOERR_DELETE_NOENT;
+  link_to(&name->now, NULL);
+  if (sync_directory) link_to(&name->durable, NULL);
+  return SQLITE_OK;
+}
+
+/* A name that is no file's is a folder. */
+static int vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *result) {
+  (void)vfs;
+  step_point("look for a name");
+  const Inode *inode = find_name(used, path)->now;
+  *result = flags != SQLITE_ACCESS_EXISTS || (inode != NULL && inode->now.size > 0);
+  return SQLITE_OK;
+}
+
+static int vfs_full_pathname(sqlite3_vfs *vfs, const char *path, int n, char *out) {
+  (void)vfs;
+  sqlite3_snprintf(n, out, "%s", path);
+  return SQLITE_OK;
+}
+
+static int vfs_randomness(sqlite3_vfs *vfs, int n, char *out) {
+  (void)vfs;
+  static unsigned char next;
+  for (int i = 0; i < n; i++) out[i] = (char)(next += 37);
+  return n;
+}
+
+static int vfs_sleep(sqlite3_vfs *vfs, int us) {
+  (void)vfs;
+  if (step_is_on()) step_sleep_us(us);
+  return us;
+}
+
+static int vfs_current_time_64(sqlite3_vfs *vfs, sqlite3_int64 *out) {
+  (void)vfs;
+  *out = INT64_C(212600000000000) + step_now_us() / 1000;
+  return SQLITE_OK;
+}
+
+static int vfs_get_last_error(sqlite3_vfs *vfs, int n, char *out) {
+  (void)vfs;
+  if (n > 0) out[0] = '\0';
+  return 0;
+}
+
+void memdisk_register(void) {
+  static sqlite3_vfs vfs;
+  if (vfs.zName != NULL) return;
+  vfs = *sqlite3_vfs_find("unix"); /* whose other methods are not called */
+  vfs.iVersion = 2;
+  vfs.szOsFile = (int)sizeof(MemHandle);
+  vfs.pNext = NULL;
+  vfs.zName = MEMDISK_NAME;
+  vfs.xOpen = vfs_open;
+  vfs.xDelete = vfs_delete;
+  vfs.xAccess = vfs_access;
+  vfs.xFullPathname = vfs_full_pathname;
+  vfs.xRandomness = vfs_randomness;
+  vfs.xSleep = vfs_sleep;
+  vfs.xCurrentTimeInt64 = vfs_current_time_64;
+  vfs.xGetLastError = vfs_get_last_error;
+  CHECK_EQ(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
+}
