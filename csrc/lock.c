@@ -362,6 +362,9 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
     rc = raise_os_lock(stream, level);
     if (rc == SQLITE_OK) lock->shared++;
     if (rc == SQLITE_OK && holder->is_checkpointer) lock->checkpointer_shared = true;
+  } else if (holder->read_only) {
+    /* As the unix VFS has it: it cannot be got on a descriptor for reading. */
+    rc = level == SQLITE_LOCK_EXCLUSIVE && lock->shared > 1 ? SQLITE_BUSY : SQLITE_IOERR_LOCK;
   } else if (level == SQLITE_LOCK_RESERVED) {
     rc = raise_os_lock(stream, level);
     if (rc == SQLITE_OK) lock->writer = holder;
