@@ -3,7 +3,8 @@
  * then every tests/*.test.ts under Deno and under Bun, each program by itself.
  *
  * FILTER is a part of a program's name: "queue", "native/", "bun/install". --full adds the native
- * tests under the thread sanitizer and, if there is a gcc, under the address sanitizer, and sets
+ * tests under the thread sanitizer and, if there is a gcc, under the address sanitizer, and
+ * fuzzing that follows coverage (`./run fuzz`), if there is a clang to be had; and it sets
  * SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer.
  *
  * @module
@@ -39,8 +40,11 @@ const timeoutMs = full ? 1_800_000 : 300_000;
 
 const programs = [
   ...nativePrograms("native", "zig-out/native-tests"),
+  ...fuzzTests("native", "zig-out/native-tests"),
   ...(full ? nativePrograms("native-tsan", "zig-out/native-tests-tsan") : []),
   ...(withAsan ? nativePrograms("native-asan", ASAN_FOLDER) : []),
+  ...(withAsan ? fuzzTests("native-asan", ASAN_FOLDER) : []),
+  ...(full ? fuzzTargets() : []),
   ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
 ].filter(({ name }) => name.includes(filter));
@@ -80,6 +84,7 @@ async function runProgram({ name, command, counts }: Program): Promise<void> {
   passed += found.passed;
   if (result.ok && found.failed === 0 && !isEmpty) {
     console.log(`ok      ${summary}`);
+    for (const line of result.output.match(/^skipped .*$/gm) ?? []) console.log(`        ${line}`);
   } else {
     const reason = result.ok && isEmpty ? "it reports no test" : result.reason;
     fail(`${summary}: ${reason}`, result.output, Math.max(found.failed, 1));
@@ -99,6 +104,22 @@ function nativePrograms(runner: string, folder: string): Program[] {
   });
 }
 
+/** The fuzz targets as ordinary tests: what is kept of their inputs, and some random ones. */
+function fuzzTests(runner: string, folder: string): Program[] {
+  return filesIn("tests/fuzz", "_fuzz.c").map((path) => {
+    const name = `${path.slice("tests/fuzz/".length, -".c".length)}_test`;
+    return { name: `${runner}/${name}`, command: [`${folder}/${name}`], counts: nativeCounts };
+  });
+}
+
+/** The fuzz targets, following coverage. */
+function fuzzTargets(): Program[] {
+  return filesIn("tests/fuzz", "_fuzz.c").map((path) => {
+    const target = path.slice("tests/fuzz/".length, -"_fuzz.c".length);
+    return { name: `fuzz/${target}`, command: ["./run", "fuzz", target], counts: nativeCounts };
+  });
+}
+
 function typeScriptPrograms(
   runner: string,
   command: string[],
@@ -113,7 +134,8 @@ function typeScriptPrograms(
 /** `12 passed, 0 failed` */
 function nativeCounts(output: string): Counts {
   const line = output.match(/^\d+ passed, \d+ failed$/gm)?.at(-1) ?? "";
-  return { passed: count(line, "passed"), failed: count(line, "failed"), skipped: 0 };
+  const skipped = (output.match(/^skipped /gm) ?? []).length;
+  return { passed: count(line, "passed"), failed: count(line, "failed"), skipped };
 }
 
 /** `ok | 12 passed (3 steps) | 0 failed | 1 ignored (2s)` */
