@@ -107,7 +107,8 @@ async function libFuzzer(words: string[], env: Record<string, string> = {}): Pro
 
 async function fuzz(target: string): Promise<void> {
   const words = [program(target, false), `-max_total_time=${seconds}`, "-timeout=20"];
-  words.push(`-artifact_prefix=${FOLDER}/${target}-`, "-max_len=2048", "-print_final_stats=1");
+  words.push(`-artifact_prefix=${FOLDER}/${target}-`, "-max_len=2048", "-len_control=0");
+  words.push("-print_final_stats=1");
   words.push("-rss_limit_mb=4096", `${FOLDER}/${target}`, `${CORPUS}/${target}`);
   const result = await libFuzzer(words);
   const runs = result.output.match(/number_of_executed_units: (\d+)/)?.[1] ?? "?";

@@ -226,6 +226,13 @@ static void toggle(FuzzInput *input, Handle *handle) {
   }
 }
 
+static void ensure_open(Handle *handle) {
+  if (handles[0].file == NULL && handles[1].file == NULL) {
+    open_handle(&handles[0], SQLITE_OPEN_CREATE);
+  }
+  if (handle->file == NULL) open_handle(handle, SQLITE_OPEN_CREATE);
+}
+
 static void delete_name(Name *name, int sync_directory) {
   if (name == &names[0] || (handles[0].file == NULL && handles[1].file == NULL)) return;
   int rc = vfs->xDelete(vfs, name->path, sync_directory);
@@ -299,7 +306,9 @@ static void write_some(FuzzInput *input, Handle *handle) {
 
 static void truncate_some(FuzzInput *input, Handle *handle) {
   int64_t size = place(input, handle);
-  if (fuzz_below(input, 8) == 0) size = 0;
+  int part = fuzz_byte(input);
+  if (part % 8 == 0) size = 0;
+  if (part % 2 == 1 && handle->content->size <= STRETCH) size = handle->content->size * part / 256;
   if (size == 1) size = 2; /* see write_some() */
   if (may_be_longer(handle)) size -= size % chunk; /* or the parent keeps more */
   if (handle->read_only) return;
@@ -351,8 +360,9 @@ static void sync_or_hint(FuzzInput *input, Handle *handle) {
 
 static void run_op(FuzzInput *input) {
   int op = fuzz_byte(input);
-  Handle *handle = &handles[(op / 16) % HANDLES];
-  fuzz_tell("op %d on handle %d, %lld bytes", op % 16, op / 16 % HANDLES,
+  static const int choices[16] = {0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 3, 4, 4, 4, 5};
+  Handle *handle = &handles[choices[op / 16]];
+  fuzz_tell("op %d on handle %d, %lld bytes", op % 16, choices[op / 16],
             handle->file == NULL ? -1 : (long long)handle->content->size);
   switch (op % 16) {
   case 6:
@@ -381,7 +391,7 @@ static void run_op(FuzzInput *input) {
   default:
     break;
   }
-  if (handle->file == NULL) return;
+  ensure_open(handle);
   switch (op % 16) {
   case 4:
     truncate_some(input, handle);
