@@ -3,8 +3,8 @@
  * with libFuzzer and the address and undefined-behaviour sanitizers, and runs each target for
  * SECONDS (100), beginning with the corpus that is kept and with what earlier runs have found.
  *
- *     --keep        afterwards, keep of all that was found the inputs that reach the most
- *     --coverage    run no new inputs, but list the functions of csrc/ that those we have don't reach
+ *     --keep        afterwards, keep of all inputs the few that reach what all reach
+ *     --coverage    run no new inputs; list the functions of csrc/ that those we have don't reach
  *
  * @module
  */

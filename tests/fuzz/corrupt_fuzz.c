@@ -164,11 +164,14 @@ static void compare_results(const char *plain, const char *async) {
 /* ---- The input ---- */
 
 static Script read_script(FuzzInput *input) {
-  static const char *const firsts[] = {
-      "PRAGMA schema_version; SELECT * FROM t", "PRAGMA integrity_check(3)",
-      "SELECT * FROM t WHERE b > 'r'", "PRAGMA journal_mode", "PRAGMA wal_checkpoint(TRUNCATE)",
-      "PRAGMA journal_mode = PERSIST; SELECT * FROM t",
-      "PRAGMA locking_mode = EXCLUSIVE; SELECT count(*) FROM t", "BEGIN IMMEDIATE; COMMIT"};
+  static const char *const firsts[] = {"PRAGMA schema_version; SELECT * FROM t",
+                                       "PRAGMA integrity_check(3)",
+                                       "SELECT * FROM t WHERE b > 'r'",
+                                       "PRAGMA journal_mode",
+                                       "PRAGMA wal_checkpoint(TRUNCATE)",
+                                       "PRAGMA journal_mode = PERSIST; SELECT * FROM t",
+                                       "PRAGMA locking_mode = EXCLUSIVE; SELECT count(*) FROM t",
+                                       "BEGIN IMMEDIATE; COMMIT"};
   static const char *const writes[] = {
       "UPDATE t SET b = b || 'more' WHERE a % 2 = 0",
       "INSERT INTO t SELECT a + 100, b FROM t",
@@ -178,9 +181,8 @@ static Script read_script(FuzzInput *input) {
       "VACUUM",
       "DELETE FROM t; PRAGMA incremental_vacuum",
       "BEGIN; UPDATE t SET b = 'one'; UPDATE other.t SET b = 'other'; COMMIT"};
-  static const char *const lasts[] = {
-      "PRAGMA wal_checkpoint", "PRAGMA wal_checkpoint(TRUNCATE)", "REINDEX",
-      "PRAGMA journal_mode = DELETE"};
+  static const char *const lasts[] = {"PRAGMA wal_checkpoint", "PRAGMA wal_checkpoint(TRUNCATE)",
+                                      "REINDEX", "PRAGMA journal_mode = DELETE"};
   int flags = fuzz_byte(input);
   int words = fuzz_byte(input);
   return (Script){.read_only = flags % 8 == 7,

@@ -34,12 +34,54 @@ static const struct {
   int offset;
   int size;
 } fields[3][16] = {
-    {{16, 2}, {18, 1}, {19, 1}, {20, 1}, {21, 1}, {22, 1}, {23, 1}, {24, 4},
-     {28, 4}, {32, 4}, {36, 4}, {40, 4}, {44, 4}, {52, 4}, {56, 4}, {92, 4}},
-    {{0, 4}, {4, 4}, {8, 4}, {12, 4}, {16, 4}, {20, 4}, {24, 4}, {8, 4},
-     {16, 4}, {20, 4}, {24, 4}, {0, 1}, {512, 4}, {11, 1}, {19, 1}, {516, 4}},
-    {{0, 4}, {4, 4}, {8, 4}, {12, 4}, {16, 4}, {20, 4}, {24, 4}, {28, 4},
-     {32, 4}, {36, 4}, {40, 4}, {44, 4}, {48, 4}, {52, 4}, {3, 1}, {10, 2}},
+    {{16, 2},
+     {18, 1},
+     {19, 1},
+     {20, 1},
+     {21, 1},
+     {22, 1},
+     {23, 1},
+     {24, 4},
+     {28, 4},
+     {32, 4},
+     {36, 4},
+     {40, 4},
+     {44, 4},
+     {52, 4},
+     {56, 4},
+     {92, 4}},
+    {{0, 4},
+     {4, 4},
+     {8, 4},
+     {12, 4},
+     {16, 4},
+     {20, 4},
+     {24, 4},
+     {8, 4},
+     {16, 4},
+     {20, 4},
+     {24, 4},
+     {0, 1},
+     {512, 4},
+     {11, 1},
+     {19, 1},
+     {516, 4}},
+    {{0, 4},
+     {4, 4},
+     {8, 4},
+     {12, 4},
+     {16, 4},
+     {20, 4},
+     {24, 4},
+     {28, 4},
+     {32, 4},
+     {36, 4},
+     {40, 4},
+     {44, 4},
+     {48, 4},
+     {52, 4},
+     {3, 1},
+     {10, 2}},
 };
 
 static int kind_of(const ImageFile *file) {
@@ -49,10 +91,10 @@ static int kind_of(const ImageFile *file) {
 
 static uint32_t odd_value(FuzzInput *input) {
   static const uint32_t values[] = {
-      0,          1,          2,          3,          8,          12,         16,    31,
-      32,         255,        256,        511,        512,        1000,       1024,  4096,
-      32768,      65535,      65536,      65537,      131072,     0x377f0682, 0x377f0683,
-      3007000,    0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff, 0xd9d505f9, 0x20a163d7};
+      0,          1,          2,          3,          8,          12,         16,         31,
+      32,         255,        256,        511,        512,        1000,       1024,       4096,
+      32768,      65535,      65536,      65537,      131072,     0x377f0682, 0x377f0683, 3007000,
+      0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff, 0xd9d505f9, 0x20a163d7};
   int i = fuzz_byte(input);
   if (i < 60) return values[i % 30];
   return (uint32_t)i << 8 | (uint32_t)fuzz_byte(input);
@@ -128,10 +170,10 @@ static void mend(ImageFile *file) {
 ** End a journal by a super-journal's name: page number, name, its length, the sum of
 ** its bytes, and the journal's magic.
 */
-static void name_super(ImageFile *file, FuzzInput *input, const char *folder,
-                       const char *outside) {
-  static const char *const names[] = {"x.db-mj012345908", "x.db",   "x.db-journal", "y.db",
-                                      "y.db-journal",     "x.db-wal", "",           "missing"};
+static void name_super(ImageFile *file, FuzzInput *input, const char *folder, const char *outside) {
+  static const char *const names[] = {
+      "x.db-mj012345908", "x.db", "x.db-journal", "y.db", "y.db-journal",
+      "x.db-wal",         "",     "missing"};
   static const unsigned char magic[] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
   char name[700];
   int choice = fuzz_below(input, 12);

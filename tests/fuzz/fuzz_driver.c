@@ -162,9 +162,9 @@ int main(int argc, char **argv) {
   current = mmap(NULL, sizeof *current, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (current == MAP_FAILED) return 2;
   given = argv + 1;
-  int result = argc > 1 ? run_tests((TestCase[]){TEST(the_given_inputs_pass), {0}})
-                        : run_tests((TestCase[]){
-                              TEST(the_corpus_passes), TEST(random_inputs_pass), {0}});
+  int result =
+      argc > 1 ? run_tests((TestCase[]){TEST(the_given_inputs_pass), {0}})
+               : run_tests((TestCase[]){TEST(the_corpus_passes), TEST(random_inputs_pass), {0}});
   if (result != 0 && argc == 1) keep_failed();
   return result;
 }

@@ -52,9 +52,9 @@ static Content contents[CONTENTS];
 static Name names[ROLES] = {
     {.flag = SQLITE_OPEN_MAIN_DB}, {.flag = SQLITE_OPEN_MAIN_JOURNAL}, {.flag = SQLITE_OPEN_WAL}};
 static Handle handles[HANDLES];
-static int lock_level;    /* of handle 0 */
-static int chunk;         /* SQLITE_FCNTL_CHUNK_SIZE of the database, or 0 */
-static unsigned writes;   /* so far: each has bytes of its own */
+static int lock_level;  /* of handle 0 */
+static int chunk;       /* SQLITE_FCNTL_CHUNK_SIZE of the database, or 0 */
+static unsigned writes; /* so far: each has bytes of its own */
 
 static Name *name_of(const Handle *handle) { return &names[(handle - handles) / 2]; }
 static bool is_database(const Handle *handle) { return name_of(handle) == &names[0]; }
@@ -309,7 +309,7 @@ static void truncate_some(FuzzInput *input, Handle *handle) {
   int part = fuzz_byte(input);
   if (part % 8 == 0) size = 0;
   if (part % 2 == 1 && handle->content->size <= STRETCH) size = handle->content->size * part / 256;
-  if (size == 1) size = 2; /* see write_some() */
+  if (size == 1) size = 2;                         /* see write_some() */
   if (may_be_longer(handle)) size -= size % chunk; /* or the parent keeps more */
   if (handle->read_only) return;
   CHECK_EQ(handle->file->pMethods->xTruncate(handle->file, size), SQLITE_OK);
@@ -417,9 +417,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   FuzzInput input = {data, size < FUZZ_INPUT_MAX ? size : FUZZ_INPUT_MAX};
   fuzz_setup();
   vfs = sqlite3_vfs_find(SQLITEASYNC_VFSNAME);
-  const char *path =
-      sqlite3_create_filename(test_path("x.db"), test_path("x.db-journal"), test_path("x.db-wal"),
-                              0, NULL);
+  const char *path = sqlite3_create_filename(test_path("x.db"), test_path("x.db-journal"),
+                                             test_path("x.db-wal"), 0, NULL);
   names[0].path = path;
   names[1].path = sqlite3_filename_journal(path);
   names[2].path = sqlite3_filename_wal(path);

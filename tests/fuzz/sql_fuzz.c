@@ -11,6 +11,7 @@
 
 #include "checkpoint.h"
 #include "database.h"
+#include "registry.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,8 +33,8 @@ static Pair pairs[CONNECTIONS];
 /* The checkpointer has copied what plain SQLite has not; or the wal-index was made anew, and
 ** nobody knows any more what was copied. */
 static bool checkpointed;
-static bool diverged;     /* and a connection sees that, see may_diverge() */
-static bool has_journal;  /* no connection has asked for journal_mode=OFF */
+static bool diverged;    /* and a connection sees that, see may_diverge() */
+static bool has_journal; /* no connection has asked for journal_mode=OFF */
 
 /* The folders' names have the same length, since they may get into a database. */
 static const char *folder_of(bool async) { return test_path(async ? "async" : "plain"); }
@@ -194,10 +195,9 @@ static void read_rows(FuzzInput *input, int i) {
 }
 
 static void control_transaction(FuzzInput *input, int i) {
-  static const char *const words[] = {"BEGIN",           "BEGIN", "BEGIN IMMEDIATE",
-                                      "BEGIN EXCLUSIVE", "COMMIT", "COMMIT",
-                                      "SAVEPOINT s",     "SAVEPOINT r", "RELEASE s",
-                                      "RELEASE r",       NULL};
+  static const char *const words[] = {
+      "BEGIN",       "BEGIN",       "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE", "COMMIT", "COMMIT",
+      "SAVEPOINT s", "SAVEPOINT r", "RELEASE s",       "RELEASE r",       NULL};
   static const char *const back[] = {"ROLLBACK", "ROLLBACK TO s", "ROLLBACK TO r", NULL};
   int kind = fuzz_below(input, 13);
   if (kind < 10) {
@@ -208,19 +208,18 @@ static void control_transaction(FuzzInput *input, int i) {
 }
 
 static void change_schema(FuzzInput *input, int i) {
-  static const char *const words[] = {
-      "CREATE INDEX IF NOT EXISTS t_b ON t(b)",
-      "DROP INDEX IF EXISTS t_b",
-      "CREATE TABLE IF NOT EXISTS e AS SELECT * FROM t LIMIT 20",
-      "DROP TABLE IF EXISTS e",
-      "CREATE TABLE IF NOT EXISTS other.e(a UNIQUE, b)",
-      "DROP TABLE IF EXISTS other.e",
-      "REINDEX",
-      "ALTER TABLE t ADD COLUMN d DEFAULT 5",
-      "CREATE TEMP TABLE IF NOT EXISTS s AS SELECT * FROM t",
-      "INSERT INTO s SELECT * FROM s",
-      "ANALYZE",
-      NULL};
+  static const char *const words[] = {"CREATE INDEX IF NOT EXISTS t_b ON t(b)",
+                                      "DROP INDEX IF EXISTS t_b",
+                                      "CREATE TABLE IF NOT EXISTS e AS SELECT * FROM t LIMIT 20",
+                                      "DROP TABLE IF EXISTS e",
+                                      "CREATE TABLE IF NOT EXISTS other.e(a UNIQUE, b)",
+                                      "DROP TABLE IF EXISTS other.e",
+                                      "REINDEX",
+                                      "ALTER TABLE t ADD COLUMN d DEFAULT 5",
+                                      "CREATE TEMP TABLE IF NOT EXISTS s AS SELECT * FROM t",
+                                      "INSERT INTO s SELECT * FROM s",
+                                      "ANALYZE",
+                                      NULL};
   both(i, choose(input, words), true);
 }
 
@@ -270,8 +269,12 @@ static void checkpoint_by_hand(FuzzInput *input, int i) {
 }
 
 static void vacuum(FuzzInput *input, int i) {
-  static const char *const words[] = {"VACUUM", "VACUUM other", "PRAGMA incremental_vacuum(3)",
-                                      "PRAGMA incremental_vacuum", "VACUUM INTO '@/into.db'", NULL};
+  static const char *const words[] = {"VACUUM",
+                                      "VACUUM other",
+                                      "PRAGMA incremental_vacuum(3)",
+                                      "PRAGMA incremental_vacuum",
+                                      "VACUUM INTO '@/into.db'",
+                                      NULL};
   const char *sql = choose(input, words);
   both(i, sql, true);
   if (strstr(sql, "INTO") == NULL) return;
@@ -306,11 +309,24 @@ static bool in_transaction(void) {
 
 /* Only with nobody in a transaction, for whom it would wait. */
 static void let_the_checkpointer_come(void) {
-  if (in_transaction()) return;
-  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_BYTES, 1), SQLITE_OK);
+  char *path = with_folder("@/x.db", true);
+  AsyncStream *stream = in_transaction() ? NULL : async_registry_find(path);
+  sqlite3_free(path);
+  if (stream == NULL) return;
+  async_mutex_enter(&stream->mutex);
+  async_wal_call_now(&stream->wal);
+  stream->wal.retry_us = 0;
+  async_mutex_leave(&stream->mutex);
   async_checkpoint_step();
-  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_BYTES, 0), SQLITE_OK);
+  async_registry_release(stream);
   checkpointed = true;
+}
+
+/* What only ours knows; there is nothing to compare. */
+static void ask_ours(FuzzInput *input) {
+  static const char *const words[] = {"PRAGMA async_status", "PRAGMA async_flush = 0", NULL};
+  const char *sql = choose(input, words);
+  if (pairs[0].async != NULL) sqlite3_free(query_text(pairs[0].async, sql));
 }
 
 /* Whether it comes to that is the clock's to say, if a transaction is open: so only with none. */
@@ -347,6 +363,9 @@ static void write_behind(FuzzInput *input) {
   case 5:
   case 6:
     fuzz_step_during_io(1 + fuzz_below(input, 20), 1 + fuzz_below(input, 5));
+    break;
+  case 15:
+    ask_ours(input);
     break;
   default:
     step_some(kind - 6);
@@ -400,7 +419,8 @@ static void start(FuzzInput *input) {
   both_f(0, "PRAGMA page_size = %d", page_sizes[settings % 4]);
   both_f(0, "PRAGMA auto_vacuum = %d", settings / 4 % 3);
   both(0, settings / 16 % 2 ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode", true);
-  both(0, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE TABLE u(a PRIMARY KEY, b) WITHOUT ROWID",
+  both(0,
+       "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE TABLE u(a PRIMARY KEY, b) WITHOUT ROWID",
        true);
   both(0, "CREATE INDEX t_b ON t(b)", true);
 }
