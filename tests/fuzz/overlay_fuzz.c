@@ -45,7 +45,7 @@ typedef struct Handle {
   int64_t next; /* where its last write ended */
 } Handle;
 
-const FuzzTarget fuzz_target = {"overlay", 2500};
+const FuzzTarget fuzz_target = {"overlay", 900};
 
 static sqlite3_vfs *vfs;
 static Content contents[CONTENTS];
