@@ -231,6 +231,7 @@ fn addNativeTests(
         "native-tests-planted"
     else if (tests.tsan) "native-tests-tsan" else "native-tests";
     const dir: Build.InstallDir = .{ .custom = folder };
+    const libraries = [_]*Build.Step.Compile{ helper_library, core_library, sqlite_library };
     for (cFiles(b, "tests/native", "_test.c")) |file| {
         const name = std.fs.path.stem(file);
         if (tests.only.len > 0 and !std.mem.eql(u8, tests.only, name)) continue;
@@ -243,9 +244,43 @@ fn addNativeTests(
             .files = &.{file},
             .flags = &test_flags,
         });
-        module.linkLibrary(helper_library);
-        module.linkLibrary(core_library);
-        module.linkLibrary(sqlite_library);
+        for (libraries) |library| module.linkLibrary(library);
+        const program = b.addExecutable(.{ .name = name, .root_module = module });
+        step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
+    }
+    if (!tests.tsan) addFuzzTests(b, step, sqlite, options, &libraries, dir, tests.only);
+}
+
+/// One program for every tests/fuzz/*_fuzz.c, with a main() that needs no libFuzzer: see
+/// tests/fuzz/fuzz.h.
+fn addFuzzTests(
+    b: *Build,
+    step: *Build.Step,
+    sqlite: Build.LazyPath,
+    options: Build.Module.CreateOptions,
+    libraries: []const *Build.Step.Compile,
+    dir: Build.InstallDir,
+    only: []const u8,
+) void {
+    for (cFiles(b, "tests/fuzz", "_fuzz.c")) |target| {
+        const name = b.fmt("{s}_test", .{std.fs.path.stem(target)});
+        if (only.len > 0 and !std.mem.eql(u8, only, name)) continue;
+        const module = b.createModule(options);
+        module.addCMacro("SQLITE_CORE", "1");
+        module.addIncludePath(b.path("csrc"));
+        module.addIncludePath(b.path("tests/native"));
+        module.addSystemIncludePath(sqlite);
+        for (cFiles(b, "tests/fuzz", ".c")) |file| {
+            const is_other_target = std.mem.endsWith(u8, file, "_fuzz.c") and
+                !std.mem.eql(u8, file, target);
+            if (is_other_target or std.mem.eql(u8, file, "fuzz_start.c")) continue;
+            module.addCSourceFiles(.{
+                .root = b.path("tests/fuzz"),
+                .files = &.{file},
+                .flags = &test_flags,
+            });
+        }
+        for (libraries) |library| module.linkLibrary(library);
         const program = b.addExecutable(.{ .name = name, .root_module = module });
         step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
     }

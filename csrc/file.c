@@ -7,6 +7,38 @@
 #include <assert.h>
 #include <string.h>
 
+/* ---- The size ---- */
+
+/* Under the mutex, which it may leave meanwhile: make the size known. */
+static int know_size(AsyncFile *file) {
+  if (file->size_known) return SQLITE_OK;
+  assert(file->parent != NULL && "a file that is not open yet has a known size");
+  AsyncMutex *mutex = &file->stream->mutex;
+  async_mutex_leave(mutex);
+  sqlite3_int64 size = 0;
+  int rc = file->parent->pMethods->xFileSize(file->parent, &size);
+  async_mutex_enter(mutex);
+  if (rc == SQLITE_OK && !file->size_known) {
+    file->size = size;
+    file->size_known = true;
+  }
+  return rc != SQLITE_OK ? rc : async_stream_error(file->stream);
+}
+
+int async_file_size(AsyncFile *file, int64_t *size) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = async_stream_error(stream);
+  bool ask = rc == SQLITE_OK && !file->size_known;
+  if (!ask) *size = file->size;
+  async_mutex_leave(&stream->mutex);
+  if (!ask) return rc;
+  sqlite3_int64 now = 0;
+  rc = file->parent->pMethods->xFileSize(file->parent, &now);
+  *size = now;
+  return rc;
+}
+
 /* ---- Reading ---- */
 
 /* Bytes of the disk from here on are not part of the file any more. */
@@ -54,7 +86,9 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
     return file->parent->pMethods->xRead(file->parent, buf, n, offset);
   }
 
-  /* With ops pending the size is known: async_file_write() and others see to it. */
+  /* With ops pending the size is known, async_file_write() and others see to it; unless all
+  ** that is pending is the deletion of a file that somebody else has open. */
+  if (file->parent != NULL) rc = know_size(file);
   int inside = n;
   if (offset + inside > file->size) {
     inside = file->size > offset ? (int)(file->size - offset) : 0;
@@ -70,38 +104,6 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
   if (rc != SQLITE_OK || inside == n) return rc;
   memset((unsigned char *)buf + inside, 0, (size_t)(n - inside));
   return SQLITE_IOERR_SHORT_READ;
-}
-
-/* ---- The size ---- */
-
-/* Under the mutex, which it may leave meanwhile: make the size known. */
-static int know_size(AsyncFile *file) {
-  if (file->size_known) return SQLITE_OK;
-  assert(file->parent != NULL && "a file that is not open yet has a known size");
-  AsyncMutex *mutex = &file->stream->mutex;
-  async_mutex_leave(mutex);
-  sqlite3_int64 size = 0;
-  int rc = file->parent->pMethods->xFileSize(file->parent, &size);
-  async_mutex_enter(mutex);
-  if (rc == SQLITE_OK && !file->size_known) {
-    file->size = size;
-    file->size_known = true;
-  }
-  return rc != SQLITE_OK ? rc : async_stream_error(file->stream);
-}
-
-int async_file_size(AsyncFile *file, int64_t *size) {
-  AsyncStream *stream = file->stream;
-  async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
-  bool ask = rc == SQLITE_OK && !file->size_known;
-  if (!ask) *size = file->size;
-  async_mutex_leave(&stream->mutex);
-  if (!ask) return rc;
-  sqlite3_int64 now = 0;
-  rc = file->parent->pMethods->xFileSize(file->parent, &now);
-  *size = now;
-  return rc;
 }
 
 /* ---- Writing ---- */

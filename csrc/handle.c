@@ -52,8 +52,13 @@ static int handle_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offse
   return async_file_read(handle_of(base)->file, buf, n, offset);
 }
 
+/*
+** The parent's handle can write where SQLite's is read-only (name.c), so it is for us to refuse
+** what the parent would: otherwise the last close of a read-only connection would checkpoint.
+*/
 static int write_database(AsyncHandle *handle, const void *data, int n, int64_t offset) {
   AsyncFile *file = handle->file;
+  if (handle->lock.read_only) return SQLITE_IOERR_WRITE;
   if (offset == 0) async_lock_note_header(file->stream, data, n);
   if (handle->lock.is_checkpointer) return async_checkpoint_write(file, data, n, offset);
   return async_file_write(file, data, n, offset);
@@ -77,7 +82,7 @@ static int handle_write(sqlite3_file *base, const void *data, int n, sqlite3_int
 }
 
 static int handle_truncate(sqlite3_file *base, sqlite3_int64 size) {
-  if (async_forked) return SQLITE_IOERR_TRUNCATE;
+  if (async_forked || handle_of(base)->lock.read_only) return SQLITE_IOERR_TRUNCATE;
   return async_file_truncate(handle_of(base)->file, size);
 }
 
@@ -265,9 +270,10 @@ static const sqlite3_io_methods handle_methods = {
     .xShmUnmap = handle_shm_unmap,
 };
 
-void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file) {
+void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags) {
   bool is_checkpointer = async_checkpoint_is_this_thread();
   *handle = (AsyncHandle){.stream = stream, .file = file};
+  handle->lock.read_only = file->role == ASYNC_ROLE_DATABASE && (flags & SQLITE_OPEN_READONLY);
   handle->lock.is_checkpointer = handle->wal.is_checkpointer = is_checkpointer;
   handle->persist_wal = is_checkpointer; /* it is for others to end */
   handle->base.pMethods = &handle_methods;

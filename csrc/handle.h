@@ -23,8 +23,8 @@ typedef struct AsyncHandle {
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */
 } AsyncHandle;
 
-/* Make *handle a handle on the file; it takes over the reference. */
-void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file);
+/* Make *handle a handle on the file, opened with these flags; it takes over the reference. */
+void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags);
 
 /* As xFileControl; in filecontrol.c. */
 int async_handle_file_control(sqlite3_file *base, int op, void *arg);

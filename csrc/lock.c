@@ -362,15 +362,25 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
     rc = raise_os_lock(stream, level);
     if (rc == SQLITE_OK) lock->shared++;
     if (rc == SQLITE_OK && holder->is_checkpointer) lock->checkpointer_shared = true;
+  } else if (holder->read_only) {
+    /* As the unix VFS has it: it cannot be got on a descriptor for reading. */
+    rc = level == SQLITE_LOCK_EXCLUSIVE && lock->shared > 1 ? SQLITE_BUSY : SQLITE_IOERR_LOCK;
   } else if (level == SQLITE_LOCK_RESERVED) {
     rc = raise_os_lock(stream, level);
     if (rc == SQLITE_OK) lock->writer = holder;
   } else {
+    int before = holder->level;
     /* New readers stay out from here on, also if old ones are still in. */
     lock->writer = holder;
     holder->level = SQLITE_LOCK_PENDING;
     if (others_are_checkpointer(lock, holder)) await_checkpoint(stream, ASYNC_HURRY_US);
     rc = lock->shared > 1 ? SQLITE_BUSY : raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);
+    if (rc != SQLITE_OK && before < SQLITE_LOCK_RESERVED) {
+      /* Only who has RESERVED keeps PENDING, as in the unix VFS: with locking_mode=EXCLUSIVE
+      ** and a WAL, SQLite asks for it from SHARED, and may keep SHARED if it is refused. */
+      lock->writer = NULL;
+      holder->level = before;
+    }
   }
   if (rc == SQLITE_OK) holder->level = level;
   async_mutex_leave(&lock->mutex);

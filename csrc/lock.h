@@ -42,6 +42,7 @@ struct AsyncStream;
 typedef struct AsyncHolder {
   int level; /* SQLITE_LOCK_NONE .. SQLITE_LOCK_EXCLUSIVE; written under the mutex */
   bool is_checkpointer;
+  bool read_only; /* SQLite opened the database so, whatever the parent's handle can do */
 } AsyncHolder;
 
 typedef struct AsyncLock {

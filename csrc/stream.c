@@ -153,7 +153,8 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
   }
   int64_t start_us = async_os_now_us();
   stream->stats.full_waits++;
-  stream->full = stream->strained = true;
+  stream->full = true;
+  stream->strained = true;
   int rc = SQLITE_OK;
   /* Ends because the writer applies ops or fails the stream; and if there is
   ** no writer any more, the slice shows it. */

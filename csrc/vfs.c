@@ -64,7 +64,7 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
     async_registry_release(stream);
     return rc;
   }
-  async_handle_init((AsyncHandle *)base, stream, file);
+  async_handle_init((AsyncHandle *)base, stream, file, opened);
   if (out_flags != NULL) *out_flags = opened;
   return SQLITE_OK;
 }

@@ -40,7 +40,10 @@ export async function hasGcc(): Promise<boolean> {
   }
 }
 
-/** Build every tests/native/*_test.c. The result is the first failure, or the last success. */
+/**
+ * Build every tests/native/*_test.c, and every tests/fuzz/*_fuzz.c as an ordinary test. The result
+ * is the first failure, or the last success.
+ */
 export async function buildAsan(): Promise<Result> {
   await Deno.mkdir(OBJECTS, { recursive: true });
   await Deno.mkdir(ASAN_FOLDER, { recursive: true });
@@ -70,6 +73,24 @@ export async function buildAsan(): Promise<Result> {
     const libraries = ["-lpthread", "-ldl", "-lm"];
     const inputs = [path, ...objects, ...libraries];
     commands.push(["gcc", "-std=gnu11", ...SANITIZE, ...flags, ...inputs, "-o", program]);
+  }
+  const fuzzHelpers = filesIn("tests/fuzz", ".c").filter((path) =>
+    !/fuzz_start|_fuzz\.c/.test(path)
+  );
+  for (const path of filesIn("tests/fuzz", "_fuzz.c")) {
+    const program = path.replace("tests/fuzz", ASAN_FOLDER).replace(/\.c$/, "_test");
+    const inputs = [path, ...fuzzHelpers, ...objects, "-lpthread", "-ldl", "-lm"];
+    const include = ["-Itests/native", "-Itests/fuzz"];
+    commands.push([
+      "gcc",
+      "-std=gnu11",
+      ...SANITIZE,
+      ...flags,
+      ...include,
+      ...inputs,
+      "-o",
+      program,
+    ]);
   }
 
   let result: Result = { ok: true, reason: "", output: "", seconds: 0 };

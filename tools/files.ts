@@ -13,7 +13,8 @@ export function filesIn(folder: string, ...suffixes: string[]): string[] {
   }
 }
 
-/** Our C files: the core, the native tests and the native benchmarks. */
+/** Our C files: the core, the native tests, the fuzz targets and the native benchmarks. */
 export function cFiles(): string[] {
-  return ["csrc", "tests/native", "bench/native"].flatMap((folder) => filesIn(folder, ".c", ".h"));
+  const folders = ["csrc", "tests/native", "tests/fuzz", "bench/native"];
+  return folders.flatMap((folder) => filesIn(folder, ".c", ".h"));
 }

@@ -6,8 +6,9 @@
  *
  * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer; and
  * it adds the native tests under the thread sanitizer and, if there is a gcc, under the address
- * sanitizer, and the planted faults (mutants.ts). It keeps a record of what has passed (record.ts)
- * and goes on from there, unless --fresh is said, too.
+ * sanitizer, fuzzing that follows coverage (fuzz.ts), if there is a clang to be had, and the planted
+ * faults (mutants.ts). It keeps a record of what has passed (record.ts) and goes on from there,
+ * unless --fresh is said, too.
  *
  * @module
  */
@@ -51,8 +52,11 @@ const FULL = "SQLITE3ASYNC_TEST_FULL";
 
 const programs = [
   ...nativePrograms("native", "zig-out/native-tests"),
+  ...fuzzTests("native", "zig-out/native-tests"),
   ...(full ? nativePrograms("native-tsan", "zig-out/native-tests-tsan") : []),
   ...(withAsan ? nativePrograms("native-asan", ASAN_FOLDER) : []),
+  ...(withAsan ? fuzzTests("native-asan", ASAN_FOLDER) : []),
+  ...(full ? fuzzTargets() : []),
   ...(full ? [mutantHunt()] : []),
   ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
@@ -128,12 +132,38 @@ function fail(what: string, output: string = "", count: number = 1): void {
 function nativePrograms(runner: string, folder: string): Program[] {
   return filesIn("tests/native", "_test.c").map((path) => {
     const name = path.slice("tests/native/".length, -".c".length);
-    const program = `${folder}/${name}`;
+    return nativeProgram(runner, name, folder);
+  });
+}
+
+function nativeProgram(runner: string, name: string, folder: string): Program {
+  const program = `${folder}/${name}`;
+  return {
+    name: `${runner}/${name}`,
+    command: [program],
+    files: [program],
+    longer: full && runner === "native", // with sanitizers all takes many times as long
+    counts: nativeCounts,
+  };
+}
+
+/** The fuzz targets as ordinary tests: what is kept of their inputs, and some random ones. */
+function fuzzTests(runner: string, folder: string): Program[] {
+  return filesIn("tests/fuzz", "_fuzz.c").map((path) => {
+    const name = `${path.slice("tests/fuzz/".length, -".c".length)}_test`;
+    return nativeProgram(runner, name, folder);
+  });
+}
+
+/** The fuzz targets, following coverage. */
+function fuzzTargets(): Program[] {
+  return filesIn("tests/fuzz", "_fuzz.c").map((path) => {
+    const target = path.slice("tests/fuzz/".length, -"_fuzz.c".length);
     return {
-      name: `${runner}/${name}`,
-      command: [program],
-      files: [program],
-      longer: full && runner === "native", // with sanitizers all takes many times as long
+      name: `fuzz/${target}`,
+      command: ["./run", "fuzz", target],
+      files: ["tools/fuzz.ts", ...cFiles()],
+      longer: false,
       counts: nativeCounts,
     };
   });

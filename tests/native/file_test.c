@@ -310,6 +310,21 @@ static void a_deleted_journal_is_gone_at_once(void) {
   finish();
 }
 
+static void who_has_a_deleted_journal_open_reads_on(void) {
+  setup();
+  AsyncFile *journal = open_journal(JOURNAL_FLAGS);
+  write_text(journal, 0, "0123456789");
+  async_file_close(journal);
+  step_all();
+  journal = open_journal(SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_JOURNAL);
+  CHECK_EQ(async_file_delete(stream, journal_path, 0), SQLITE_OK);
+  CHECK_TEXT(read_text(journal, 2, 4, SQLITE_OK), "2345");
+  step_all();
+  CHECK_TEXT(read_text(journal, 2, 4, SQLITE_OK), "2345");
+  async_file_close(journal);
+  finish();
+}
+
 static void a_journal_made_again_is_another_file(void) {
   setup();
   for (int i = 0; i < 5; i++) {
@@ -394,6 +409,7 @@ int main(void) {
                                 TEST(the_writer_opens_a_journal_that_is_made),
                                 TEST(an_empty_journal_does_not_exist),
                                 TEST(a_deleted_journal_is_gone_at_once),
+                                TEST(who_has_a_deleted_journal_open_reads_on),
                                 TEST(a_journal_made_again_is_another_file),
                                 TEST(a_journal_kept_open_is_found_again),
                                 TEST(a_journal_is_closed_before_it_is_deleted),

@@ -196,6 +196,14 @@ int run_tests(const TestCase *tests) {
   return counts[FAILED] == 0 ? 0 : 1;
 }
 
+static void remove_folder(void) { remove_all(folder); }
+
+void test_begin(void) {
+  in_this_process = true;
+  make_folder();
+  atexit(remove_folder);
+}
+
 /* ---- Numbers that look random: splitmix64 ---- */
 
 Random random_new(uint64_t offset) { return (Random){run_seed + offset}; }

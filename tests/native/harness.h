@@ -28,6 +28,9 @@ typedef struct TestCase {
 /* Run all, a line for each; the result is for main() to return. */
 int run_tests(const TestCase *tests);
 
+/* For a program with another main(): what follows is a test, until the process ends. */
+void test_begin(void);
+
 /* A test that fails ends there, from any thread. */
 #define CHECK(condition)                                                                           \
   do {                                                                                             \

@@ -65,6 +65,24 @@ static void an_exclusive_transaction_keeps_all_others_out(void) {
   step_all();
 }
 
+/* SQLite then asks for EXCLUSIVE from SHARED, and goes on with the transaction if it is refused. */
+static void a_refused_exclusive_mode_in_wal_keeps_nobody_out(void) {
+  setup();
+  sqlite3 *one = open_async(path);
+  sqlite3 *two = open_async(path);
+  exec(one, "PRAGMA journal_mode = WAL; SELECT * FROM t");
+  exec(two, "SELECT * FROM t");
+  exec(one, "PRAGMA locking_mode = EXCLUSIVE; BEGIN");
+  CHECK_EQ(exec_code(one, "INSERT INTO t VALUES (2)"), SQLITE_BUSY);
+  sqlite3 *late = open_async(path);
+  CHECK_EQ(query_int(late, "SELECT count(*) FROM t"), 1);
+  close_database(late);
+  close_database(two);
+  exec(one, "INSERT INTO t VALUES (2); COMMIT");
+  close_database(one);
+  step_all();
+}
+
 static void others_stay_out_until_a_commit_is_on_disk(void) {
   setup();
   sqlite3 *ours = open_async(path);
@@ -249,6 +267,7 @@ int main(void) {
   return run_tests((TestCase[]){TEST(one_of_our_connections_writes_at_a_time),
                                 TEST(a_commit_waits_for_readers_and_keeps_new_ones_out),
                                 TEST(an_exclusive_transaction_keeps_all_others_out),
+                                TEST(a_refused_exclusive_mode_in_wal_keeps_nobody_out),
                                 TEST(others_stay_out_until_a_commit_is_on_disk),
                                 TEST(the_lock_outlives_the_connection),
                                 TEST(a_reader_keeps_a_shared_lock_only),
