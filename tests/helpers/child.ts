@@ -74,6 +74,11 @@ export class Child implements Disposable {
     });
   }
 
+  /** What it has printed so far. */
+  get stdout(): string {
+    return this.#stdout;
+  }
+
   /** Send a signal. Not by the ChildProcess: Deno then reports it as the cause of the end. */
   kill(signal: NodeJS.Signals): void {
     process.kill(this.#process.pid!, signal);
@@ -95,11 +100,18 @@ export class Child implements Disposable {
     }
   }
 
-  /** Wait until it ended; after `timeoutMs` it is killed. */
+  /** Wait until it ended; after `timeoutMs` it is killed, and that is an error. */
   async ended(timeoutMs: number = 20_000): Promise<Ended> {
-    const timer = setTimeout(() => this.#process.kill("SIGKILL"), timeoutMs);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.#process.kill("SIGKILL");
+    }, timeoutMs);
     try {
-      return await this.#ended;
+      const ended = await this.#ended;
+      if (!late) return ended;
+      const said = `${ended.stdout.slice(-300)} ${ended.stderr}`;
+      throw new Error(`child did not end within ${timeoutMs} ms: ${said}`);
     } finally {
       clearTimeout(timer);
     }
