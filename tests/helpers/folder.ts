@@ -10,7 +10,12 @@ import { install } from "../../mod.ts";
 
 /** A new folder, removed at the end of the scope that uses it. */
 export class Folder implements Disposable, AsyncDisposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), "sqlite3async-test-"));
+  readonly path: string;
+
+  /** @param parent Where to make it; else among the system's temporary files. */
+  constructor(parent: string = tmpdir()) {
+    this.path = mkdtempSync(join(parent, "sqlite3async-test-"));
+  }
 
   /** The path of a file in it. */
   file(name: string): string {
