@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { cpSync, renameSync, rmSync, statSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { Child, type Ended } from "./helpers/child.ts";
 import type { Ending, Plan } from "./helpers/ending.ts";
-import { Folder } from "./helpers/folder.ts";
+import { Folder, MEMORY } from "./helpers/folder.ts";
 import { lastBefore, lastIn } from "./helpers/numbered.ts";
 import { Random } from "./helpers/random.ts";
 
@@ -13,8 +13,6 @@ const ROUNDS = process.env.SQLITE3ASYNC_TEST_FULL === undefined ? 10 : 500;
 const LANES = 2;
 /** What a database grows to by rounds that go on where the last one ended. */
 const LARGE_BYTES = 1_000_000;
-/** A file system in memory, where a drain doesn't wait for a disk, if there is one. */
-const MEMORY = existsSync("/dev/shm") ? "/dev/shm" : undefined;
 
 const isDeno = "Deno" in globalThis;
 const program = new URL("./helpers/ending.ts", import.meta.url).href;

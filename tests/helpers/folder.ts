@@ -3,10 +3,13 @@
  *
  * @module
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { install } from "../../mod.ts";
+
+/** A file system in memory, if there is one: for tests in which no sync need be slow. */
+export const MEMORY: string | undefined = existsSync("/dev/shm") ? "/dev/shm" : undefined;
 
 /** A new folder, removed at the end of the scope that uses it. */
 export class Folder implements Disposable, AsyncDisposable {
