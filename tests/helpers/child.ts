@@ -50,14 +50,21 @@ export class Child implements Disposable {
    * @param program JavaScript; `install`, `open`, `insertNumbers`, `sleep` and `process` are there.
    * @param env Variables added to the environment.
    * @param denoFlags Flags for Deno: besides -A, or instead of it if they say what is allowed.
+   * @param wrapper A command that runs the one that follows it.
    */
-  constructor(program: string, env: Record<string, string> = {}, denoFlags: string[] = []) {
+  constructor(
+    program: string,
+    env: Record<string, string> = {},
+    denoFlags: string[] = [],
+    wrapper: string[] = [],
+  ) {
     const file = join(this.#folder, "program.mjs");
     writeFileSync(file, PRELUDE + program);
     const scoped = denoFlags.some((flag) => flag.startsWith("--allow"));
     const all = scoped ? ["--no-prompt"] : ["-A"];
     const args = isDeno ? ["run", ...all, "--no-check", ...denoFlags, file] : [file];
-    this.#process = spawn(process.execPath, args, {
+    const [command, ...rest] = [...wrapper, process.execPath, ...args] as [string, ...string[]];
+    this.#process = spawn(command, rest, {
       env: { ...process.env, NO_COLOR: "1", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
