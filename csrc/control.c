@@ -185,7 +185,7 @@ int sqlite3async_stop(int timeoutMs) {
   async_mutex_enter(&control_mutex);
   async_checkpoint_stop();
   async_mutex_leave(&control_mutex);
-  bool drained = async_writer_drain((int64_t)timeoutMs * 1000, false);
+  bool drained = async_writer_drain((int64_t)timeoutMs * 1000);
   async_mutex_enter(&control_mutex);
   async_writer_stop();
   async_mutex_leave(&control_mutex);
@@ -238,7 +238,7 @@ int sqlite3async_close(int timeoutMs) {
     rc = sqlite3async_start();
     if (rc != SQLITE_OK) return rc;
   }
-  if (!async_writer_drain((int64_t)timeoutMs * 1000, false)) {
+  if (!async_writer_drain((int64_t)timeoutMs * 1000)) {
     return async_control_error(SQLITE_BUSY,
                                "close: not all was written within %d ms; is the "
                                "writer halted?",

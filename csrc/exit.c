@@ -54,9 +54,7 @@ static void report_lost(bool drained) {
 
 static void drain(void) {
   async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
-  async_writer_hurry(true);
-  bool drained = async_writer_drain(async_config.exit_drain_ms * 1000, true);
-  async_writer_hurry(false);
+  bool drained = async_writer_finish(async_config.exit_drain_ms * 1000);
   report_lost(drained);
 }
 

@@ -268,4 +268,17 @@ static bool is_in_use(AsyncStream *stream) {
 
 bool async_registry_has_queued(void) { return any_stream(async_stream_wake); }
 
+static bool note_queued(AsyncStream *stream) {
+  stream->exit_wanted = stream->pushed.seq;
+  return false;
+}
+
+void async_registry_note_queued(void) { any_stream(note_queued); }
+
+static bool has_noted(AsyncStream *stream) {
+  return async_stream_wake(stream) && stream->queue.head->seq <= stream->exit_wanted;
+}
+
+bool async_registry_has_noted(void) { return any_stream(has_noted); }
+
 bool async_registry_is_in_use(void) { return any_stream(is_in_use); }

@@ -78,6 +78,10 @@ AsyncPast async_registry_past(void);
 
 /* Is any op queued?  Who asks waits for it: the writer is woken. */
 bool async_registry_has_queued(void);
+/* What is queued now is what async_registry_has_noted() is about. */
+void async_registry_note_queued(void);
+/* The same, only of what was queued then: others may go on committing. */
+bool async_registry_has_noted(void);
 /* Is a database open, or any op queued? */
 bool async_registry_is_in_use(void);
 

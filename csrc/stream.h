@@ -118,6 +118,7 @@ struct AsyncStream {
   int64_t flush_wanted;      /* seq that somebody wants durable */
   int64_t flush_target;      /* the part of it that the next sync will do */
   int64_t wal_sync;          /* seq up to which the WAL is to be synced, see apply.h */
+  int64_t exit_wanted;       /* seq up to which the end of the process waits */
   int64_t flushed_us;        /* when the last sync of all files ended */
   int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
   bool carries_lock;         /* the database's handle must stay; see lock.c */

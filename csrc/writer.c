@@ -192,9 +192,9 @@ int async_writer_halt(void) {
   return halt;
 }
 
-bool async_writer_drain(int64_t timeout_us, bool help) {
+static bool drain(bool (*has_queued)(void), int64_t timeout_us, bool help) {
   int64_t until_us = async_os_now_us() + timeout_us;
-  while (async_registry_has_queued()) {
+  while (has_queued()) {
     if (async_os_now_us() >= until_us) return false;
     if (async_scheduler_has_runner()) {
       async_os_sleep_us(DRAIN_POLL_US);
@@ -208,9 +208,21 @@ bool async_writer_drain(int64_t timeout_us, bool help) {
   return true;
 }
 
-void async_writer_hurry(bool on) {
+bool async_writer_drain(int64_t timeout_us) {
+  return drain(async_registry_has_queued, timeout_us, false);
+}
+
+static void hurry(bool on) {
   enter();
   in_a_hurry = on;
   async_scheduler_changed();
   leave();
+}
+
+bool async_writer_finish(int64_t timeout_us) {
+  async_registry_note_queued();
+  hurry(true);
+  bool drained = drain(async_registry_has_noted, timeout_us, true);
+  hurry(false);
+  return drained;
 }

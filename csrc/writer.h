@@ -36,12 +36,16 @@ int async_writer_halt(void);
 
 /*
 ** Wait until nothing is queued, at most timeout_us; false if something is
-** left.  With no writer running, `help` says whether to apply it on this
-** thread, or to return false.
+** left, or no writer is running.
 */
-bool async_writer_drain(int64_t timeout_us, bool help);
+bool async_writer_drain(int64_t timeout_us);
 
-/* No pauses between ops: the process is about to end. */
-void async_writer_hurry(bool on);
+/*
+** The process is about to end: wait, at most timeout_us, until what is queued now
+** has been applied, without pauses between ops; false if something of it is left.
+** What others queue meanwhile is not waited for.  With no writer running this
+** thread applies it.
+*/
+bool async_writer_finish(int64_t timeout_us);
 
 #endif /* ASYNC_WRITER_H */

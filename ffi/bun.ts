@@ -46,6 +46,8 @@ export async function loadRuntime(): Promise<Runtime> {
       }
     },
 
+    claimSignals(): void {}, // it has none
+
     environment(name: string): string | undefined {
       return process.env[name];
     },

@@ -23,6 +23,13 @@ export const runtime: Runtime = {
     }
   },
 
+  claimSignals(): void {
+    // It does so once, with the first listener: at the latest its own, half a second after start.
+    const listener = () => {};
+    Deno.addSignalListener("SIGINT", listener);
+    Deno.removeSignalListener("SIGINT", listener);
+  },
+
   environment(name: string): string | undefined {
     // Asking first, because Deno.env.get() would prompt the user.
     const permission = Deno.permissions.querySync({ name: "env", variable: name });

@@ -64,6 +64,7 @@ export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
 function installAnew(runtime: Runtime, library: string, checked: CheckedOptions): Installation {
   const native = new Native(openLibrary(runtime, library));
   prepare(native, checked);
+  runtime.claimSignals();
   setParameters(native, checked);
   try {
     runtime.loadExtension(library);

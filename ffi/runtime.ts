@@ -12,6 +12,11 @@ export interface Runtime {
   open(path: string): NativeFunctions;
   /** Load the same file as an extension into the SQLite inside the runtime, or throw. */
   loadExtension(path: string): void;
+  /**
+   * Have the runtime's own handlers of signals in place now, if it would put them over ours
+   * later: then they would end the process while our handler is writing what is queued.
+   */
+  claimSignals(): void;
   /** An environment variable, or undefined if it isn't set or may not be read. */
   environment(name: string): string | undefined;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { numbersIn, numbersTo } from "./helpers/check.ts";
 import { runProgram } from "./helpers/child.ts";
-import { Folder } from "./helpers/folder.ts";
+import { Folder, MEMORY } from "./helpers/folder.ts";
 
 test("close() names open databases and changes nothing", async () => {
   await using folder = new Folder();
@@ -98,4 +98,38 @@ test("close() reports a queue that couldn't be written in time and changes nothi
   `);
   assert.equal(stdout, "SQLITE_BUSY", stderr);
   assert.deepEqual(numbersIn(path), numbersTo(20));
+});
+
+test("close() while Workers commit is refused, harms none, and works once they are done", async () => {
+  await using folder = new Folder(MEMORY);
+  const worker = new URL("./helpers/flush_worker.ts", import.meta.url).href;
+  const { code, stdout, stderr } = await runProgram(`
+    const vfs = await install();
+    let running = 3;
+    for (let i = 0; i < 3; i++) {
+      const worker = new Worker(${JSON.stringify(worker)}, { type: "module" });
+      worker.onmessage = ({ data }) => {
+        console.log("flushed", data.flushed);
+        worker.terminate();
+        running--;
+      };
+      worker.postMessage({ path: ${JSON.stringify(folder.path)} + "/" + i + ".db", count: 150 });
+    }
+    let refused = 0;
+    while (running > 0) {
+      const connection = open(vfs.uri(${JSON.stringify(folder.file("main.db"))}));
+      const error = await vfs.close().catch((error) => error);
+      if (error?.codeName !== "SQLITE_BUSY") console.log("not refused:", error);
+      refused++;
+      connection.close();
+      await sleep(1); // for messages to arrive
+    }
+    const flushed = vfs.flush(); // pending when it closes
+    await vfs.close();
+    await flushed;
+    console.log("closed", refused > 2);
+  `);
+  const flushed = Array.from({ length: 3 }, () => "flushed 150").join("\n");
+  assert.deepEqual([code, stdout, stderr], [0, `${flushed}\nclosed true`, ""]);
+  for (let i = 0; i < 3; i++) assert.deepEqual(numbersIn(folder.file(`${i}.db`)), numbersTo(150));
 });

@@ -1,38 +1,11 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { open } from "../examples/sqlite.ts";
 import { type AsyncVfs, type AsyncVfsEvent, install } from "../mod.ts";
 import { errorOf, numbersIn, until } from "./helpers/check.ts";
 import { Folder } from "./helpers/folder.ts";
 import { Settings, slowDown } from "./helpers/settings.ts";
-
-/** A file system of one megabyte. */
-class SmallDisk implements Disposable {
-  readonly path: string;
-
-  constructor(folder: Folder) {
-    this.path = folder.file("disk");
-    mkdirSync(this.path);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", this.path], { stdio: "pipe" });
-  }
-
-  [Symbol.dispose](): void {
-    execFileSync("umount", ["-l", this.path]);
-  }
-}
-
-function whyNoSmallDisk(): string | false {
-  try {
-    using folder = new Folder();
-    using _disk = new SmallDisk(folder);
-    return false;
-  } catch {
-    return "mounting a small file system takes Linux and root";
-  }
-}
+import { SmallDisk, whyNoSmallDisk } from "./helpers/small_disk.ts";
 
 const skip = whyNoSmallDisk();
 
@@ -60,14 +33,13 @@ test("a full disk: diskfull, commits go on; with room again: resume, and all is 
   skip,
 }, async () => {
   await using folder = new Folder();
-  using disk = new SmallDisk(folder);
-  const path = join(disk.path, "a.db");
+  using disk = SmallDisk.mount(folder);
+  const path = disk.file("a.db");
   const vfs = await install();
   using _settings = new Settings(vfs);
   vfs.diskFullRetryMs = 20_000;
   const { events, stop } = listen(vfs);
-  const ballast = join(disk.path, "ballast");
-  writeFileSync(ballast, new Uint8Array(800 * 1024));
+  disk.load(800 * 1024);
   {
     using connection = overfill(path, vfs);
     await until(() => events.length > 0);
@@ -76,7 +48,7 @@ test("a full disk: diskfull, commits go on; with room again: resume, and all is 
     assert.equal(events[0]!.error?.codeName, "SQLITE_FULL");
     assert.equal(vfs.status(path).state, "disk-full");
     connection.exec("INSERT INTO t VALUES (1000, NULL)");
-    rmSync(ballast);
+    disk.unload();
     await vfs.flush({ path });
     await until(() => events.length > 1);
     assert.equal(events[1]!.type, "resume");
@@ -92,15 +64,14 @@ test("a background error: error event, flush and calls fail, the file stays soun
   skip,
 }, async () => {
   await using folder = new Folder();
-  using disk = new SmallDisk(folder);
-  const path = join(disk.path, "a.db");
+  using disk = SmallDisk.mount(folder);
+  const path = disk.file("a.db");
   const other = folder.file("other.db");
   const vfs = await install();
   using _settings = new Settings(vfs);
   vfs.diskFullRetryMs = 0;
   const { events, stop } = listen(vfs);
-  const ballast = join(disk.path, "ballast");
-  writeFileSync(ballast, new Uint8Array(800 * 1024));
+  disk.load(800 * 1024);
   {
     await slowDown(vfs, 1);
     using connection = open(vfs.uri(path));
@@ -128,7 +99,7 @@ test("a background error: error event, flush and calls fail, the file stays soun
     healthy.exec("CREATE TABLE t(n); INSERT INTO t VALUES (1)");
     await vfs.flush({ path: other });
   }
-  rmSync(ballast);
+  disk.unload();
   assert.ok(numbersIn(path).length < 100);
   {
     // All its handles are closed: a new start.

@@ -15,6 +15,7 @@ function program(path: string, ending: string, options: string = "{}", delayMs =
     const vfs = await install(${options});
     const connection = open(vfs.uri(${JSON.stringify(path)}));
     vfs.halt = "now";
+    connection.exec("PRAGMA synchronous = OFF"); // for the disk may be slow
     insertNumbers(connection, ${ROWS});
     vfs.delayMs = ${delayMs};
     vfs.halt = "never";
@@ -41,19 +42,27 @@ for (const [name, { ending, code }] of Object.entries(endings)) {
   });
 }
 
-test("a process writes its queue at SIGTERM with drainOnSignals, and dies of the signal", {
-  skip: isWindows ? "no signals" : false,
-}, async () => {
-  await using folder = new Folder();
-  const path = folder.file("a.db");
-  const ending = `console.log("ready"); setInterval(() => {}, 1000);`;
-  using child = new Child(program(path, ending, "{ drainOnSignals: true }"));
-  await child.printed("ready");
-  child.kill("SIGTERM");
-  const ended = await child.ended();
-  assert.equal(ended.signal, "SIGTERM", ended.stderr);
-  assert.deepEqual(numbersIn(path), numbersTo(ROWS));
-});
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  test(`a process writes its queue at ${signal} with drainOnSignals, and dies of it`, {
+    skip: isWindows ? "no signals" : false,
+  }, async () => {
+    await using folder = new Folder();
+    const path = folder.file("a.db");
+    // By the time of the signal Deno has put handlers of its own in place, half a second after
+    // its start. Nothing is written before, so that draining takes a while.
+    const ending = `
+      vfs.halt = "now";
+      setTimeout(() => console.log("ready"), 800);
+      setInterval(() => {}, 1000);
+    `;
+    using child = new Child(program(path, ending, "{ drainOnSignals: true }", 10));
+    await child.printed("ready");
+    child.kill(signal);
+    const ended = await child.ended();
+    assert.equal(ended.signal, signal, ended.stderr);
+    assert.deepEqual(numbersIn(path), numbersTo(ROWS));
+  });
+}
 
 test("drainOnSignals leaves a program's own signal handler in force", {
   skip: isWindows ? "no signals" : false,
@@ -71,39 +80,6 @@ test("drainOnSignals leaves a program's own signal handler in force", {
   const ended = await child.ended();
   assert.deepEqual([ended.code, ended.stdout], [5, "ready\nhandled"], ended.stderr);
   assert.deepEqual(numbersIn(path), numbersTo(ROWS));
-});
-
-test("SIGKILL leaves a sound database with a whole-transaction prefix", {
-  skip: isWindows ? "no signals" : false,
-}, async () => {
-  const PER_TRANSACTION = 7;
-  let lost = 0;
-  for (const afterMs of [0, 15, 60]) {
-    await using folder = new Folder();
-    const path = folder.file("a.db");
-    using child = new Child(`
-      const vfs = await install();
-      const connection = open(vfs.uri(${JSON.stringify(path)}));
-      connection.exec("CREATE TABLE t(n INTEGER PRIMARY KEY, text)");
-      await vfs.flush();
-      const insert = connection.prepare("INSERT INTO t VALUES (?, hex(zeroblob(400)))");
-      console.log("ready");
-      for (let n = 0;;) {
-        connection.exec("BEGIN");
-        for (let i = 0; i < ${PER_TRANSACTION}; i++) insert.run(++n);
-        connection.exec("COMMIT");
-      }
-    `);
-    await child.printed("ready");
-    await new Promise((resolve) => setTimeout(resolve, afterMs));
-    child.kill("SIGKILL");
-    assert.equal((await child.ended()).signal, "SIGKILL");
-    const found = numbersIn(path);
-    assert.equal(found.length % PER_TRANSACTION, 0);
-    assert.deepEqual(found, numbersTo(found.length));
-    lost += found.length;
-  }
-  assert.ok(lost > 0, "no transaction was ever applied");
 });
 
 test("the drain at exit ends at its deadline and says on stderr what is left", async () => {

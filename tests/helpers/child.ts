@@ -50,14 +50,21 @@ export class Child implements Disposable {
    * @param program JavaScript; `install`, `open`, `insertNumbers`, `sleep` and `process` are there.
    * @param env Variables added to the environment.
    * @param denoFlags Flags for Deno: besides -A, or instead of it if they say what is allowed.
+   * @param wrapper A command that runs the one that follows it.
    */
-  constructor(program: string, env: Record<string, string> = {}, denoFlags: string[] = []) {
+  constructor(
+    program: string,
+    env: Record<string, string> = {},
+    denoFlags: string[] = [],
+    wrapper: string[] = [],
+  ) {
     const file = join(this.#folder, "program.mjs");
     writeFileSync(file, PRELUDE + program);
     const scoped = denoFlags.some((flag) => flag.startsWith("--allow"));
     const all = scoped ? ["--no-prompt"] : ["-A"];
     const args = isDeno ? ["run", ...all, "--no-check", ...denoFlags, file] : [file];
-    this.#process = spawn(process.execPath, args, {
+    const [command, ...rest] = [...wrapper, process.execPath, ...args] as [string, ...string[]];
+    this.#process = spawn(command, rest, {
       env: { ...process.env, NO_COLOR: "1", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -72,6 +79,11 @@ export class Child implements Disposable {
         this.#onOutput();
       });
     });
+  }
+
+  /** What it has printed so far. */
+  get stdout(): string {
+    return this.#stdout;
   }
 
   /** Send a signal. Not by the ChildProcess: Deno then reports it as the cause of the end. */
@@ -95,11 +107,18 @@ export class Child implements Disposable {
     }
   }
 
-  /** Wait until it ended; after `timeoutMs` it is killed. */
+  /** Wait until it ended; after `timeoutMs` it is killed, and that is an error. */
   async ended(timeoutMs: number = 20_000): Promise<Ended> {
-    const timer = setTimeout(() => this.#process.kill("SIGKILL"), timeoutMs);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.#process.kill("SIGKILL");
+    }, timeoutMs);
     try {
-      return await this.#ended;
+      const ended = await this.#ended;
+      if (!late) return ended;
+      const said = `${ended.stdout.slice(-300)} ${ended.stderr}`;
+      throw new Error(`child did not end within ${timeoutMs} ms: ${said}`);
     } finally {
       clearTimeout(timer);
     }

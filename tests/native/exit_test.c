@@ -25,9 +25,16 @@ typedef struct Scene {
   int drain;
   int deadline_ms;
   bool on_signals;
+  bool goes_on; /* commits further rows after the signal */
 } Scene;
 
-static void end_process(const Scene *scene) {
+/* A program that has no handler of its own is not told of the signal. */
+static void go_on(const Scene *scene, sqlite3 *db) {
+  while (!scene->goes_on) sleep_ms(1000);
+  for (int i = ROWS;; i++) exec(db, "INSERT INTO t VALUES (%d)", i);
+}
+
+static void end_process(const Scene *scene, sqlite3 *db) {
   switch (scene->end) {
   case BY_EXIT:
     exit(7);
@@ -37,7 +44,7 @@ static void end_process(const Scene *scene) {
     _exit(7);
   case BY_SIGTERM:
     raise(SIGTERM);
-    for (;;) sleep_ms(1000);
+    go_on(scene, db);
   }
 }
 
@@ -54,6 +61,7 @@ static int play(void *arg) {
   sqlite3async_set(SQLITEASYNC_DRAIN_ON_EXIT, scene->drain);
   sqlite3async_set(SQLITEASYNC_EXIT_DRAIN_MS, scene->deadline_ms);
   sqlite3async_set(SQLITEASYNC_DRAIN_ON_SIGNALS, scene->on_signals);
+  if (scene->goes_on) sqlite3async_set(SQLITEASYNC_MAX_LOCK_HOLD_MS, 0); /* it never pauses */
   sqlite3 *db = open_async(test_path("x.db"));
   exec(db, "CREATE TABLE t(a)");
   step_all();
@@ -61,7 +69,7 @@ static int play(void *arg) {
   if (scene->is_stuck) testvfs_hold(ON_WRITE, "x.db");
   if (scene->has_writer) CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   for (int i = 0; i < ROWS; i++) exec(db, "INSERT INTO t VALUES (%d)", i);
-  end_process(scene);
+  end_process(scene, db);
   return 0;
 }
 
@@ -128,6 +136,15 @@ static void a_missed_deadline_is_told(void) {
 static void SIGTERM_drains_if_asked_to(void) {
   Scene scene = {BY_SIGTERM, true, .drain = 1, .deadline_ms = 20000, .on_signals = true};
   CHECK_EQ(rows_after(scene, -SIGTERM), ROWS);
+  check_stderr_is(NULL);
+}
+
+static void at_SIGTERM_commits_that_go_on_are_not_waited_for(void) {
+  int64_t start_ms = now_ms();
+  Scene scene = {BY_SIGTERM, true, .drain = 1, .deadline_ms = 15000, .on_signals = true};
+  scene.goes_on = true;
+  CHECK(rows_after(scene, -SIGTERM) >= ROWS);
+  CHECK(now_ms() - start_ms < 15000);
   check_stderr_is(NULL);
 }
 
@@ -208,6 +225,7 @@ int main(void) {
                                 TEST(without_drain_on_exit_nothing_is_drained),
                                 TEST(a_missed_deadline_is_told),
                                 TEST(SIGTERM_drains_if_asked_to),
+                                TEST(at_SIGTERM_commits_that_go_on_are_not_waited_for),
                                 TEST(SIGTERM_drains_nothing_unasked),
                                 TEST(a_forked_child_leaves_everything_alone),
                                 TEST(a_child_forked_while_the_writer_works_ends_in_time),
