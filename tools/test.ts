@@ -163,7 +163,7 @@ function fuzzTargets(): Program[] {
       name: `fuzz/${target}`,
       command: ["./run", "fuzz", target],
       files: ["tools/fuzz.ts", ...cFiles()],
-      longer: false,
+      longer: full,
       counts: nativeCounts,
     };
   });
