@@ -47,6 +47,19 @@ const sqlite_flags = [_][]const u8{
     "-w",
 };
 
+/// What the core calls of the C library and the native tests can make fail: see
+/// tests/native/libfault.h. The same list is in tools/asan.ts.
+const interposed = [_][]const u8{
+    "malloc",
+    "calloc",
+    "realloc",
+    "free",
+    "mmap",
+    "munmap",
+    "pthread_create",
+    "fsync",
+};
+
 pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{});
     const Optimize = std.builtin.Optimize;
@@ -146,6 +159,7 @@ fn addNativeTests(
     };
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
+    for (interposed) |name| core.addCMacro(name, b.fmt("test_{s}", .{name}));
     addCore(b, core, sqlite);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });
 

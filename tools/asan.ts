@@ -11,6 +11,9 @@ import { type Result, run } from "./process.ts";
 export const ASAN_FOLDER = "zig-out/native-tests-asan";
 
 const OBJECTS = ".zig-cache/asan";
+/** What the core calls of the C library comes to tests/native/libfault.c, as in build.zig. */
+const INTERPOSED = "malloc calloc realloc free mmap munmap pthread_create fsync".split(" ")
+  .map((name) => `-D${name}=test_${name}`);
 const SANITIZE = "-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined".split(" ");
 
 /** Is there a gcc to build with? */
@@ -38,7 +41,7 @@ export async function buildAsan(): Promise<Result> {
   for (const path of filesIn("csrc", ".c")) {
     const object = path.replace("csrc", OBJECTS).replace(/\.c$/, ".o");
     objects.push(object);
-    commands.push(["gcc", "-std=c11", "-Wall", ...SANITIZE, ...flags, "-c", path, "-o", object]);
+    commands.push(["gcc", "-std=c11", "-Wall", ...SANITIZE, ...flags, ...INTERPOSED, "-c", path, "-o", object]);
   }
   const helpers = filesIn("tests/native", ".c").filter((path) => !path.endsWith("_test.c"));
   for (const path of filesIn("tests/native", "_test.c")) {

@@ -33,6 +33,7 @@ typedef struct Rule {
   int code;
   int os_error;
   int ms;
+  bool halfway;
 } Rule;
 
 typedef struct Counted {
@@ -59,6 +60,7 @@ static void (*change_hook)(void *arg);
 static void *change_arg;
 
 static _Thread_local int last_error;
+static _Thread_local bool fails_halfway; /* the operation that was just told to fail */
 
 /* Held, while there is a hook, during what it must not see half done. */
 static pthread_mutex_t one_by_one;
@@ -102,9 +104,10 @@ static void hold(void) {
 }
 
 /* What the rules say of an operation: the code it is to fail with, or SQLITE_OK. */
-static int obey(unsigned operation, const char *path) {
+int testvfs_obey(unsigned operation, const char *path) {
   int code = SQLITE_OK;
   int ms = 0;
+  fails_halfway = false;
   enter();
   for (int i = 0; i < rule_count && code == SQLITE_OK; i++) {
     Rule *rule = &rules[i];
@@ -121,6 +124,7 @@ static int obey(unsigned operation, const char *path) {
       failures++;
       code = rule->code;
       last_error = rule->os_error;
+      fails_halfway = rule->halfway;
     }
   }
   leave();
@@ -143,6 +147,14 @@ void testvfs_fail(unsigned set, const char *name, int after, int times, int code
                   .times = times,
                   .code = code,
                   .os_error = os_error});
+}
+
+void testvfs_fail_halfway(unsigned set, const char *name, int after, int times, int code,
+                          int os_error) {
+  testvfs_fail(set, name, after, times, code, os_error);
+  enter();
+  rules[rule_count - 1].halfway = true;
+  leave();
 }
 
 void testvfs_delay(unsigned set, const char *name, int ms) {
@@ -267,6 +279,8 @@ static TestFile *test_file(sqlite3_file *base) { return (TestFile *)base; }
 static int file_close(sqlite3_file *base) {
   TestFile *file = test_file(base);
   int rc = file->real->pMethods->xClose(file->real);
+  int code = testvfs_obey(ON_CLOSE, file->path);
+  if (code != SQLITE_OK) rc = code;
   note(ON_CLOSE, file->path, "close %s\n", last_part(file->path));
   free(file->real);
   file->base.pMethods = NULL;
@@ -276,7 +290,7 @@ static int file_close(sqlite3_file *base) {
 static int file_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offset) {
   TestFile *file = test_file(base);
   int rc = file->real->pMethods->xRead(file->real, buf, n, offset);
-  int code = obey(ON_READ, file->path);
+  int code = testvfs_obey(ON_READ, file->path);
   note(ON_READ, file->path, NULL);
   return code != SQLITE_OK ? code : rc;
 }
@@ -284,7 +298,10 @@ static int file_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offset)
 static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 offset) {
   TestFile *file = test_file(base);
   bool begun = begin();
-  int rc = obey(ON_WRITE, file->path);
+  int rc = testvfs_obey(ON_WRITE, file->path);
+  if (rc != SQLITE_OK && fails_halfway) {
+    file->real->pMethods->xWrite(file->real, buf, n / 2, offset);
+  }
   if (rc == SQLITE_OK) rc = file->real->pMethods->xWrite(file->real, buf, n, offset);
   if (rc == SQLITE_OK) {
     note(ON_WRITE, file->path, "write %s %d @%lld\n", last_part(file->path), n, (long long)offset);
@@ -296,7 +313,7 @@ static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 
 static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
   TestFile *file = test_file(base);
   bool begun = begin();
-  int rc = obey(ON_TRUNCATE, file->path);
+  int rc = testvfs_obey(ON_TRUNCATE, file->path);
   if (rc == SQLITE_OK) rc = file->real->pMethods->xTruncate(file->real, size);
   if (rc == SQLITE_OK) {
     note(ON_TRUNCATE, file->path, "truncate %s %lld\n", last_part(file->path), (long long)size);
@@ -308,7 +325,7 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
 static int file_sync(sqlite3_file *base, int flags) {
   TestFile *file = test_file(base);
   bool begun = begin();
-  int rc = obey(ON_SYNC, file->path);
+  int rc = testvfs_obey(ON_SYNC, file->path);
   if (rc == SQLITE_OK) rc = file->real->pMethods->xSync(file->real, flags);
   if (rc == SQLITE_OK) note(ON_SYNC, file->path, "sync %s\n", last_part(file->path));
   end(begun);
@@ -317,12 +334,15 @@ static int file_sync(sqlite3_file *base, int flags) {
 
 static int file_size(sqlite3_file *base, sqlite3_int64 *size) {
   TestFile *file = test_file(base);
-  return file->real->pMethods->xFileSize(file->real, size);
+  int rc = testvfs_obey(ON_FILE_SIZE, file->path);
+  if (rc == SQLITE_OK) rc = file->real->pMethods->xFileSize(file->real, size);
+  note(ON_FILE_SIZE, file->path, NULL);
+  return rc;
 }
 
 static int file_lock(sqlite3_file *base, int level) {
   TestFile *file = test_file(base);
-  int rc = obey(ON_LOCK, file->path);
+  int rc = testvfs_obey(ON_LOCK, file->path);
   if (rc == SQLITE_OK) rc = file->real->pMethods->xLock(file->real, level);
   if (rc == SQLITE_OK) note(ON_LOCK, file->path, NULL);
   return rc;
@@ -330,7 +350,7 @@ static int file_lock(sqlite3_file *base, int level) {
 
 static int file_unlock(sqlite3_file *base, int level) {
   TestFile *file = test_file(base);
-  int rc = obey(ON_UNLOCK, file->path);
+  int rc = testvfs_obey(ON_UNLOCK, file->path);
   if (rc == SQLITE_OK) rc = file->real->pMethods->xUnlock(file->real, level);
   if (rc == SQLITE_OK) note(ON_UNLOCK, file->path, NULL);
   return rc;
@@ -338,13 +358,18 @@ static int file_unlock(sqlite3_file *base, int level) {
 
 static int file_check_reserved_lock(sqlite3_file *base, int *reserved) {
   TestFile *file = test_file(base);
-  return file->real->pMethods->xCheckReservedLock(file->real, reserved);
+  int rc = testvfs_obey(ON_CHECK_RESERVED, file->path);
+  if (rc == SQLITE_OK) rc = file->real->pMethods->xCheckReservedLock(file->real, reserved);
+  note(ON_CHECK_RESERVED, file->path, NULL);
+  return rc;
 }
 
 static int file_control(sqlite3_file *base, int op, void *arg) {
   TestFile *file = test_file(base);
   bool begun = begin(); /* HAS_MOVED looks at the name */
-  int rc = file->real->pMethods->xFileControl(file->real, op, arg);
+  int rc = testvfs_obey(ON_CONTROL, file->path);
+  if (rc == SQLITE_OK) rc = file->real->pMethods->xFileControl(file->real, op, arg);
+  note(ON_CONTROL, file->path, NULL);
   end(begun);
   return rc;
 }
@@ -396,7 +421,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
   memset(file, 0, sizeof *file);
   snprintf(file->path, sizeof file->path, "%s", path == NULL ? "" : path);
   bool begun = begin();
-  int rc = obey(ON_OPEN, file->path);
+  int rc = testvfs_obey(ON_OPEN, file->path);
   if (rc == SQLITE_OK) rc = open_real(file, path, flags, out);
   end(begun);
   return rc;
@@ -405,7 +430,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
 static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
   (void)vfs;
   bool begun = begin();
-  int rc = obey(ON_DELETE, path);
+  int rc = testvfs_obey(ON_DELETE, path);
   if (rc == SQLITE_OK) rc = real_vfs->xDelete(real_vfs, path, sync_directory);
   if (rc == SQLITE_OK) note(ON_DELETE, path, "delete %s\n", last_part(path));
   end(begun);
@@ -415,7 +440,9 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
 static int vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *result) {
   (void)vfs;
   bool begun = begin();
-  int rc = real_vfs->xAccess(real_vfs, path, flags, result);
+  int rc = testvfs_obey(ON_ACCESS, path);
+  if (rc == SQLITE_OK) rc = real_vfs->xAccess(real_vfs, path, flags, result);
+  note(ON_ACCESS, path, NULL);
   end(begun);
   return rc;
 }
