@@ -133,13 +133,13 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
     memcpy(place, data, n);
     AsyncSegment **segments = &stream->queue.tail->segments;
     if (!async_overlay_write(&file->overlay, &stream->segments, segments, offset, place, n)) {
-      return SQLITE_NOMEM;
+      return SQLITE_IOERR_NOMEM;
     }
     async_queue_grow(&stream->queue, n);
   } else {
     AsyncOp *before = stream->queue.tail;
     AsyncOp *op = async_stream_push(stream, ASYNC_OP_WRITE, file, n);
-    if (op == NULL) return SQLITE_NOMEM;
+    if (op == NULL) return SQLITE_IOERR_NOMEM;
     op->offset = offset;
     op->of_checkpoint = of_checkpoint;
     memcpy(op->payload, data, n);
@@ -147,7 +147,7 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
                              n)) {
       async_queue_unpush(&stream->queue, before);
       stream->pushed.seq--;
-      return SQLITE_NOMEM;
+      return SQLITE_IOERR_NOMEM;
     }
     file->pending++;
   }
@@ -210,7 +210,7 @@ int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t o
 /* Under the mutex: queue an op that has no payload. */
 static int push_plain(AsyncFile *file, AsyncOpKind kind, int64_t offset, int flags) {
   AsyncOp *op = async_stream_push(file->stream, kind, file, 0);
-  if (op == NULL) return SQLITE_NOMEM;
+  if (op == NULL) return SQLITE_IOERR_NOMEM;
   op->offset = offset;
   op->flags = flags;
   op->of_checkpoint = is_of_checkpoint(file);

@@ -112,7 +112,12 @@ int async_file_reopen_wal(AsyncStream *stream);
 /* A handle was closed. */
 void async_file_close(AsyncFile *file);
 
-/* As the methods of sqlite3_io_methods, and xDelete and xAccess of sqlite3_vfs. */
+/*
+** As the methods of sqlite3_io_methods, and xDelete and xAccess of sqlite3_vfs.
+** Without memory they give SQLITE_IOERR_NOMEM: SQLite takes only that for a failed
+** write, after which its page cache is not to be trusted; with a plain SQLITE_NOMEM
+** it would go on, and write pages that no journal has.
+*/
 int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset);
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset);
 /*

@@ -119,7 +119,7 @@ int async_super_note_names(AsyncFile *file, const char *names, int n) {
     }
   }
   async_mutex_leave(&home->mutex);
-  if (super == NULL) return SQLITE_NOMEM;
+  if (super == NULL) return SQLITE_IOERR_NOMEM;
   add_names(super, home, names, (size_t)n);
   return SQLITE_OK;
 }
