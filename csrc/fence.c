@@ -17,6 +17,7 @@ struct AsyncFence {
   int count;
   int waiting_for; /* members that have not arrived */
   int present;     /* members that have not left, and the pusher */
+  bool cancelled;  /* it could not be pushed to all: it holds up nobody */
   Member members[];
 };
 
@@ -39,36 +40,44 @@ static void break_fence(AsyncFence *fence, int code) {
   wake_members(fence);
 }
 
+static void cancel_fence(AsyncFence *fence) {
+  fence->cancelled = true;
+  wake_members(fence);
+}
+
 static void drop_presence(AsyncFence *fence) {
   assert(fence->present > 0);
   if (--fence->present == 0) free(fence);
 }
 
-int async_fence_push(AsyncStream *const *streams, int n) {
+/* Under the stream's mutex. */
+static int push_op(AsyncStream *stream, AsyncFence *fence, const AsyncFenceOp *before) {
+  if (!async_queue_reserve(&stream->queue, 2)) return SQLITE_IOERR_NOMEM;
+  int rc = before == NULL ? SQLITE_OK : before->push(stream, before->arg);
+  if (rc != SQLITE_OK) return rc;
+  AsyncOp *op = async_stream_push(stream, ASYNC_OP_FENCE, NULL, 0);
+  assert(op != NULL && "reserved beforehand");
+  op->fence = fence;
+  fence->members[fence->count++].stream = stream;
+  fence->present++;
+  return SQLITE_OK;
+}
+
+int async_fence_push(AsyncStream *const *streams, int n, const AsyncFenceOp *before) {
   AsyncFence *fence = calloc(1, sizeof *fence + (size_t)n * sizeof(Member));
-  if (fence == NULL) return SQLITE_NOMEM;
+  if (fence == NULL) return SQLITE_IOERR_NOMEM;
   fence->waiting_for = n;
   fence->present = 1;
   int rc = SQLITE_OK;
   async_mutex_enter(&fence_mutex);
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n && rc == SQLITE_OK; i++) {
     AsyncStream *stream = streams[i];
     async_mutex_enter(&stream->mutex);
     rc = stream->error.code;
-    AsyncOp *op = NULL;
-    if (rc == SQLITE_OK) {
-      op = async_stream_push(stream, ASYNC_OP_FENCE, NULL, 0);
-      if (op == NULL) rc = SQLITE_NOMEM;
-    }
-    if (op != NULL) {
-      op->fence = fence;
-      fence->members[fence->count++].stream = stream;
-      fence->present++;
-    }
+    if (rc == SQLITE_OK) rc = push_op(stream, fence, i == n - 1 ? before : NULL);
     async_stream_leave_and_wake(stream);
-    if (rc != SQLITE_OK) break;
   }
-  if (rc != SQLITE_OK) break_fence(fence, rc);
+  if (rc != SQLITE_OK) cancel_fence(fence);
   drop_presence(fence);
   async_mutex_leave(&fence_mutex);
   return rc;
@@ -92,7 +101,7 @@ AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream,
   AsyncFenceState state = ASYNC_FENCE_CLOSED;
   if (fence->code != SQLITE_OK) {
     state = ASYNC_FENCE_BROKEN;
-  } else if (fence->waiting_for == 0) {
+  } else if (fence->waiting_for == 0 || fence->cancelled) {
     state = ASYNC_FENCE_OPEN;
   }
   *code = fence->code;
@@ -103,7 +112,8 @@ AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream,
 void async_fence_leave(AsyncFence *fence, AsyncStream *stream, int code) {
   async_mutex_enter(&fence_mutex);
   member_of(fence, stream)->stream = NULL;
-  if (code != SQLITE_OK && fence->waiting_for > 0) break_fence(fence, code);
+  bool others_wait = fence->waiting_for > 0 && !fence->cancelled;
+  if (code != SQLITE_OK && others_wait) break_fence(fence, code);
   drop_presence(fence);
   async_mutex_leave(&fence_mutex);
 }

@@ -131,6 +131,8 @@ int async_file_sync(AsyncFile *file, int flags);
 int async_file_size(AsyncFile *file, int64_t *size);
 int async_file_size_hint(AsyncFile *file, int64_t size);
 int async_file_delete(AsyncStream *stream, const char *path, int sync_directory);
+/* The same under the mutex; a writer is to be woken. */
+int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory);
 /* False if only the disk knows. */
 bool async_file_knows(AsyncStream *stream, const char *path, int *exists);
 

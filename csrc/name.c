@@ -327,20 +327,19 @@ void async_file_close(AsyncFile *file) {
   async_file_collect(stream);
 }
 
-int async_file_delete(AsyncStream *stream, const char *path, int sync_directory) {
+int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory) {
   AsyncFile *fresh = NULL;
-  async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
   AsyncFile *file = async_file_find(stream, path);
   if (rc == SQLITE_OK && file == NULL) {
     file = fresh = async_file_new(stream, path);
-    if (fresh == NULL) rc = SQLITE_NOMEM;
+    if (fresh == NULL) rc = SQLITE_IOERR_NOMEM;
   }
   if (rc == SQLITE_OK && !file->exists) rc = SQLITE_IOERR_DELETE_NOENT;
   AsyncOp *op = NULL;
   if (rc == SQLITE_OK) {
     op = async_stream_push(stream, ASYNC_OP_DELETE, file, 0);
-    if (op == NULL) rc = SQLITE_NOMEM;
+    if (op == NULL) rc = SQLITE_IOERR_NOMEM;
   }
   if (op != NULL) {
     op->flags = sync_directory;
@@ -349,8 +348,14 @@ int async_file_delete(AsyncStream *stream, const char *path, int sync_directory)
     if (file->role == ASYNC_ROLE_WAL) async_wal_forget(&stream->wal);
     if (fresh != NULL) async_file_link(fresh);
   }
-  async_stream_leave_and_wake(stream);
   if (rc != SQLITE_OK && fresh != NULL) async_file_free(fresh);
+  return rc;
+}
+
+int async_file_delete(AsyncStream *stream, const char *path, int sync_directory) {
+  async_mutex_enter(&stream->mutex);
+  int rc = async_file_push_delete(stream, path, sync_directory);
+  async_stream_leave_and_wake(stream);
   return rc;
 }
 
