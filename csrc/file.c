@@ -197,9 +197,9 @@ int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t o
   bool direct = rc == SQLITE_OK && file->pending == 0 && file->parent != NULL;
   async_mutex_leave(&stream->mutex);
   if (rc != SQLITE_OK) return rc;
-  if (direct) direct = file->parent->pMethods->xWrite(file->parent, data, n, offset) == SQLITE_OK;
-  /* If it fails, the writer shall find out what is to be done about it. */
   if (!direct) return async_file_write(file, data, n, offset);
+  rc = file->parent->pMethods->xWrite(file->parent, data, n, offset);
+  if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&stream->mutex);
   async_file_note_backfill(file, offset, offset + n);
   if (offset + n > file->size) file->size = offset + n;

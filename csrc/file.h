@@ -123,7 +123,7 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset);
 /*
 ** As async_file_write(), but to disk at once, if nothing is queued for the file.
 ** For the checkpointer, whose thread may wait, and when what it copies from the
-** WAL has been synced there.
+** WAL has been synced there.  What goes wrong then is the checkpoint's failure alone.
 */
 int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset);
 int async_file_truncate(AsyncFile *file, int64_t size);
