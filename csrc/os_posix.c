@@ -22,6 +22,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -172,16 +173,16 @@ void async_os_sleep_us(int64_t us) {
 /* ---- Files ---- */
 
 int async_os_sync_directory(const char *path_of_file) {
+  /* Not from malloc: for want of memory nothing that is committed may be lost. */
+  char folder[PATH_MAX];
   const char *slash = strrchr(path_of_file, '/');
   size_t length = slash == NULL ? 0 : (size_t)(slash - path_of_file);
-  char *folder = malloc(length + 2);
-  if (folder == NULL) return ENOMEM;
+  if (length + 2 > sizeof folder) return ENAMETOOLONG;
   memcpy(folder, path_of_file, length);
   folder[length] = '\0';
   if (length == 0) strcpy(folder, slash == NULL ? "." : "/");
 
   int fd = open(folder, O_RDONLY | O_CLOEXEC);
-  free(folder);
   if (fd < 0) return errno;
   int error = fsync(fd) == 0 ? 0 : errno;
   close(fd);
