@@ -96,24 +96,33 @@ int sqlite3async_version(void) { return SQLITE3ASYNC_VERSION_NUMBER; }
 
 /* ---- Paths ---- */
 
-char *async_control_full_path(const char *zPath) {
+int async_control_full_path(const char *zPath, char **full) {
   sqlite3_vfs *vfs = parent_vfs;
   size_t size = (size_t)vfs->mxPathname + 1;
-  char *full = calloc(1, size);
-  if (full == NULL) return NULL;
-  int rc = vfs->xFullPathname(vfs, zPath, (int)size, full);
-  if ((rc & 0xff) == SQLITE_OK) return full; /* SQLITE_OK_SYMLINK too */
-  free(full);
-  return NULL;
+  *full = calloc(1, size);
+  if (*full == NULL) return SQLITE_NOMEM;
+  int rc = vfs->xFullPathname(vfs, zPath, (int)size, *full);
+  if ((rc & 0xff) == SQLITE_OK) return SQLITE_OK; /* SQLITE_OK_SYMLINK too */
+  free(*full);
+  *full = NULL;
+  return rc;
 }
 
-AsyncStream **async_control_find(const char *zPath) {
-  AsyncStream **found = calloc(2, sizeof(AsyncStream *));
-  if (found == NULL) return NULL;
-  char *full = async_control_full_path(zPath);
-  if (full != NULL) found[0] = async_registry_find(full);
+int async_control_find(const char *zPath, AsyncStream ***streams) {
+  if (zPath == NULL || zPath[0] == '\0') {
+    *streams = async_registry_all();
+    return *streams == NULL ? SQLITE_NOMEM : SQLITE_OK;
+  }
+  char *full;
+  int rc = async_control_full_path(zPath, &full);
+  *streams = rc == SQLITE_OK ? calloc(2, sizeof(AsyncStream *)) : NULL;
+  if (*streams != NULL) {
+    (*streams)[0] = async_registry_find(full);
+  } else if (rc == SQLITE_OK) {
+    rc = SQLITE_NOMEM;
+  }
   free(full);
-  return found;
+  return rc;
 }
 
 /* ---- Life cycle ---- */
