@@ -166,10 +166,14 @@ int sqlite3async_start(void) {
   int rc = async_control_ready("start");
   if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&control_mutex);
-  if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
-  if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
-  max_queue_bytes_set = max_delay_ms_set = true;
+  bool ran = async_scheduler.started; /* which nobody changes meanwhile */
   bool started = async_writer_start() && async_checkpoint_start();
+  if (!started && !ran) async_writer_stop();
+  if (started) {
+    if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
+    if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
+    max_queue_bytes_set = max_delay_ms_set = true;
+  }
   async_mutex_leave(&control_mutex);
   if (started) return SQLITE_OK;
   return async_control_error(SQLITE_ERROR, "start: the system gives no thread");
