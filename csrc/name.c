@@ -120,7 +120,8 @@ static int open_database_anew(AsyncStream *stream, const char *path, int flags) 
   sqlite3_int64 no_map = 0;
   file->parent->pMethods->xFileControl(file->parent, SQLITE_FCNTL_MMAP_SIZE, &no_map);
   sqlite3_int64 size = 0;
-  bool is_new = file->parent->pMethods->xFileSize(file->parent, &size) == SQLITE_OK && size == 0;
+  file->parent->pMethods->xFileSize(file->parent, &size);
+  bool is_new = size == 0; /* or may be, if that has failed */
 
   async_mutex_enter(&stream->mutex);
   file->handles = 1;
