@@ -59,6 +59,8 @@ static size_t log_room;
 static void (*change_hook)(void *arg);
 static void *change_arg;
 
+static _Atomic int open_files;
+
 static _Thread_local int last_error;
 static _Thread_local bool fails_halfway; /* the operation that was just told to fail */
 
@@ -183,6 +185,8 @@ void testvfs_release(void) {
   leave();
 }
 
+int testvfs_open_files(void) { return open_files; }
+
 int testvfs_failures(void) {
   enter();
   int count = failures;
@@ -284,6 +288,7 @@ static int file_close(sqlite3_file *base) {
   note(ON_CLOSE, file->path, "close %s\n", last_part(file->path));
   free(file->real);
   file->base.pMethods = NULL;
+  open_files--;
   return rc;
 }
 
@@ -411,6 +416,7 @@ static int open_real(TestFile *file, const char *path, int flags, int *out) {
     return rc;
   }
   file->base.pMethods = &file_methods;
+  open_files++;
   note(ON_OPEN, file->path, "open %s\n", last_part(file->path));
   return SQLITE_OK;
 }

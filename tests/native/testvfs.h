@@ -54,6 +54,9 @@ void testvfs_fail_halfway(unsigned set, const char *name, int after, int times, 
 /* How many have failed so. */
 int testvfs_failures(void);
 
+/* Files that are open. */
+int testvfs_open_files(void);
+
 /* What the rules say of an operation that does not come by the VFS: a code. */
 int testvfs_obey(unsigned operation, const char *path);
 
