@@ -142,7 +142,8 @@ static bool inject(Injection *injection, bool eager) {
       SCENARIO_FAIL("somebody got %d", code);
     }
   }
-  if (outcome.stream_code != SQLITE_OK) SCENARIO_FAIL("a stream failed with %d", outcome.stream_code);
+  if (outcome.stream_code != SQLITE_OK)
+    SCENARIO_FAIL("a stream failed with %d", outcome.stream_code);
   return count > 0;
 }
 

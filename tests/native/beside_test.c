@@ -291,17 +291,18 @@ static void a_kill_at_any_moment_leaves_whole_transactions(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){TEST(commits_and_flushes_go_on_during_the_checkpointers_sync),
-                                TEST(commits_and_flushes_go_on_while_a_sync_is_owed),
-                                TEST(nothing_is_copied_before_the_WAL_is_synced),
-                                TEST(a_WAL_that_starts_anew_waits_for_it),
-                                TEST(the_WALs_end_waits_for_it),
-                                TEST(a_sync_of_the_checkpointers_that_fails_fails_the_database),
-                                TEST(an_owed_sync_that_fails_fails_the_database),
-                                TEST(a_write_of_the_checkpointers_that_fails_fails_only_the_checkpoint),
-                                TEST(a_full_disk_fails_only_the_checkpoint),
-                                TEST(a_checkpointer_that_cannot_open_does_no_harm),
-                                TEST(the_exit_of_the_process_loses_nothing),
-                                TEST(a_kill_at_any_moment_leaves_whole_transactions),
-                                {0}});
+  return run_tests(
+      (TestCase[]){TEST(commits_and_flushes_go_on_during_the_checkpointers_sync),
+                   TEST(commits_and_flushes_go_on_while_a_sync_is_owed),
+                   TEST(nothing_is_copied_before_the_WAL_is_synced),
+                   TEST(a_WAL_that_starts_anew_waits_for_it),
+                   TEST(the_WALs_end_waits_for_it),
+                   TEST(a_sync_of_the_checkpointers_that_fails_fails_the_database),
+                   TEST(an_owed_sync_that_fails_fails_the_database),
+                   TEST(a_write_of_the_checkpointers_that_fails_fails_only_the_checkpoint),
+                   TEST(a_full_disk_fails_only_the_checkpoint),
+                   TEST(a_checkpointer_that_cannot_open_does_no_harm),
+                   TEST(the_exit_of_the_process_loses_nothing),
+                   TEST(a_kill_at_any_moment_leaves_whole_transactions),
+                   {0}});
 }

@@ -163,6 +163,7 @@ static void *sqlite_realloc(void *block, int n) {
 }
 
 void libfault_wrap_sqlite(void) {
+  if (sqlite_memory.xMalloc != NULL) return;
   CHECK_EQ(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlite_memory), SQLITE_OK);
   sqlite3_mem_methods wrapped = sqlite_memory;
   wrapped.xMalloc = sqlite_malloc;

@@ -29,7 +29,7 @@ static const Scenario *scenario;
 static const Hooks *hooks;
 static Outcome *outcome;
 static bool eager;
-static int number;          /* of transactions tried */
+static int number;           /* of transactions tried */
 static int durable_at_least; /* what a flush has promised */
 static sqlite3 *db;
 static sqlite3 *other;
@@ -38,7 +38,7 @@ static int other_rows;
 /* A check of a run. */
 #define RUN_CHECK(condition)                                                                       \
   do {                                                                                             \
-    if (!(condition)) SCENARIO_FAIL("%s", #condition);                                                  \
+    if (!(condition)) SCENARIO_FAIL("%s", #condition);                                             \
   } while (0)
 
 /* ---- Paths ---- */
@@ -271,7 +271,8 @@ static void look_at_disk(void *unused) {
     sqlite3_free(text);
     close_database(plain);
     if (found < durable_at_least) {
-      SCENARIO_FAIL("%s has %d transactions, and %d were durable", names[i], found, durable_at_least);
+      SCENARIO_FAIL("%s has %d transactions, and %d were durable", names[i], found,
+                    durable_at_least);
     }
     int state = 2 * found + (failed ? 1 : 0);
     if (seen >= 0 && state != seen) SCENARIO_FAIL("%s has another transaction than x.db", names[i]);
@@ -389,7 +390,8 @@ static void check_usable(void) {
   char *text = query_text(db, MODEL_CONTENT);
   bool failed = false;
   int found = model_find(text, &failed);
-  if (2 * found + (failed ? 1 : 0) != before) SCENARIO_FAIL("read again it is %d, not %d", found, before);
+  if (2 * found + (failed ? 1 : 0) != before)
+    SCENARIO_FAIL("read again it is %d, not %d", found, before);
   sqlite3_free(text);
   script_sql(scenario->two ? "BEGIN; UPDATE main.meta SET k = -1; UPDATE y.meta SET k = -1; COMMIT"
                            : "UPDATE meta SET k = -1");
@@ -491,7 +493,8 @@ int scenario_run(const Scenario *which, bool is_eager, const Hooks *with, Outcom
     SCENARIO_FAIL("%lld blocks leaked", (long long)(libfault_live_blocks() - blocks));
   }
   if (sqlite3_memory_used() != sqlite_bytes) {
-    SCENARIO_FAIL("%lld bytes of SQLite's leaked", (long long)(sqlite3_memory_used() - sqlite_bytes));
+    SCENARIO_FAIL("%lld bytes of SQLite's leaked",
+                  (long long)(sqlite3_memory_used() - sqlite_bytes));
   }
   RUN_CHECK(testvfs_open_files() == 0);
   RUN_CHECK(libfault_live_pages() <= SPARE_CHUNKS_MAX);

@@ -31,8 +31,8 @@ typedef struct Scenario {
   const char *name;
   void (*prepare)(void);
   void (*script)(void);
-  bool two;           /* databases that share transactions */
-  bool has_thread;    /* a writer's thread runs; otherwise the test steps */
+  bool two;        /* databases that share transactions */
+  bool has_thread; /* a writer's thread runs; otherwise the test steps */
 } Scenario;
 
 extern const Scenario scenarios[]; /* ended by one without a name */
@@ -54,18 +54,18 @@ bool scenario_chooses(int one_in);
 typedef struct Outcome {
   int codes[SCENARIO_CODES_MAX]; /* all that calls gave, but SQLITE_OK */
   int code_count;
-  int stream_code;       /* with which a stream of the scenario failed; or SQLITE_OK */
-  int other_code;        /* the first one of the other database */
-  bool flushed;          /* the flush after the script gave SQLITE_OK */
-  bool told;             /* somebody got a code, or would get one with the next flush */
+  int stream_code; /* with which a stream of the scenario failed; or SQLITE_OK */
+  int other_code;  /* the first one of the other database */
+  bool flushed;    /* the flush after the script gave SQLITE_OK */
+  bool told;       /* somebody got a code, or would get one with the next flush */
 } Outcome;
 
 typedef struct Hooks {
-  void (*begin)(void *arg);     /* from here on faults may come */
-  int (*end)(void *arg);        /* no more of them; how many there were */
-  void (*before)(void *arg);    /* called before each transaction; or NULL */
-  void (*after)(void *arg);     /* and after it */
-  void (*settle)(void *arg);    /* called after all that can be applied was; or NULL */
+  void (*begin)(void *arg);  /* from here on faults may come */
+  int (*end)(void *arg);     /* no more of them; how many there were */
+  void (*before)(void *arg); /* called before each transaction; or NULL */
+  void (*after)(void *arg);  /* and after it */
+  void (*settle)(void *arg); /* called after all that can be applied was; or NULL */
   void *arg;
   bool may_hit_other; /* a fault may be the other database's, too */
 } Hooks;

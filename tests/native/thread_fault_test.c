@@ -128,13 +128,13 @@ static void signals_are_not_watched_without_a_thread_for_it(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){
-      TEST(without_a_thread_for_the_writer_nothing_has_changed),
-      TEST(without_a_thread_for_the_checkpointer_the_writer_is_stopped_too),
-      TEST(without_memory_for_the_writers_thread_nothing_has_changed),
-      TEST(without_memory_for_the_checkpointers_thread_nothing_has_changed),
-      TEST(a_writer_that_ran_before_goes_on),
-      TEST(a_close_that_is_refused_leaves_a_writer_without_a_checkpointer),
-      TEST(signals_are_not_watched_without_a_thread_for_it),
-      {0}});
+  return run_tests(
+      (TestCase[]){TEST(without_a_thread_for_the_writer_nothing_has_changed),
+                   TEST(without_a_thread_for_the_checkpointer_the_writer_is_stopped_too),
+                   TEST(without_memory_for_the_writers_thread_nothing_has_changed),
+                   TEST(without_memory_for_the_checkpointers_thread_nothing_has_changed),
+                   TEST(a_writer_that_ran_before_goes_on),
+                   TEST(a_close_that_is_refused_leaves_a_writer_without_a_checkpointer),
+                   TEST(signals_are_not_watched_without_a_thread_for_it),
+                   {0}});
 }
