@@ -20,9 +20,10 @@
 
 /* Allocations in a run are fewer. */
 #define CALLS_MAX 20000
-/* Without a full run: one in so many of the ways, and of the allocations. */
+/* Without a full run: one in so many of the ways, and in each all allocations of the core,
+** but of SQLite's, and of the places where a queue needs a chunk, one in so many. */
 #define WAYS 2
-#define CALLS_OF_CORE 6
+#define ROOMS 18
 #define CALLS_OF_SQLITE 40
 
 typedef struct Injection {
@@ -151,8 +152,7 @@ static void every_n(const Scenario *scenario, unsigned set, int times, bool eage
   bool meets = true;
   for (int n = 0; meets; n++) {
     CHECK(n < CALLS_MAX);
-    bool chosen = set == OF_SQLITE ? scenario_chooses(CALLS_OF_SQLITE) && n % 2 == 0
-                                   : scenario_chooses(CALLS_OF_CORE);
+    bool chosen = set == OF_MEMORY || (scenario_chooses(CALLS_OF_SQLITE) && n % 2 == 0);
     Injection injection = {scenario, set, n, times, 0};
     if (chosen) meets = inject(&injection, eager);
   }
@@ -161,7 +161,7 @@ static void every_n(const Scenario *scenario, unsigned set, int times, bool eage
 static void every_room(const Scenario *scenario, int times, bool eager) {
   for (int room = 0; room < ROOM_MAX; room += ROOM_STEP) {
     Injection injection = {scenario, OF_PAGES, 0, times, room};
-    if (scenario_chooses(3 * CALLS_OF_CORE)) inject(&injection, eager);
+    if (scenario_chooses(ROOMS)) inject(&injection, eager);
   }
 }
 

@@ -127,8 +127,10 @@ static void roll_back_if_open(void) {
 
 void script_sql(const char *sql) {
   if (db == NULL) return;
+  if (hooks->before != NULL) hooks->before(hooks->arg);
   script_note(exec_code(db, sql));
   roll_back_if_open();
+  if (hooks->after != NULL) hooks->after(hooks->arg);
   script_settle_if_eager();
 }
 
@@ -206,14 +208,6 @@ void script_transaction(int rows) {
            "UPDATE @.t SET b = substr(b, 7) || 'k%d' WHERE a %% 3 = %d;",
            k, rows, k, k, k % 3);
   script_commit(body);
-}
-
-void script_alone(const char *sql) {
-  if (db == NULL) return;
-  if (hooks->before != NULL) hooks->before(hooks->arg);
-  script_note(exec_code(db, sql));
-  if (hooks->after != NULL) hooks->after(hooks->arg);
-  script_settle_if_eager();
 }
 
 /* ---- Flush ---- */
@@ -384,8 +378,10 @@ static void check_ended(int faults) {
 /* What follows works as if nothing had been. */
 static void check_usable(void) {
   int before = seen;
+  static const Hooks no_hooks;
   Outcome again = {0};
   outcome = &again;
+  hooks = &no_hooks;
   if (!script_open(SQLITE_OPEN_READWRITE)) SCENARIO_FAIL("opening again: %d", again.codes[0]);
   char *text = query_text(db, MODEL_CONTENT);
   bool failed = false;

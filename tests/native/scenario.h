@@ -63,7 +63,7 @@ typedef struct Outcome {
 typedef struct Hooks {
   void (*begin)(void *arg);  /* from here on faults may come */
   int (*end)(void *arg);     /* no more of them; how many there were */
-  void (*before)(void *arg); /* called before each transaction; or NULL */
+  void (*before)(void *arg); /* called before each statement of the script; or NULL */
   void (*after)(void *arg);  /* and after it */
   void (*settle)(void *arg); /* called after all that can be applied was; or NULL */
   void *arg;

@@ -52,7 +52,7 @@ static void spill_and_roll_back_to_a_savepoint(void) {
 static void compact_by_VACUUM(void) {
   if (!script_open(READWRITE)) return;
   script_commit("DELETE FROM @.t WHERE a % 2 = 0;");
-  script_alone("VACUUM");
+  script_sql("VACUUM");
   script_transaction(1);
 }
 

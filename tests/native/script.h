@@ -32,8 +32,6 @@ void script_read(void);
 void script_commit(const char *body);
 /* One that changes, and adds, a few rows. */
 void script_transaction(int rows);
-/* A statement that changes no content and is a transaction by itself. */
-void script_alone(const char *sql);
 
 /* Apply all that is queued; or only what the scenario has asked for so far, if the run
 ** is not an eager one. */
