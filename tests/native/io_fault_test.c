@@ -222,10 +222,10 @@ static bool is_state(const char *state) {
 
 static atomic_bool has_space;
 
-/* When somebody waits for the queue, for the disk is full. */
+/* When the disk is full and somebody has to wait for the queue. */
 static void *make_space_at_last(void *unused) {
+  WAIT_FOR(WAIT_MS, is_state("disk-full"));
   WAIT_FOR(WAIT_MS, status_number(script_path("x.db"), "fullWaits") > 0);
-  CHECK(is_state("disk-full"));
   CHECK_EQ(sqlite3async_flush(script_path("x.db"), 50), SQLITE_BUSY);
   CHECK(is_state("disk-full"));
   testvfs_reset();
