@@ -53,12 +53,34 @@ static const char *const names[] = {"x.db", "y.db"};
 
 static int database_count(void) { return scenario->two ? 2 : 1; }
 
+/* ---- Streams ---- */
+
+static int code_of_stream(const char *path) {
+  AsyncStream *stream = async_registry_find(path);
+  if (stream == NULL) return SQLITE_OK;
+  async_mutex_enter(&stream->mutex);
+  int code = stream->error.code;
+  async_mutex_leave(&stream->mutex);
+  async_registry_release(stream);
+  return code;
+}
+
+static void note_failed_streams(void) {
+  for (int i = 0; i < database_count(); i++) {
+    int code = code_of_stream(script_path(names[i]));
+    if (outcome->stream_code == SQLITE_OK) outcome->stream_code = code;
+  }
+}
+
 /* ---- Applying ---- */
 
+static void look(void); /* at the disk */
 void script_settle(void) {
   if (scenario->has_thread) {
     /* A stream whose op is held for want of space is as settled as it gets. */
     WAIT_FOR(WAIT_MS, !async_registry_has_queued());
+  } else if (hooks->looks_often) {
+    while (step_some(1) > 0) look();
   } else {
     RUN_CHECK(step_some(STEPS_MAX) < STEPS_MAX);
   }
@@ -108,8 +130,6 @@ bool script_open(int flags) { return open_twice(SQLITEASYNC_VFSNAME, flags); }
 bool script_open_routed(void) {
   return open_twice(NULL, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 }
-
-static void note_failed_streams(void);
 
 void script_close(void) {
   note_failed_streams();
@@ -282,23 +302,6 @@ static void look(void) {
 
 /* ---- Checks ---- */
 
-static int code_of_stream(const char *path) {
-  AsyncStream *stream = async_registry_find(path);
-  if (stream == NULL) return SQLITE_OK;
-  async_mutex_enter(&stream->mutex);
-  int code = stream->error.code;
-  async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
-  return code;
-}
-
-static void note_failed_streams(void) {
-  for (int i = 0; i < database_count(); i++) {
-    int code = code_of_stream(script_path(names[i]));
-    if (outcome->stream_code == SQLITE_OK) outcome->stream_code = code;
-  }
-}
-
 /* A stream that failed says so to everybody. */
 static void check_failed_stream(const char *path) {
   AsyncStream *stream = async_registry_find(path);
@@ -443,7 +446,6 @@ void scenario_prepare(const Scenario *which) {
 
 static void begin_run(void) {
   number = durable_at_least = 0;
-  other_rows = 0;
   *outcome = (Outcome){0};
   copy_folder(test_path("template"), test_path(SCENARIO_FOLDER));
   copy_folder(test_path("other-template"), test_path("other"));
