@@ -159,37 +159,6 @@ static void every_call_fails(void) {
   printf("# %d injections\n", injections);
 }
 
-/* ---- Super-journals ---- */
-
-static void begin_at_super_journal(void *arg) {
-  const Injection *injection = arg;
-  const Fault *fault = injection->fault;
-  testvfs_fail(fault->set, "-mj", injection->n, injection->times, fault->code, 0);
-}
-
-/* As long as it cannot be told whose it is, it is not deleted: the rollbacks that it is
-** about may not be on disk yet. */
-static void a_super_journal_that_cannot_be_read_stays(void) {
-  static const Fault fault = {"anything", ON_OPEN | ON_READ | ON_FILE_SIZE | ON_ACCESS | ON_DELETE,
-                              SQLITE_IOERR_READ, 0, false};
-  const Scenario *scenario = scenario_find("find_a_super_journal");
-  scenario_prepare(scenario);
-  for (int times = -1; times <= 1; times += 2) {
-    int count = 1;
-    for (int n = 0; count > 0; n++) {
-      Injection injection = {scenario, &fault, n, times, 0};
-      Hooks hooks = {
-          .begin = begin_at_super_journal, .end = end, .arg = &injection, .looks_often = true};
-      Outcome outcome;
-      scenario_note("n = %d, times %d", n, times);
-      count = scenario_run(scenario, false, &hooks, &outcome);
-      if (count > 0) injections++;
-    }
-  }
-  CHECK(injections > 10);
-  printf("# %d injections\n", injections);
-}
-
 /* ---- Full disks ---- */
 
 /* If an op is held for want of space: space is there again, and the writer looks. */
@@ -293,8 +262,7 @@ static void a_full_disk_takes_commits_until_the_queue_is_full(void) {
 
 int main(void) {
   return scenario_run_tests(every_call_fails,
-                            (TestCase[]){TEST(a_super_journal_that_cannot_be_read_stays),
-                                         TEST(a_full_disk_is_waited_for_at_every_call),
+                            (TestCase[]){TEST(a_full_disk_is_waited_for_at_every_call),
                                          TEST(a_full_disk_takes_commits_until_the_queue_is_full),
                                          {0}});
 }

@@ -74,13 +74,10 @@ static void note_failed_streams(void) {
 
 /* ---- Applying ---- */
 
-static void look(void); /* at the disk */
 void script_settle(void) {
   if (scenario->has_thread) {
     /* A stream whose op is held for want of space is as settled as it gets. */
     WAIT_FOR(WAIT_MS, !async_registry_has_queued());
-  } else if (hooks->looks_often) {
-    while (step_some(1) > 0) look();
   } else {
     RUN_CHECK(step_some(STEPS_MAX) < STEPS_MAX);
   }

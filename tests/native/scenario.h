@@ -67,7 +67,6 @@ typedef struct Hooks {
   void (*after)(void *arg);  /* and after it */
   void (*settle)(void *arg); /* called after all that can be applied was; or NULL */
   void *arg;
-  bool looks_often;   /* at the disk, after each step */
   bool may_hit_other; /* a fault may be the other database's, too */
 } Hooks;
 
