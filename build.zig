@@ -47,19 +47,26 @@ const sqlite_flags = [_][]const u8{
     "-w",
 };
 
-/// What the core calls of the system that the native tests put their own calls in place of, see
-/// tests/native/stepper.h. tools/asan.ts has the same list.
-const stepped_calls = [_][2][]const u8{
-    .{ "pthread_mutex_lock", "test_mutex_lock" },
-    .{ "pthread_mutex_unlock", "test_mutex_unlock" },
-    .{ "pthread_cond_wait", "test_cond_wait" },
-    .{ "pthread_cond_timedwait", "test_cond_timedwait" },
-    .{ "pthread_cond_broadcast", "test_cond_broadcast" },
-    .{ "pthread_create", "test_thread_create" },
-    .{ "pthread_join", "test_thread_join" },
-    .{ "clock_gettime", "test_clock_gettime" },
-    .{ "nanosleep", "test_nanosleep" },
-    .{ "fsync", "test_fsync" },
+/// What the core calls of the system and the native tests put their own calls in the place of, to
+/// make them fail (tests/native/libfault.h) or to decide which thread goes on (stepper.h). The
+/// same list is in tools/asan.ts.
+const interposed = [_][]const u8{
+    "malloc",
+    "calloc",
+    "realloc",
+    "free",
+    "mmap",
+    "munmap",
+    "fsync",
+    "clock_gettime",
+    "nanosleep",
+    "pthread_create",
+    "pthread_join",
+    "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "pthread_cond_wait",
+    "pthread_cond_timedwait",
+    "pthread_cond_broadcast",
 };
 
 /// Makes the core's atomics calls of functions, which tests/native/step_atomics.c defines.
@@ -186,7 +193,7 @@ fn addNativeTests(
     };
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
-    for (stepped_calls) |call| core.addCMacro(call[0], call[1]);
+    for (interposed) |name| core.addCMacro(name, b.fmt("test_{s}", .{name}));
     const core_flags = if (tests.tsan) &library_flags else &library_flags ++ stepped_atomics;
     addCoreBut(b, core, sqlite, core_flags, tests.planted);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });

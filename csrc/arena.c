@@ -73,16 +73,23 @@ void async_arena_trim_spares(void) {
   while ((chunk = take_surplus_spare()) != NULL) async_os_pages_free(chunk, CHUNK_SIZE);
 }
 
-void *async_arena_take(AsyncArena *arena, size_t n) {
+/* Where the next piece starts in the chunk. */
+static size_t start_of_next(const AsyncChunk *chunk) { return (chunk->used + 15) & ~(size_t)15; }
+
+bool async_arena_reserve(AsyncArena *arena, size_t n) {
   assert(n <= ASYNC_ARENA_PIECE_MAX);
   AsyncChunk *chunk = arena->filling;
-  size_t start = chunk == NULL ? 0 : (chunk->used + 15) & ~(size_t)15;
-  if (chunk == NULL || start + n > CHUNK_CAPACITY) {
-    AsyncChunk *fresh = chunk_new();
-    if (fresh == NULL) return NULL;
-    arena->filling = chunk = fresh;
-    start = 0;
-  }
+  if (chunk != NULL && start_of_next(chunk) + n <= CHUNK_CAPACITY) return true;
+  AsyncChunk *fresh = chunk_new();
+  if (fresh == NULL) return false;
+  arena->filling = fresh;
+  return true;
+}
+
+void *async_arena_take(AsyncArena *arena, size_t n) {
+  if (!async_arena_reserve(arena, n)) return NULL;
+  AsyncChunk *chunk = arena->filling;
+  size_t start = start_of_next(chunk);
   chunk->used = start + n;
   chunk->pieces++;
   return chunk->data + start;
@@ -98,6 +105,13 @@ void *async_arena_extend(AsyncArena *arena, const void *end, size_t n) {
 }
 
 AsyncChunk *async_arena_chunk(const AsyncArena *arena) { return arena->filling; }
+
+void async_arena_free(AsyncArena *arena) {
+  if (arena->filling == NULL) return;
+  assert(arena->filling->pieces == 0 && "only reserved");
+  chunk_free(arena->filling);
+  arena->filling = NULL;
+}
 
 void async_arena_give(AsyncArena *arena, AsyncChunk *chunk) {
   assert(chunk->pieces > 0);

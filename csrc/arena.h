@@ -27,6 +27,9 @@ typedef struct AsyncArena {
 /* n bytes, aligned for any object, or NULL if memory is out. */
 void *async_arena_take(AsyncArena *arena, size_t n);
 
+/* Make sure that n bytes can be taken, in one piece or in several, without fail. */
+bool async_arena_reserve(AsyncArena *arena, size_t n);
+
 /* n more bytes directly behind `end`, the end of the last piece taken; or NULL. */
 void *async_arena_extend(AsyncArena *arena, const void *end, size_t n);
 
@@ -35,6 +38,9 @@ AsyncChunk *async_arena_chunk(const AsyncArena *arena);
 
 /* One piece of the chunk is no longer needed. */
 void async_arena_give(AsyncArena *arena, AsyncChunk *chunk);
+
+/* The arena ends; no piece of it is in use. */
+void async_arena_free(AsyncArena *arena);
 
 /*
 ** Give spare chunks back to the system, but for a few.  For a moment of rest:

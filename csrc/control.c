@@ -102,24 +102,33 @@ int sqlite3async_version(void) { return SQLITE3ASYNC_VERSION_NUMBER; }
 
 /* ---- Paths ---- */
 
-char *async_control_full_path(const char *zPath) {
+int async_control_full_path(const char *zPath, char **full) {
   sqlite3_vfs *vfs = parent_vfs;
   size_t size = (size_t)vfs->mxPathname + 1;
-  char *full = calloc(1, size);
-  if (full == NULL) return NULL;
-  int rc = vfs->xFullPathname(vfs, zPath, (int)size, full);
-  if ((rc & 0xff) == SQLITE_OK) return full; /* SQLITE_OK_SYMLINK too */
-  free(full);
-  return NULL;
+  *full = calloc(1, size);
+  if (*full == NULL) return SQLITE_NOMEM;
+  int rc = vfs->xFullPathname(vfs, zPath, (int)size, *full);
+  if ((rc & 0xff) == SQLITE_OK) return SQLITE_OK; /* SQLITE_OK_SYMLINK too */
+  free(*full);
+  *full = NULL;
+  return rc;
 }
 
-AsyncStream **async_control_find(const char *zPath) {
-  AsyncStream **found = calloc(2, sizeof(AsyncStream *));
-  if (found == NULL) return NULL;
-  char *full = async_control_full_path(zPath);
-  if (full != NULL) found[0] = async_registry_find(full);
+int async_control_find(const char *zPath, AsyncStream ***streams) {
+  if (zPath == NULL || zPath[0] == '\0') {
+    *streams = async_registry_all();
+    return *streams == NULL ? SQLITE_NOMEM : SQLITE_OK;
+  }
+  char *full;
+  int rc = async_control_full_path(zPath, &full);
+  *streams = rc == SQLITE_OK ? calloc(2, sizeof(AsyncStream *)) : NULL;
+  if (*streams != NULL) {
+    (*streams)[0] = async_registry_find(full);
+  } else if (rc == SQLITE_OK) {
+    rc = SQLITE_NOMEM;
+  }
   free(full);
-  return found;
+  return rc;
 }
 
 /* ---- Life cycle ---- */
@@ -163,10 +172,14 @@ int sqlite3async_start(void) {
   int rc = async_control_ready("start");
   if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&control_mutex);
-  if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
-  if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
-  max_queue_bytes_set = max_delay_ms_set = true;
+  bool ran = async_scheduler.started; /* which nobody changes meanwhile */
   bool started = async_writer_start() && async_checkpoint_start();
+  if (!started && !ran) async_writer_stop();
+  if (started) {
+    if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
+    if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
+    max_queue_bytes_set = max_delay_ms_set = true;
+  }
   async_mutex_leave(&control_mutex);
   if (started) return SQLITE_OK;
   return async_control_error(SQLITE_ERROR, "start: the system gives no thread");

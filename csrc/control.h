@@ -24,11 +24,12 @@ int async_control_error(int code, const char *format, ...)
 #endif
     ;
 
-/* The stream of a database by the path a user gave: an array of it, or of
-** nothing, as from async_registry_all().  NULL if memory is out. */
-AsyncStream **async_control_find(const char *zPath);
+/* The stream of a database by the path a user gave: an array of it, or of nothing,
+** as from async_registry_all(); or of all, for NULL and "".  Or a code other than
+** SQLITE_OK: that of the parent, if it cannot resolve the path, or SQLITE_NOMEM. */
+int async_control_find(const char *zPath, AsyncStream ***streams);
 
-/* The full path, as the parent makes it, from malloc; NULL if it cannot. */
-char *async_control_full_path(const char *zPath);
+/* The full path, as the parent makes it, from malloc.  Codes as above. */
+int async_control_full_path(const char *zPath, char **full);
 
 #endif /* ASYNC_CONTROL_H */

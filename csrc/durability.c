@@ -8,12 +8,6 @@
 
 #include <stdlib.h>
 
-/* The streams that zPath means: as async_registry_all(). */
-static AsyncStream **streams_of(const char *zPath) {
-  if (zPath == NULL || zPath[0] == '\0') return async_registry_all();
-  return async_control_find(zPath);
-}
-
 static int report(int rc, const char *path) {
   if (rc == SQLITE_MISUSE) {
     return async_control_error(rc, "flush of %s: no writer is running; call sqlite3async_start()",
@@ -27,9 +21,11 @@ static int report(int rc, const char *path) {
 /* A database that failed after it was closed: whoever asks first is told. */
 static int report_past_failure(const char *zPath) {
   bool all = zPath == NULL || zPath[0] == '\0';
-  char *full = all ? NULL : async_control_full_path(zPath);
+  char *full = NULL;
+  int rc = all ? SQLITE_OK : async_control_full_path(zPath, &full);
+  if (rc != SQLITE_OK) return report(rc, zPath); /* it is told the next time */
   AsyncFailure failure;
-  bool found = (all || full != NULL) && async_registry_take_failure(full, &failure);
+  bool found = async_registry_take_failure(full, &failure);
   free(full);
   return found ? report(failure.code, failure.path) : SQLITE_OK;
 }
@@ -38,8 +34,9 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
   int rc = async_control_ready("flush");
   if (rc != SQLITE_OK) return rc;
   int64_t until_us = async_flush_deadline(timeoutMs);
-  AsyncStream **streams = streams_of(zPath);
-  if (streams == NULL) return async_control_error(SQLITE_NOMEM, "flush: out of memory");
+  AsyncStream **streams;
+  rc = async_control_find(zPath, &streams);
+  if (rc != SQLITE_OK) return report(rc, zPath == NULL ? "all" : zPath);
   /* First ask all, so that their syncs can overlap; then wait for each. */
   for (AsyncStream **stream = streams; *stream != NULL; stream++) async_flush_request(*stream);
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
@@ -53,8 +50,9 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
 int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair) {
   int rc = async_control_ready("flush");
   if (rc != SQLITE_OK) return -rc;
-  AsyncStream **streams = streams_of(zPath);
-  if (streams == NULL) return -async_control_error(SQLITE_NOMEM, "flush: out of memory");
+  AsyncStream **streams;
+  rc = async_control_find(zPath, &streams);
+  if (rc != SQLITE_OK) return -report(rc, zPath == NULL ? "all" : zPath);
   int count = 0;
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
     int64_t ticket = async_flush_request(*stream);
@@ -90,11 +88,10 @@ int sqlite3async_release(const char *zPath, int timeoutMs) {
   int rc = async_control_ready_for("release", zPath);
   if (rc != SQLITE_OK) return rc;
   int64_t until_us = async_flush_deadline(timeoutMs < 0 ? 0 : timeoutMs);
-  AsyncStream **streams = async_control_find(zPath);
-  if (streams == NULL) return async_control_error(SQLITE_NOMEM, "release: out of memory");
-  if (streams[0] == NULL) {
-    rc = SQLITE_NOTFOUND;
-  } else {
+  AsyncStream **streams;
+  rc = async_control_find(zPath, &streams);
+  if (rc == SQLITE_OK && streams[0] == NULL) rc = SQLITE_NOTFOUND;
+  if (rc == SQLITE_OK) {
     rc = try_release(streams[0], until_us);
     while (rc == SQLITE_BUSY && async_os_now_us() < until_us) {
       async_os_sleep_us(RELEASE_POLL_US);

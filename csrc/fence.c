@@ -17,6 +17,7 @@ struct AsyncFence {
   int count;
   int waiting_for;     /* members that have not arrived */
   int present;         /* members that have not left, and the pusher */
+  bool cancelled;      /* it could not be pushed to all: it holds up nobody */
   AsyncStream *waiter; /* a member, the only one that waits, of a one-sided fence; or NULL */
   Member members[];
 };
@@ -40,6 +41,11 @@ static void break_fence(AsyncFence *fence, int code) {
   wake_members(fence);
 }
 
+static void cancel_fence(AsyncFence *fence) {
+  fence->cancelled = true;
+  wake_members(fence);
+}
+
 static void drop_presence(AsyncFence *fence) {
   assert(fence->present > 0);
   if (--fence->present == 0) free(fence);
@@ -58,30 +64,36 @@ static void add_member(AsyncFence *fence, AsyncStream *stream) {
   fence->present++;
 }
 
+/* Under the stream's mutex. */
+static int push_op(AsyncStream *stream, AsyncFence *fence, const AsyncFenceOp *before) {
+  if (!async_queue_reserve(&stream->queue, 2)) return SQLITE_IOERR_NOMEM;
+  int rc = before == NULL ? SQLITE_OK : before->push(stream, before->arg);
+  if (rc != SQLITE_OK) return rc;
+  AsyncOp *op = async_stream_push(stream, ASYNC_OP_FENCE, NULL, 0);
+  assert(op != NULL && "reserved beforehand");
+  op->fence = fence;
+  add_member(fence, stream);
+  return SQLITE_OK;
+}
+
 /* Under fence_mutex: the stream's error if it has failed. */
-static int push_to(AsyncFence *fence, AsyncStream *stream) {
+static int push_to(AsyncFence *fence, AsyncStream *stream, const AsyncFenceOp *before) {
   async_mutex_enter(&stream->mutex);
   int rc = stream->error.code;
-  AsyncOp *op = NULL;
-  if (rc == SQLITE_OK) {
-    op = async_stream_push(stream, ASYNC_OP_FENCE, NULL, 0);
-    if (op == NULL) rc = SQLITE_NOMEM;
-  }
-  if (op != NULL) {
-    op->fence = fence;
-    add_member(fence, stream);
-  }
+  if (rc == SQLITE_OK) rc = push_op(stream, fence, before);
   async_stream_leave_and_wake(stream);
   return rc;
 }
 
-int async_fence_push(AsyncStream *const *streams, int n) {
+int async_fence_push(AsyncStream *const *streams, int n, const AsyncFenceOp *before) {
   AsyncFence *fence = fence_new(n);
-  if (fence == NULL) return SQLITE_NOMEM;
+  if (fence == NULL) return SQLITE_IOERR_NOMEM;
   int rc = SQLITE_OK;
   async_mutex_enter(&fence_mutex);
-  for (int i = 0; i < n && rc == SQLITE_OK; i++) rc = push_to(fence, streams[i]);
-  if (rc != SQLITE_OK) break_fence(fence, rc);
+  for (int i = 0; i < n && rc == SQLITE_OK; i++) {
+    rc = push_to(fence, streams[i], i == n - 1 ? before : NULL);
+  }
+  if (rc != SQLITE_OK) cancel_fence(fence);
   drop_presence(fence);
   async_mutex_leave(&fence_mutex);
   return rc;
@@ -90,12 +102,12 @@ int async_fence_push(AsyncStream *const *streams, int n) {
 int async_fence_push_before(AsyncStream *waiter, AsyncStream *const *streams, int n,
                             AsyncFence **fence_out) {
   AsyncFence *fence = fence_new(n + 1);
-  if (fence == NULL) return SQLITE_NOMEM;
+  if (fence == NULL) return SQLITE_IOERR_NOMEM;
   fence->waiter = waiter;
   async_mutex_enter(&fence_mutex);
   add_member(fence, waiter);
   for (int i = 0; i < n; i++) {
-    int rc = push_to(fence, streams[i]);
+    int rc = push_to(fence, streams[i], NULL);
     if (rc != SQLITE_OK) break_fence(fence, rc);
   }
   drop_presence(fence);
@@ -124,7 +136,7 @@ AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream,
     state = ASYNC_FENCE_OPEN;
   } else if (fence->code != SQLITE_OK) {
     state = ASYNC_FENCE_BROKEN;
-  } else if (fence->waiting_for == 0) {
+  } else if (fence->waiting_for == 0 || fence->cancelled) {
     state = ASYNC_FENCE_OPEN;
   }
   *code = fence->code;
@@ -135,7 +147,8 @@ AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream,
 void async_fence_leave(AsyncFence *fence, AsyncStream *stream, int code) {
   async_mutex_enter(&fence_mutex);
   member_of(fence, stream)->stream = NULL;
-  if (code != SQLITE_OK && fence->waiting_for > 0) break_fence(fence, code);
+  bool others_wait = fence->waiting_for > 0 && !fence->cancelled;
+  if (code != SQLITE_OK && others_wait) break_fence(fence, code);
   drop_presence(fence);
   async_mutex_leave(&fence_mutex);
 }

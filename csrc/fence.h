@@ -8,6 +8,10 @@
 ** have; then all go on.  If one fails before it arrives, the others fail at
 ** the fence with its code: they share the transaction.
 **
+** A fence that could not be pushed to all, for want of memory or because one has
+** failed, is none: those that have it already pass it as if it were open.  The
+** transaction is not committed then, and SQLite rolls it back.
+**
 ** Fences are pushed under one mutex, so they stand in the same order in all
 ** queues and cannot wait for each other in a circle.
 **
@@ -24,24 +28,31 @@
 typedef struct AsyncFence AsyncFence;
 
 typedef enum AsyncFenceState {
-  ASYNC_FENCE_OPEN,   /* all have arrived */
+  ASYNC_FENCE_OPEN,   /* all have arrived, or it is none */
   ASYNC_FENCE_CLOSED, /* wait: the scheduler wakes the stream when it opens */
   ASYNC_FENCE_BROKEN, /* a stream has failed */
 } AsyncFenceState;
 
 void async_fence_init(void);
 
+/* An op that stands directly before the fence in the last stream's queue: both are
+** pushed or none.  Called under the stream's mutex, with memory for one op. */
+typedef struct AsyncFenceOp {
+  int (*push)(AsyncStream *stream, void *arg);
+  void *arg;
+} AsyncFenceOp;
+
 /*
-** Push a fence to n different streams.  The caller holds a reference to each
-** and no mutex.  SQLITE_OK; or SQLITE_NOMEM or the error of a stream that has
-** failed: then those that have the fence already will fail at it.
+** Push a fence to n different streams, with the op, if there is one.  The caller
+** holds a reference to each and no mutex.  SQLITE_OK; or SQLITE_IOERR_NOMEM, the code of
+** the op, or the error of a stream that has failed, and then there is no fence.
 */
-int async_fence_push(AsyncStream *const *streams, int n);
+int async_fence_push(AsyncStream *const *streams, int n, const AsyncFenceOp *before);
 
 /*
 ** Push a one-sided fence to n streams, which may have failed: that breaks it.
 ** *fence is for the op of the waiter, which none of them is; if that is not queued,
-** async_fence_leave() is to be called for it.  SQLITE_OK or SQLITE_NOMEM.
+** async_fence_leave() is to be called for it.  SQLITE_OK or SQLITE_IOERR_NOMEM.
 */
 int async_fence_push_before(AsyncStream *waiter, AsyncStream *const *streams, int n,
                             AsyncFence **fence);

@@ -135,13 +135,13 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
     memcpy(place, data, n);
     AsyncSegment **segments = &stream->queue.tail->segments;
     if (!async_overlay_write(&file->overlay, &stream->segments, segments, offset, place, n)) {
-      return SQLITE_NOMEM;
+      return SQLITE_IOERR_NOMEM;
     }
     async_queue_grow(&stream->queue, n);
   } else {
     AsyncOp *before = stream->queue.tail;
     AsyncOp *op = async_stream_push(stream, ASYNC_OP_WRITE, file, n);
-    if (op == NULL) return SQLITE_NOMEM;
+    if (op == NULL) return SQLITE_IOERR_NOMEM;
     op->offset = offset;
     op->of_checkpoint = of_checkpoint;
     memcpy(op->payload, data, n);
@@ -149,7 +149,7 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
                              n)) {
       async_queue_unpush(&stream->queue, before);
       stream->pushed.seq--;
-      return SQLITE_NOMEM;
+      return SQLITE_IOERR_NOMEM;
     }
     file->pending++;
   }
@@ -199,9 +199,9 @@ int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t o
   bool direct = rc == SQLITE_OK && file->pending == 0 && file->parent != NULL;
   async_mutex_leave(&stream->mutex);
   if (rc != SQLITE_OK) return rc;
-  if (direct) direct = file->parent->pMethods->xWrite(file->parent, data, n, offset) == SQLITE_OK;
-  /* If it fails, the writer shall find out what is to be done about it. */
   if (!direct) return async_file_write(file, data, n, offset);
+  rc = file->parent->pMethods->xWrite(file->parent, data, n, offset);
+  if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&stream->mutex);
   async_file_note_backfill(file, offset, offset + n);
   if (offset + n > file->size) file->size = offset + n;
@@ -212,7 +212,7 @@ int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t o
 /* Under the mutex: queue an op that has no payload. */
 static int push_plain(AsyncFile *file, AsyncOpKind kind, int64_t offset, int flags) {
   AsyncOp *op = async_stream_push(file->stream, kind, file, 0);
-  if (op == NULL) return SQLITE_NOMEM;
+  if (op == NULL) return SQLITE_IOERR_NOMEM;
   op->offset = offset;
   op->flags = flags;
   op->of_checkpoint = is_of_checkpoint(file);

@@ -112,13 +112,18 @@ int async_file_reopen_wal(AsyncStream *stream);
 /* A handle was closed. */
 void async_file_close(AsyncFile *file);
 
-/* As the methods of sqlite3_io_methods, and xDelete and xAccess of sqlite3_vfs. */
+/*
+** As the methods of sqlite3_io_methods, and xDelete and xAccess of sqlite3_vfs.
+** Without memory they give SQLITE_IOERR_NOMEM: SQLite takes only that for a failed
+** write, after which its page cache is not to be trusted; with a plain SQLITE_NOMEM
+** it would go on, and write pages that no journal has.
+*/
 int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset);
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset);
 /*
 ** As async_file_write(), but to disk at once, if nothing is queued for the file.
 ** For the checkpointer, whose thread may wait, and when what it copies from the
-** WAL has been synced there.
+** WAL has been synced there.  What goes wrong then is the checkpoint's failure alone.
 */
 int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset);
 int async_file_truncate(AsyncFile *file, int64_t size);
@@ -134,6 +139,9 @@ int async_file_delete(AsyncStream *stream, const char *path, int sync_directory)
 struct AsyncFence;
 int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
                              struct AsyncFence *fence);
+/* Both under the mutex, without a fence or behind one; a writer is to be woken. */
+int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory,
+                           struct AsyncFence *fence);
 /* False if only the disk knows. */
 bool async_file_knows(AsyncStream *stream, const char *path, int *exists);
 

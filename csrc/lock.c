@@ -107,10 +107,11 @@ static int lock_parent(AsyncStream *stream, sqlite3_file *parent, int level) {
 static bool says_wal(const unsigned char *versions) { return versions[0] == 2 || versions[1] == 2; }
 
 /* What the header on disk says, of a database that others cannot change now. */
-static bool is_wal_on_disk(sqlite3_file *parent) {
+static int read_mode(sqlite3_file *parent, bool *wal) {
   unsigned char versions[2] = {0, 0};
   int rc = parent->pMethods->xRead(parent, versions, 2, HEADER_VERSIONS);
-  return rc == SQLITE_OK && says_wal(versions);
+  *wal = rc == SQLITE_OK && says_wal(versions);
+  return rc == SQLITE_IOERR_SHORT_READ ? SQLITE_OK : rc; /* it is empty */
 }
 
 static int take_back(AsyncStream *stream);
@@ -121,8 +122,8 @@ static int take_os_lock(AsyncStream *stream, sqlite3_file *parent) {
   AsyncLock *lock = &stream->lock;
   int rc = lock_parent(stream, parent, SQLITE_LOCK_SHARED);
   if (rc != SQLITE_OK) return rc;
-  lock->wal = is_wal_on_disk(parent);
-  if (lock->wal) rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);
+  rc = read_mode(parent, &lock->wal);
+  if (rc == SQLITE_OK && lock->wal) rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);
   if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY && is_read_only(stream)) {
     rc = SQLITE_READONLY_CANTLOCK;
   }

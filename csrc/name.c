@@ -124,7 +124,8 @@ static int open_database_anew(AsyncStream *stream, const char *path, int flags) 
   /* The unix VFS finds this out when it is first asked, with no lock; later it only looks. */
   file->parent->pMethods->xDeviceCharacteristics(file->parent);
   sqlite3_int64 size = 0;
-  bool is_new = file->parent->pMethods->xFileSize(file->parent, &size) == SQLITE_OK && size == 0;
+  file->parent->pMethods->xFileSize(file->parent, &size);
+  bool is_new = size == 0; /* or may be, if that has failed */
 
   async_mutex_enter(&stream->mutex);
   file->handles = 1;
@@ -332,25 +333,20 @@ void async_file_close(AsyncFile *file) {
   async_file_collect(stream);
 }
 
-int async_file_delete(AsyncStream *stream, const char *path, int sync_directory) {
-  return async_file_delete_behind(stream, path, sync_directory, NULL);
-}
-
-int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
-                             struct AsyncFence *fence) {
+int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory,
+                           struct AsyncFence *fence) {
   AsyncFile *fresh = NULL;
-  async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
   AsyncFile *file = async_file_find(stream, path);
   if (rc == SQLITE_OK && file == NULL) {
     file = fresh = async_file_new(stream, path);
-    if (fresh == NULL) rc = SQLITE_NOMEM;
+    if (fresh == NULL) rc = SQLITE_IOERR_NOMEM;
   }
   if (rc == SQLITE_OK && !file->exists) rc = SQLITE_IOERR_DELETE_NOENT;
   AsyncOp *op = NULL;
   if (rc == SQLITE_OK) {
     op = async_stream_push(stream, ASYNC_OP_DELETE, file, 0);
-    if (op == NULL) rc = SQLITE_NOMEM;
+    if (op == NULL) rc = SQLITE_IOERR_NOMEM;
   }
   if (op != NULL) {
     op->flags = sync_directory;
@@ -360,9 +356,20 @@ int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_dir
     if (file->role == ASYNC_ROLE_WAL) async_wal_forget(&stream->wal);
     if (fresh != NULL) async_file_link(fresh);
   }
-  async_stream_leave_and_wake(stream);
   if (rc != SQLITE_OK && fresh != NULL) async_file_free(fresh);
   return rc;
+}
+
+int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
+                             struct AsyncFence *fence) {
+  async_mutex_enter(&stream->mutex);
+  int rc = async_file_push_delete(stream, path, sync_directory, fence);
+  async_stream_leave_and_wake(stream);
+  return rc;
+}
+
+int async_file_delete(AsyncStream *stream, const char *path, int sync_directory) {
+  return async_file_delete_behind(stream, path, sync_directory, NULL);
 }
 
 bool async_file_knows(AsyncStream *stream, const char *path, int *exists) {

@@ -22,6 +22,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -172,19 +173,18 @@ void async_os_sleep_us(int64_t us) {
 /* ---- Files ---- */
 
 int async_os_sync_directory(const char *path_of_file) {
+  /* Not from malloc: for want of memory nothing that is committed may be lost. */
+  char folder[PATH_MAX];
   const char *slash = strrchr(path_of_file, '/');
   size_t length = slash == NULL ? 0 : (size_t)(slash - path_of_file);
-  char *folder = malloc(length + 2);
-  if (folder == NULL) return ENOMEM;
+  if (length + 2 > sizeof folder) return ENAMETOOLONG;
   memcpy(folder, path_of_file, length);
   folder[length] = '\0';
   if (length == 0) strcpy(folder, slash == NULL ? "." : "/");
 
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int opening = fd < 0 ? errno : 0;
-  free(folder);
   /* Who may write to a folder but not read it cannot sync it, nor can SQLite. */
-  if (fd < 0) return opening == EACCES ? 0 : opening;
+  if (fd < 0) return errno == EACCES ? 0 : errno;
   int error = fsync(fd) == 0 ? 0 : errno;
   close(fd);
   /* Some file systems cannot sync a folder; there is nothing more to do on them. */

@@ -27,6 +27,11 @@ AsyncOp *async_queue_push(AsyncQueue *queue, AsyncOpKind kind, struct AsyncFile 
   return op;
 }
 
+bool async_queue_reserve(AsyncQueue *queue, int ops) {
+  size_t aligned = (offsetof(AsyncOp, payload) + 15) & ~(size_t)15;
+  return async_arena_reserve(&queue->arena, (size_t)ops * aligned);
+}
+
 unsigned char *async_queue_continue(AsyncQueue *queue, const struct AsyncFile *file, int64_t offset,
                                     uint32_t n) {
   AsyncOp *tail = queue->tail;

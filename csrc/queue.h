@@ -66,6 +66,9 @@ typedef struct AsyncQueue {
 AsyncOp *async_queue_push(AsyncQueue *queue, AsyncOpKind kind, struct AsyncFile *file,
                           uint32_t length);
 
+/* Make sure that `ops` ops without payload can be pushed without fail. */
+bool async_queue_reserve(AsyncQueue *queue, int ops);
+
 /*
 ** The place for n bytes of payload at the end of the tail op, if a write to
 ** `offset` of the file continues it; or NULL.  They are not yet part of the

@@ -129,8 +129,10 @@ static bool is_open_in_stream(const char *full) {
 int sqlite3async_route(const char *zPath) {
   int rc = async_control_ready_for("route", zPath);
   if (rc != SQLITE_OK) return rc;
-  char *full = async_control_full_path(zPath);
-  if (full == NULL || async_os_is_directory(full)) {
+  char *full;
+  rc = async_control_full_path(zPath, &full);
+  if (rc == SQLITE_NOMEM) return async_control_error(rc, "route: out of memory");
+  if (rc != SQLITE_OK || async_os_is_directory(full)) {
     free(full);
     return async_control_error(SQLITE_CANTOPEN,
                                "route: \"%s\" is a directory, or cannot be resolved", zPath);
@@ -157,7 +159,9 @@ int sqlite3async_route(const char *zPath) {
 int sqlite3async_unroute(const char *zPath) {
   int rc = async_control_ready_for("unroute", zPath);
   if (rc != SQLITE_OK) return rc;
-  char *full = async_control_full_path(zPath);
+  char *full;
+  rc = async_control_full_path(zPath, &full);
+  if (rc == SQLITE_NOMEM) return async_control_error(rc, "unroute: out of memory");
   if (full != NULL && is_open_in_stream(full)) {
     free(full);
     return async_control_error(SQLITE_BUSY,

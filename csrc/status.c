@@ -122,8 +122,9 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
   int rc = async_control_ready("status");
   if (rc != SQLITE_OK) return -rc;
   bool all = zPath == NULL || zPath[0] == '\0';
-  AsyncStream **streams = all ? async_registry_all() : async_control_find(zPath);
-  if (streams == NULL) return -async_control_error(SQLITE_NOMEM, "status: out of memory");
+  AsyncStream **streams;
+  rc = async_control_find(zPath, &streams);
+  if (rc != SQLITE_OK) return -async_control_error(rc, "status: %s", sqlite3_errstr(rc));
   if (!all && streams[0] == NULL) {
     async_registry_release_all(streams);
     return -async_control_error(SQLITE_NOTFOUND, "status of %s: it is not open through %s", zPath,

@@ -40,6 +40,7 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
 
 void async_stream_free(AsyncStream *stream) {
   assert(stream->files.newest == NULL && stream->handles == 0 && stream->queue.head == NULL);
+  async_arena_free(&stream->queue.arena);
   async_segment_pool_free(&stream->segments);
   async_walindex_free(&stream->walindex);
   async_lock_free(&stream->lock);

@@ -119,17 +119,18 @@ int async_super_note_names(AsyncFile *file, const char *names, int n) {
     }
   }
   async_mutex_leave(&home->mutex);
-  if (super == NULL) return SQLITE_NOMEM;
+  if (super == NULL) return SQLITE_IOERR_NOMEM;
   add_names(super, home, names, (size_t)n);
   return SQLITE_OK;
 }
 
 /* ---- Fences ---- */
 
-static int push_fence(AsyncStream *home, const AsyncSuper *super) {
-  AsyncStream *all[MEMBERS_MAX + 1] = {home};
-  memcpy(all + 1, super->members, (size_t)super->count * sizeof(AsyncStream *));
-  return async_fence_push(all, super->count + 1);
+static int push_fence(AsyncStream *home, const AsyncSuper *super, const AsyncFenceOp *before) {
+  AsyncStream *all[MEMBERS_MAX + 1];
+  memcpy(all, super->members, (size_t)super->count * sizeof(AsyncStream *));
+  all[super->count] = home;
+  return async_fence_push(all, super->count + 1, before);
 }
 
 int async_super_fence_sync(AsyncFile *file) {
@@ -138,7 +139,7 @@ int async_super_fence_sync(AsyncFile *file) {
   AsyncSuper *super = *find_super(home, file->path);
   async_mutex_leave(&home->mutex);
   if (super == NULL) return SQLITE_OK;
-  int rc = push_fence(home, super);
+  int rc = push_fence(home, super, NULL);
   if (rc == SQLITE_OK && super->foreign) rc = async_flush_stream(home, -1);
   return rc;
 }
@@ -157,32 +158,54 @@ int async_super_sync_child(AsyncStream *child, const char *super) {
 
 /* ---- Deletion ---- */
 
-/* Read the names from the disk.  A file that is not there or not readable
-** names nobody. */
-static void read_names(sqlite3_vfs *parent, const AsyncStream *home, AsyncSuper *super) {
-  char *path = async_path_copy(super->path, false);
-  sqlite3_file *file = calloc(1, (size_t)parent->szOsFile);
-  char *names = NULL;
-  int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_SUPER_JOURNAL;
-  if (path != NULL && file != NULL && parent->xOpen(parent, path, file, flags, NULL) == SQLITE_OK) {
-    sqlite3_int64 size = 0;
-    int rc = file->pMethods->xFileSize(file, &size);
-    if (rc == SQLITE_OK && size > 0 && size <= NAMES_SIZE_MAX) names = malloc((size_t)size);
-    if (names != NULL && file->pMethods->xRead(file, names, (int)size, 0) == SQLITE_OK) {
-      add_names(super, home, names, (size_t)size);
-    }
-    file->pMethods->xClose(file);
-  }
+/* What an open file has. */
+static int read_names_of(sqlite3_file *file, const AsyncStream *home, AsyncSuper *super) {
+  sqlite3_int64 size = 0;
+  int rc = file->pMethods->xFileSize(file, &size);
+  if (rc != SQLITE_OK || size <= 0 || size > NAMES_SIZE_MAX) return rc;
+  char *names = malloc((size_t)size);
+  if (names == NULL) return SQLITE_IOERR_NOMEM;
+  rc = file->pMethods->xRead(file, names, (int)size, 0);
+  if (rc == SQLITE_OK) add_names(super, home, names, (size_t)size);
   free(names);
-  free(file);
-  async_path_free(path);
+  return rc;
 }
 
-static int delete_fenced(AsyncStream *home, const AsyncSuper *super, int sync_directory) {
-  int rc = push_fence(home, super);
-  if (rc == SQLITE_OK) rc = async_file_delete(home, super->path, sync_directory);
-  if (rc == SQLITE_OK) rc = push_fence(home, super);
+/* Read the names from the disk.  A file that is not there names nobody. */
+static int read_names(sqlite3_vfs *parent, const AsyncStream *home, AsyncSuper *super) {
+  char *path = async_path_copy(super->path, false);
+  sqlite3_file *file = calloc(1, (size_t)parent->szOsFile);
+  int there = 0;
+  int rc = path == NULL || file == NULL ? SQLITE_IOERR_NOMEM : SQLITE_OK;
+  if (rc == SQLITE_OK) rc = parent->xAccess(parent, path, SQLITE_ACCESS_EXISTS, &there);
+  if (rc == SQLITE_OK && there) {
+    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_SUPER_JOURNAL;
+    rc = parent->xOpen(parent, path, file, flags, NULL);
+    if (rc == SQLITE_OK) rc = read_names_of(file, home, super);
+    if (file->pMethods != NULL) file->pMethods->xClose(file);
+  }
+  free(file);
+  async_path_free(path);
   return rc;
+}
+
+typedef struct Deletion {
+  const char *path;
+  int sync_directory;
+} Deletion;
+
+static int push_deletion(AsyncStream *home, void *arg) {
+  const Deletion *deletion = arg;
+  return async_file_push_delete(home, deletion->path, deletion->sync_directory, NULL);
+}
+
+/* The deletion and the fence behind it are one: if only it could be queued, it would
+** commit what SQLite, which is told that it failed, rolls back. */
+static int delete_fenced(AsyncStream *home, const AsyncSuper *super, int sync_directory) {
+  Deletion deletion = {super->path, sync_directory};
+  AsyncFenceOp op = {push_deletion, &deletion};
+  int rc = push_fence(home, super, NULL);
+  return rc == SQLITE_OK ? push_fence(home, super, &op) : rc;
 }
 
 /* The stream of the database that the super-journal is named after, made if
@@ -200,11 +223,13 @@ static AsyncStream *make_home(sqlite3_vfs *parent, const char *path) {
 static int delete_found(sqlite3_vfs *parent, const char *path, int sync_directory) {
   AsyncSuper *super = super_new(path);
   AsyncStream *home = super == NULL ? NULL : make_home(parent, path);
-  int rc = SQLITE_NOMEM;
+  int rc = SQLITE_IOERR_NOMEM;
   if (home != NULL) {
-    read_names(parent, home, super);
+    rc = read_names(parent, home, super);
     AsyncFence *fence = NULL;
-    rc = async_fence_push_before(home, super->members, super->count, &fence);
+    if (rc == SQLITE_OK) {
+      rc = async_fence_push_before(home, super->members, super->count, &fence);
+    }
     if (rc == SQLITE_OK) {
       rc = async_file_delete_behind(home, path, sync_directory, fence);
       if (rc != SQLITE_OK) async_fence_leave(fence, home, SQLITE_OK);

@@ -104,7 +104,7 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
     wal->call = ASYNC_WAL_CALL_NOW;
     pause_us = ok && outcome->progress ? 0 : RETRY_US;
   }
-  if (!outcome->opened) pause_us = REFUSED_US;
+  if (!outcome->opened || failed) pause_us = REFUSED_US;
   wal->retry_us = async_os_now_us() + pause_us;
 }
 

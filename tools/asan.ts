@@ -17,19 +17,12 @@ const SANITIZE = [
   "-fno-sanitize-recover=all", // or what is undefined would only be told
 ];
 
-/** As `stepped_calls` in build.zig. */
-const STEPPED_CALLS = Object.entries({
-  pthread_mutex_lock: "test_mutex_lock",
-  pthread_mutex_unlock: "test_mutex_unlock",
-  pthread_cond_wait: "test_cond_wait",
-  pthread_cond_timedwait: "test_cond_timedwait",
-  pthread_cond_broadcast: "test_cond_broadcast",
-  pthread_create: "test_thread_create",
-  pthread_join: "test_thread_join",
-  clock_gettime: "test_clock_gettime",
-  nanosleep: "test_nanosleep",
-  fsync: "test_fsync",
-}).map(([call, ours]) => `-D${call}=${ours}`);
+/** As `interposed` in build.zig. */
+const INTERPOSED = [
+  ..."malloc calloc realloc free mmap munmap fsync clock_gettime nanosleep".split(" "),
+  ..."pthread_create pthread_join pthread_mutex_lock pthread_mutex_unlock".split(" "),
+  ..."pthread_cond_wait pthread_cond_timedwait pthread_cond_broadcast".split(" "),
+].map((name) => `-D${name}=test_${name}`);
 
 /** Is there a gcc to build with? */
 export async function hasGcc(): Promise<boolean> {
@@ -59,7 +52,7 @@ export async function buildAsan(): Promise<Result> {
   for (const path of filesIn("csrc", ".c")) {
     const object = path.replace("csrc", OBJECTS).replace(/\.c$/, ".o");
     objects.push(object);
-    const core = ["-std=c11", "-Wall", ...SANITIZE, ...flags, ...STEPPED_CALLS];
+    const core = ["-std=c11", "-Wall", ...SANITIZE, ...flags, ...INTERPOSED];
     commands.push(["gcc", ...core, "-c", path, "-o", object]);
   }
   for (const path of filesIn("tests/native", ".c")) {

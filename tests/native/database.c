@@ -172,12 +172,16 @@ static void remove_file(const char *path, const char *unused) {
   CHECK(unlink(path) == 0);
 }
 
+void copy_folder(const char *from, const char *to) {
+  if (mkdir(to, 0700) != 0) each_file(to, remove_file, "");
+  each_file(from, copy_file, to);
+}
+
 void with_copy(const char *folder, void (*check)(void *arg), void *arg) {
   char aside[600];
   snprintf(aside, sizeof aside, "%s-aside", folder);
   CHECK(rename(folder, aside) == 0);
-  CHECK(mkdir(folder, 0700) == 0);
-  each_file(aside, copy_file, folder);
+  copy_folder(aside, folder);
   check(arg);
   each_file(folder, remove_file, "");
   CHECK(rmdir(folder) == 0);

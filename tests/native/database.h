@@ -42,6 +42,9 @@ int step_some(int steps);
 /* A number of the status: sqlite3async_status()'s `name` for path, NULL: all. */
 int64_t status_number(const char *path, const char *name);
 
+/* Copy the files of a folder into another one, which is made or emptied before. */
+void copy_folder(const char *from, const char *to);
+
 /*
 ** See the databases as another process would after a crash now: the folder
 ** is put aside and a copy put in its place, so that names in super-journals

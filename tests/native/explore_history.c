@@ -11,10 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int test_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
-                       void *arg);
-int test_thread_join(pthread_t thread, void **result);
-
 struct ExploreThread {
   const char *name;
   void (*run)(void *);
@@ -33,12 +29,12 @@ ExploreThread *explore_thread(const char *name, void (*run)(void *), void *arg) 
   ExploreThread *thread = calloc(1, sizeof *thread);
   CHECK(thread != NULL);
   *thread = (ExploreThread){.name = name, .run = run, .arg = arg};
-  CHECK_EQ(test_thread_create(&thread->handle, NULL, thread_main, thread), 0);
+  CHECK_EQ(step_thread_create(&thread->handle, NULL, thread_main, thread), 0);
   return thread;
 }
 
 void explore_join(ExploreThread *thread) {
-  CHECK_EQ(test_thread_join(thread->handle, NULL), 0);
+  CHECK_EQ(step_thread_join(thread->handle, NULL), 0);
   free(thread);
 }
 

@@ -23,6 +23,7 @@
 static uint64_t run_seed;
 static char folder[256];
 static bool in_this_process;
+static const char *running; /* of the test that is running */
 
 /*
 ** SQLite's own: it looks at the number of the process without a lock, and at the hash
@@ -126,6 +127,18 @@ char *file_text(const char *path) {
 
 /* ---- Running ---- */
 
+const char *test_name(void) { return running; }
+
+bool test_is_sanitized(void) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return true;
+#elif defined(__has_feature)
+  return __has_feature(thread_sanitizer) || __has_feature(address_sanitizer);
+#else
+  return false;
+#endif
+}
+
 int test_scale(void) { return getenv("SQLITE3ASYNC_TEST_FULL") == NULL ? 1 : 10; }
 
 /* What became of the child: "" or the reason why it failed. */
@@ -155,6 +168,7 @@ static Verdict run_test(const TestCase *test, int number) {
   make_folder();
   int64_t start_ms = now_ms();
   int status = 0;
+  running = test->name;
   if (in_this_process) {
     test->run();
   } else {

@@ -57,6 +57,12 @@ const char *test_folder(void);
 /* A path in it.  The text lives until 16 further calls. */
 const char *test_path(const char *name);
 
+/* The name of the test that is running: for functions that are several tests. */
+const char *test_name(void);
+
+/* Is this a build in which all takes many times as long? */
+bool test_is_sanitized(void);
+
 /* How much longer random tests shall run: 1, or 10 in a full run. */
 int test_scale(void);
 

@@ -3,6 +3,7 @@
 */
 #include "memdisk.h"
 
+#include "folder_sync.h"
 #include "harness.h"
 #include "stepper.h"
 
@@ -65,9 +66,6 @@ static struct {
 } fault;
 static bool full;
 static int64_t sync_us;
-
-/* Called by the core, in place of fsync(), for the database's folder. */
-int test_fsync(int fd);
 
 /* ---- Files and names ---- */
 
@@ -158,8 +156,9 @@ static void sync_names(void) {
   for (int i = 0; i < live.count; i++) link_to(&live.names[i].durable, live.names[i].now);
 }
 
-int test_fsync(int fd) {
-  if (!step_is_on()) return fsync(fd);
+static int sync_folder(const char *folder, int descriptor) {
+  (void)folder;
+  if (!step_is_on()) return fsync(descriptor);
   step_point("sync the folder");
   sync_names();
   return 0;
@@ -442,4 +441,5 @@ void memdisk_register(void) {
   vfs.xCurrentTimeInt64 = vfs_current_time_64;
   vfs.xGetLastError = vfs_get_last_error;
   CHECK_EQ(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
+  folder_sync_by(sync_folder);
 }

@@ -1,6 +1,6 @@
 /*
 ** What the core calls in the native tests in place of pthreads and the clock: build.zig
-** and tools/asan.ts rename the calls.  Without a stepper these are the system's own.
+** and tools/asan.ts rename the calls.  (To start a thread it comes by libfault.c.)  Without a stepper these are the system's own.
 **
 ** Mutexes are the system's in both cases; with a stepper they are never waited for, for
 ** who would wait gives the baton away instead.
@@ -16,14 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-int test_mutex_lock(pthread_mutex_t *mutex);
-int test_mutex_unlock(pthread_mutex_t *mutex);
-int test_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
-int test_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
-int test_cond_broadcast(pthread_cond_t *cond);
-int test_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
-                       void *arg);
-int test_thread_join(pthread_t thread, void **result);
+int test_pthread_mutex_lock(pthread_mutex_t *mutex);
+int test_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int test_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
+int test_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int test_pthread_cond_broadcast(pthread_cond_t *cond);
+int test_pthread_join(pthread_t thread, void **result);
 int test_clock_gettime(clockid_t clock, struct timespec *out);
 int test_nanosleep(const struct timespec *wanted, struct timespec *left);
 
@@ -70,7 +68,7 @@ static int release(pthread_mutex_t *mutex) {
   return error;
 }
 
-int test_mutex_lock(pthread_mutex_t *mutex) {
+int test_pthread_mutex_lock(pthread_mutex_t *mutex) {
   if (!step_is_on()) return pthread_mutex_lock(mutex);
   int rank = rank_of(mutex);
   if (rank > 0) step_point(lock_names[rank]);
@@ -78,7 +76,7 @@ int test_mutex_lock(pthread_mutex_t *mutex) {
   return 0;
 }
 
-int test_mutex_unlock(pthread_mutex_t *mutex) {
+int test_pthread_mutex_unlock(pthread_mutex_t *mutex) {
   if (!step_is_on()) return pthread_mutex_unlock(mutex);
   int rank = rank_of(mutex);
   int error = release(mutex);
@@ -95,18 +93,18 @@ static int wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t unti
   return woken ? 0 : ETIMEDOUT;
 }
 
-int test_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex) {
+int test_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex) {
   if (!step_is_on()) return pthread_cond_wait(cond, mutex);
   return wait_until(cond, mutex, STEP_FOR_EVER);
 }
 
-int test_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+int test_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                         const struct timespec *until) {
   if (!step_is_on()) return pthread_cond_timedwait(cond, mutex, until);
   return wait_until(cond, mutex, us_of(until));
 }
 
-int test_cond_broadcast(pthread_cond_t *cond) {
+int test_pthread_cond_broadcast(pthread_cond_t *cond) {
   if (!step_is_on()) return pthread_cond_broadcast(cond);
   step_wake(STEP_CONDITION, cond);
   return 0;
@@ -134,7 +132,7 @@ static void *stepped_main(void *arg) {
   return result;
 }
 
-int test_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+int step_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                        void *arg) {
   if (!step_is_on()) return pthread_create(thread, attributes, run, arg);
   Start *start = malloc(sizeof *start);
@@ -149,7 +147,7 @@ int test_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void
   return 0;
 }
 
-int test_thread_join(pthread_t thread, void **result) {
+int step_thread_join(pthread_t thread, void **result) {
   if (!step_is_on()) return pthread_join(thread, result);
   for (int i = 0; i < STEP_THREADS_MAX; i++) {
     if (!started[i].known || !pthread_equal(started[i].thread, thread)) continue;
@@ -157,6 +155,10 @@ int test_thread_join(pthread_t thread, void **result) {
     started[i].known = false;
   }
   return pthread_join(thread, result);
+}
+
+int test_pthread_join(pthread_t thread, void **result) {
+  return step_thread_join(thread, result);
 }
 
 /* ---- Time ---- */

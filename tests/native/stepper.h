@@ -25,6 +25,7 @@
 #ifndef TEST_STEPPER_H
 #define TEST_STEPPER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -107,5 +108,10 @@ int step_new_thread(void);
 void step_enter(int number);
 void step_leave(int number);
 void step_join(int number);
+
+/* As pthread_create() and pthread_join(). */
+int step_thread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                       void *arg);
+int step_thread_join(pthread_t thread, void **result);
 
 #endif /* TEST_STEPPER_H */

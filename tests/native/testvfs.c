@@ -3,14 +3,17 @@
 */
 #include "testvfs.h"
 
+#include "folder_sync.h"
 #include "harness.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RULES_MAX 16
 #define HELD_WITHIN_S 10
@@ -33,6 +36,7 @@ typedef struct Rule {
   int code;
   int os_error;
   int ms;
+  bool halfway;
 } Rule;
 
 typedef struct Counted {
@@ -58,7 +62,10 @@ static size_t log_room;
 static void (*change_hook)(void *arg);
 static void *change_arg;
 
+static _Atomic int open_files;
+
 static _Thread_local int last_error;
+static _Thread_local bool fails_halfway; /* the operation that was just told to fail */
 
 /* Held, while there is a hook, during what it must not see half done. */
 static pthread_mutex_t one_by_one;
@@ -105,6 +112,7 @@ static void hold(void) {
 static int obey(unsigned operation, const char *path) {
   int code = SQLITE_OK;
   int ms = 0;
+  fails_halfway = false;
   enter();
   for (int i = 0; i < rule_count && code == SQLITE_OK; i++) {
     Rule *rule = &rules[i];
@@ -121,6 +129,7 @@ static int obey(unsigned operation, const char *path) {
       failures++;
       code = rule->code;
       last_error = rule->os_error;
+      fails_halfway = rule->halfway;
     }
   }
   leave();
@@ -143,6 +152,14 @@ void testvfs_fail(unsigned set, const char *name, int after, int times, int code
                   .times = times,
                   .code = code,
                   .os_error = os_error});
+}
+
+void testvfs_fail_halfway(unsigned set, const char *name, int after, int times, int code,
+                          int os_error) {
+  testvfs_fail(set, name, after, times, code, os_error);
+  enter();
+  rules[rule_count - 1].halfway = true;
+  leave();
 }
 
 void testvfs_delay(unsigned set, const char *name, int ms) {
@@ -170,6 +187,8 @@ void testvfs_release(void) {
   pthread_cond_broadcast(&changed);
   leave();
 }
+
+int testvfs_open_files(void) { return open_files; }
 
 int testvfs_failures(void) {
   enter();
@@ -267,9 +286,12 @@ static TestFile *test_file(sqlite3_file *base) { return (TestFile *)base; }
 static int file_close(sqlite3_file *base) {
   TestFile *file = test_file(base);
   int rc = file->real->pMethods->xClose(file->real);
+  int code = obey(ON_CLOSE, file->path);
+  if (code != SQLITE_OK) rc = code;
   note(ON_CLOSE, file->path, "close %s\n", last_part(file->path));
   free(file->real);
   file->base.pMethods = NULL;
+  open_files--;
   return rc;
 }
 
@@ -285,6 +307,9 @@ static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 
   TestFile *file = test_file(base);
   bool begun = begin();
   int rc = obey(ON_WRITE, file->path);
+  if (rc != SQLITE_OK && fails_halfway) {
+    file->real->pMethods->xWrite(file->real, buf, n / 2, offset);
+  }
   if (rc == SQLITE_OK) rc = file->real->pMethods->xWrite(file->real, buf, n, offset);
   if (rc == SQLITE_OK) {
     note(ON_WRITE, file->path, "write %s %d @%lld\n", last_part(file->path), n, (long long)offset);
@@ -317,7 +342,10 @@ static int file_sync(sqlite3_file *base, int flags) {
 
 static int file_size(sqlite3_file *base, sqlite3_int64 *size) {
   TestFile *file = test_file(base);
-  return file->real->pMethods->xFileSize(file->real, size);
+  int rc = obey(ON_FILE_SIZE, file->path);
+  if (rc == SQLITE_OK) rc = file->real->pMethods->xFileSize(file->real, size);
+  note(ON_FILE_SIZE, file->path, NULL);
+  return rc;
 }
 
 static int file_lock(sqlite3_file *base, int level) {
@@ -338,13 +366,18 @@ static int file_unlock(sqlite3_file *base, int level) {
 
 static int file_check_reserved_lock(sqlite3_file *base, int *reserved) {
   TestFile *file = test_file(base);
-  return file->real->pMethods->xCheckReservedLock(file->real, reserved);
+  int rc = obey(ON_CHECK_RESERVED, file->path);
+  if (rc == SQLITE_OK) rc = file->real->pMethods->xCheckReservedLock(file->real, reserved);
+  note(ON_CHECK_RESERVED, file->path, NULL);
+  return rc;
 }
 
 static int file_control(sqlite3_file *base, int op, void *arg) {
   TestFile *file = test_file(base);
   bool begun = begin(); /* HAS_MOVED looks at the name */
-  int rc = file->real->pMethods->xFileControl(file->real, op, arg);
+  int rc = obey(ON_CONTROL, file->path);
+  if (rc == SQLITE_OK) rc = file->real->pMethods->xFileControl(file->real, op, arg);
+  note(ON_CONTROL, file->path, NULL);
   end(begun);
   return rc;
 }
@@ -386,6 +419,7 @@ static int open_real(TestFile *file, const char *path, int flags, int *out) {
     return rc;
   }
   file->base.pMethods = &file_methods;
+  open_files++;
   note(ON_OPEN, file->path, "open %s\n", last_part(file->path));
   return SQLITE_OK;
 }
@@ -415,7 +449,9 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
 static int vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *result) {
   (void)vfs;
   bool begun = begin();
-  int rc = real_vfs->xAccess(real_vfs, path, flags, result);
+  int rc = obey(ON_ACCESS, path);
+  if (rc == SQLITE_OK) rc = real_vfs->xAccess(real_vfs, path, flags, result);
+  note(ON_ACCESS, path, NULL);
   end(begun);
   return rc;
 }
@@ -426,6 +462,12 @@ static int vfs_get_last_error(sqlite3_vfs *vfs, int n, char *out) {
   int number = last_error;
   last_error = 0;
   return number;
+}
+
+static int sync_folder(const char *folder, int descriptor) {
+  if (obey(ON_SYNC_DIRECTORY, folder) == SQLITE_OK) return fsync(descriptor);
+  errno = EIO;
+  return -1;
 }
 
 void testvfs_register(void) {
@@ -447,4 +489,5 @@ void testvfs_register(void) {
   test_vfs.xAccess = vfs_access;
   test_vfs.xGetLastError = vfs_get_last_error;
   CHECK_EQ(sqlite3_vfs_register(&test_vfs, 0), SQLITE_OK);
+  folder_sync_by(sync_folder);
 }

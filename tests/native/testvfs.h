@@ -27,6 +27,11 @@
 #define ON_CLOSE 64u
 #define ON_LOCK 128u
 #define ON_UNLOCK 256u
+#define ON_ACCESS 512u
+#define ON_FILE_SIZE 1024u
+#define ON_CONTROL 2048u
+#define ON_CHECK_RESERVED 4096u
+#define ON_SYNC_DIRECTORY 8192u /* by the porting layer; the path is the folder's */
 /* What a writer does. */
 #define ON_CHANGE (ON_OPEN | ON_WRITE | ON_TRUNCATE | ON_SYNC | ON_DELETE)
 
@@ -40,11 +45,17 @@ void testvfs_reset(void);
 /*
 ** Let `after` operations of the set on files with `name` in their path
 ** (NULL: any) pass, then make `times` of them (< 0: all) fail with code,
-** doing nothing.  os_error is what xGetLastError() says then.
+** doing nothing but to close.  os_error is what xGetLastError() says then.
 */
 void testvfs_fail(unsigned set, const char *name, int after, int times, int code, int os_error);
+/* The same, but of the bytes of a write the first half is written. */
+void testvfs_fail_halfway(unsigned set, const char *name, int after, int times, int code,
+                          int os_error);
 /* How many have failed so. */
 int testvfs_failures(void);
+
+/* Files that are open. */
+int testvfs_open_files(void);
 
 void testvfs_delay(unsigned set, const char *name, int ms);
 
