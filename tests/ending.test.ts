@@ -30,7 +30,12 @@ const exits: [Ending, ...Ending[]] = ["return", "process.exit"];
 if (isDeno) exits.push("Deno.exit");
 
 const kinds: Record<string, Kind> = {
-  "an exit leaves every commit": { endings: exits, drainOnSignals: false, keepsAll: true, rounds: ROUNDS },
+  "an exit leaves every commit": {
+    endings: exits,
+    drainOnSignals: false,
+    keepsAll: true,
+    rounds: ROUNDS,
+  },
   "an uncaught error leaves every commit": {
     endings: ["throw", "rejection"],
     drainOnSignals: true, // without a signal it does nothing
@@ -171,7 +176,10 @@ class Lane {
       const claims = await this.#run(plan, afterMs);
       this.#check(plan, kind, claims);
     } catch (error) {
-      console.log(`ending: round ${this.#total.rounds}, after ${afterMs} ms:`, JSON.stringify(plan));
+      console.log(
+        `ending: round ${this.#total.rounds}, after ${afterMs} ms:`,
+        JSON.stringify(plan),
+      );
       throw error;
     }
     this.#total.rounds++;

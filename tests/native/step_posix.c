@@ -19,7 +19,8 @@
 int test_pthread_mutex_lock(pthread_mutex_t *mutex);
 int test_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int test_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
-int test_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int test_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+                                const struct timespec *until);
 int test_pthread_cond_broadcast(pthread_cond_t *cond);
 int test_pthread_join(pthread_t thread, void **result);
 int test_clock_gettime(clockid_t clock, struct timespec *out);
@@ -99,7 +100,7 @@ int test_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex) {
 }
 
 int test_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
-                        const struct timespec *until) {
+                                const struct timespec *until) {
   if (!step_is_on()) return pthread_cond_timedwait(cond, mutex, until);
   return wait_until(cond, mutex, us_of(until));
 }
@@ -157,9 +158,7 @@ int step_thread_join(pthread_t thread, void **result) {
   return pthread_join(thread, result);
 }
 
-int test_pthread_join(pthread_t thread, void **result) {
-  return step_thread_join(thread, result);
-}
+int test_pthread_join(pthread_t thread, void **result) { return step_thread_join(thread, result); }
 
 /* ---- Time ---- */
 
