@@ -41,6 +41,8 @@ const warnings = [_][]const u8{
 };
 const library_flags = [_][]const u8{ "-std=c11", "-fvisibility=hidden" } ++ warnings;
 const test_flags = [_][]const u8{"-std=gnu11"} ++ warnings;
+// What only serves the tests, and makes and compares many images of disks.
+const helper_flags = test_flags ++ [_][]const u8{"-O2"};
 const sqlite_flags = [_][]const u8{
     "-DSQLITE_THREADSAFE=1",
     "-DSQLITE_OMIT_LOAD_EXTENSION=1",
@@ -146,6 +148,7 @@ fn addNativeTests(
     };
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
+    core.addCMacro("fsync", "test_fsync"); // of folders: past the VFS, see tests/native/recorder.h
     addCore(b, core, sqlite);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });
 
@@ -172,7 +175,7 @@ fn addNativeTests(
         helpers.addCSourceFiles(.{
             .root = b.path("tests/native"),
             .files = &.{file},
-            .flags = &test_flags,
+            .flags = &helper_flags,
         });
     }
     const helper_library = b.addLibrary(.{ .name = "helpers", .root_module = helpers });

@@ -38,7 +38,9 @@ export async function buildAsan(): Promise<Result> {
   for (const path of filesIn("csrc", ".c")) {
     const object = path.replace("csrc", OBJECTS).replace(/\.c$/, ".o");
     objects.push(object);
-    commands.push(["gcc", "-std=c11", "-Wall", ...SANITIZE, ...flags, "-c", path, "-o", object]);
+    const seams = ["-Dfsync=test_fsync"]; // as in build.zig
+    const options = ["-std=c11", "-Wall", ...SANITIZE, ...flags, ...seams];
+    commands.push(["gcc", ...options, "-c", path, "-o", object]);
   }
   const helpers = filesIn("tests/native", ".c").filter((path) => !path.endsWith("_test.c"));
   for (const path of filesIn("tests/native", "_test.c")) {
