@@ -41,6 +41,8 @@ const warnings = [_][]const u8{
 };
 const library_flags = [_][]const u8{ "-std=c11", "-fvisibility=hidden" } ++ warnings;
 const test_flags = [_][]const u8{"-std=gnu11"} ++ warnings;
+// What only serves the tests, and makes and compares many images of disks.
+const helper_flags = test_flags ++ [_][]const u8{"-O2"};
 const sqlite_flags = [_][]const u8{
     "-DSQLITE_THREADSAFE=1",
     "-DSQLITE_OMIT_LOAD_EXTENSION=1",
@@ -229,7 +231,7 @@ fn addNativeTests(
         helpers.addCSourceFiles(.{
             .root = b.path("tests/native"),
             .files = &.{file},
-            .flags = &test_flags,
+            .flags = &helper_flags,
         });
     }
     const helper_library = b.addLibrary(.{ .name = "helpers", .root_module = helpers });

@@ -293,6 +293,20 @@ static bool sync_now(AsyncStream *stream, AsyncFile *file) {
   return true;
 }
 
+/* As sync_now(), of the folder, if a name in it changed. */
+static bool sync_folder(AsyncStream *stream) {
+  if (!stream->directory_dirty) return true;
+  async_mutex_leave(&stream->mutex);
+  int error = async_os_sync_directory(stream->path);
+  async_mutex_enter(&stream->mutex);
+  if (error != 0) {
+    fail(stream, SQLITE_IOERR_DIR_FSYNC, operation_name(ASYNC_OP_SYNC), stream->path);
+    return false;
+  }
+  stream->directory_dirty = false;
+  return true;
+}
+
 /* Sync all files that were written, and the folder if names changed. */
 static Step step_flush(AsyncStream *stream, int64_t *due_us) {
   AsyncMark target = stream->applied;
@@ -304,16 +318,7 @@ static Step step_flush(AsyncStream *stream, int64_t *due_us) {
     if (!sync_now(stream, file)) return STEP_FAILED;
     async_file_let_go(file);
   }
-  if (stream->directory_dirty) {
-    async_mutex_leave(&stream->mutex);
-    int error = async_os_sync_directory(stream->path);
-    async_mutex_enter(&stream->mutex);
-    if (error != 0) {
-      fail(stream, SQLITE_IOERR_DIR_FSYNC, operation_name(ASYNC_OP_SYNC), stream->path);
-      return STEP_FAILED;
-    }
-    stream->directory_dirty = false;
-  }
+  if (!sync_folder(stream)) return STEP_FAILED;
   stream->flushed_us = async_os_now_us();
   if (since_us != 0) note_undurable(stream, since_us, start_us);
   async_stream_publish_durable(stream, target);
@@ -326,6 +331,23 @@ static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us)
   if (!sync_now(stream, database)) return STEP_FAILED;
   database->sync_owed = false; /* also if a checkpoint has gone on meanwhile */
   async_file_let_go(database);
+  publish_if_clean(stream);
+  return STEP_DONE;
+}
+
+/*
+** A database that shrinks is truncated when its journal has been deleted.  If a flush
+** made the truncation durable and a power cut took the deletion back, the journal would
+** roll back a database of which a part is missing that it does not have.  (With
+** synchronous=OFF the database is not synced, and nothing is promised of a power cut.)
+*/
+static bool is_after_deletion(const AsyncStream *stream, const AsyncOp *op) {
+  return op->kind == ASYNC_OP_TRUNCATE && op->file->role == ASYNC_ROLE_DATABASE &&
+         !op->of_checkpoint && !op->file->dirty && stream->directory_dirty;
+}
+
+static Step step_folder(AsyncStream *stream) {
+  if (!sync_folder(stream)) return STEP_FAILED;
   publish_if_clean(stream);
   return STEP_DONE;
 }
@@ -345,6 +367,7 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   if (op->kind == ASYNC_OP_DELETE && op->fence != NULL) {
     return step_delete_behind(stream, op, due_us);
   }
+  if (is_after_deletion(stream, op)) return step_folder(stream);
   if (op->kind == ASYNC_OP_SYNC && op->file->syncing) return stuck_until_woken(due_us);
   if (is_owed(op)) {
     op->file->sync_owed = true;

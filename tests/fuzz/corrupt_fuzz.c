@@ -101,7 +101,7 @@ static void run_rest(const Script *script, sqlite3 *db, bool async, sqlite3_str 
 
 /* What the script says, to be freed by sqlite3_free(), and what it leaves. */
 static char *run_script(const Script *script, const Image *image, bool async, Image *left) {
-  image_write(image, folder);
+  corrupt_image_write(image, folder);
   FILE *file = fopen(outside, "w");
   CHECK(file != NULL && fputs("not yours", file) >= 0);
   fclose(file);
@@ -118,7 +118,7 @@ static char *run_script(const Script *script, const Image *image, bool async, Im
   if (database_size() <= DATABASE_SIZE_MAX) run_rest(script, db, async, results);
   CHECK_EQ(sqlite3_close(db), SQLITE_OK);
   if (async) fuzz_drain();
-  image_read(left, folder);
+  corrupt_image_read(left, folder);
   tell(async ? "left by us" : "left by plain SQLite", left);
   struct stat stat_of;
   sqlite3_str_appendf(results, "outside: %d\n", stat(outside, &stat_of) == 0);
@@ -216,8 +216,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   compare_left(&plain_left, &async_left, plain);
   sqlite3_free(plain);
   sqlite3_free(async);
-  image_free(&plain_left);
-  image_free(&async_left);
-  image_free(&corrupted);
+  corrupt_image_free(&plain_left);
+  corrupt_image_free(&async_left);
+  corrupt_image_free(&corrupted);
   return 0;
 }

@@ -46,7 +46,7 @@ static void read_one(ImageFile *file, const char *folder, const char *name) {
   fclose(in);
 }
 
-void image_read(Image *image, const char *folder) {
+void corrupt_image_read(Image *image, const char *folder) {
   struct dirent **entries = NULL;
   int n = scandir(folder, &entries, is_kept, by_name);
   CHECK(n >= 0 && n <= IMAGE_FILES);
@@ -58,12 +58,12 @@ void image_read(Image *image, const char *folder) {
   free(entries);
 }
 
-void image_free(Image *image) {
+void corrupt_image_free(Image *image) {
   for (int i = 0; i < IMAGE_FILES; i++) free(image->files[i].bytes);
   *image = (Image){0};
 }
 
-void image_write(const Image *image, const char *folder) {
+void corrupt_image_write(const Image *image, const char *folder) {
   fuzz_empty_folder(folder);
   for (int i = 0; i < IMAGE_FILES; i++) {
     const ImageFile *file = &image->files[i];
@@ -76,7 +76,7 @@ void image_write(const Image *image, const char *folder) {
   }
 }
 
-ImageFile *image_find(Image *image, const char *suffix) {
+ImageFile *corrupt_image_find(Image *image, const char *suffix) {
   for (int i = 0; i < IMAGE_FILES; i++) {
     if (image->files[i].name[0] != '\0' && ends_with(image->files[i].name, suffix)) {
       return &image->files[i];
@@ -105,7 +105,7 @@ static sqlite3 *make(const char *vfs, const char *name, int page_size, const cha
 
 static void plain_image(Image *image, int page_size, const char *settings) {
   close_database(make("unix", "x.db", page_size, settings));
-  image_read(image, folder);
+  corrupt_image_read(image, folder);
 }
 
 /* In the midst of a transaction that had to write to the database. */
@@ -113,7 +113,7 @@ static void hot_journal_image(Image *image, int page_size, const char *settings)
   sqlite3 *db = make("unix", "x.db", page_size, settings);
   exec(db, "BEGIN; UPDATE t SET b = b || 'changed'; INSERT INTO t SELECT a + 20, b FROM t");
   exec(db, "PRAGMA cache_spill = 1; PRAGMA shrink_memory; DELETE FROM t WHERE a > 8");
-  image_read(image, folder);
+  corrupt_image_read(image, folder);
   exec(db, "ROLLBACK");
   close_database(db);
 }
@@ -122,7 +122,7 @@ static void wal_image(Image *image, int page_size) {
   sqlite3 *db = make("unix", "x.db", page_size, "PRAGMA journal_mode = WAL");
   exec(db, "PRAGMA wal_checkpoint; UPDATE t SET b = b || 'changed' WHERE a < 5");
   exec(db, "INSERT INTO t SELECT a + 20, b FROM t WHERE a < 4");
-  image_read(image, folder);
+  corrupt_image_read(image, folder);
   close_database(db);
 }
 
@@ -132,16 +132,16 @@ static void keep_if_super(void *image) {
   if (depth > 0) return;
   depth++;
   Image now;
-  image_read(&now, folder);
+  corrupt_image_read(&now, folder);
   bool has_super = false;
   for (int i = 0; i < IMAGE_FILES; i++) {
     has_super = has_super || strstr(now.files[i].name, "-mj") != NULL;
   }
   if (has_super) {
-    image_free(image);
+    corrupt_image_free(image);
     *(Image *)image = now;
   } else {
-    image_free(&now);
+    corrupt_image_free(&now);
   }
   depth--;
 }

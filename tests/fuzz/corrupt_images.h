@@ -25,12 +25,12 @@ typedef struct Image {
 const Image *corrupt_images(const char *folder);
 
 /* Read the files of a folder, but for wal-indexes; give them back. */
-void image_read(Image *image, const char *folder);
-void image_free(Image *image);
+void corrupt_image_read(Image *image, const char *folder);
+void corrupt_image_free(Image *image);
 
 /* Put the files, and nothing else, into the folder. */
-void image_write(const Image *image, const char *folder);
+void corrupt_image_write(const Image *image, const char *folder);
 
-ImageFile *image_find(Image *image, const char *suffix);
+ImageFile *corrupt_image_find(Image *image, const char *suffix);
 
 #endif /* TEST_CORRUPT_IMAGES_H */
