@@ -8,7 +8,8 @@ import { mountWrapper } from "./helpers/small_disk.ts";
 const ROUNDS = process.env.SQLITE3ASYNC_TEST_FULL === undefined ? 10 : 500;
 
 const wrapper = mountWrapper();
-const skip = wrapper === undefined && "mounting a small file system takes Linux and root, or unshare";
+const skip = wrapper === undefined &&
+  "mounting a small file system takes Linux and root, or unshare";
 const program = new URL("./helpers/full_disk.ts", import.meta.url).href;
 
 test(`a disk that is full loses nothing that was told to be safe: ${ROUNDS} rounds`, {

@@ -250,7 +250,8 @@ async function checkEnd(disk: SmallDisk, plan: FullDiskPlan): Promise<void> {
     return;
   }
   assert.deepEqual([code, signal], [3, null], stderr);
-  const told = /^sqlite3async: exit: (\d+) committed transactions of (.*) were not written: it took/;
+  const told =
+    /^sqlite3async: exit: (\d+) committed transactions of (.*) were not written: it took/;
   const [, lost, path] = stderr.match(told) ?? [];
   if (plan.happening === "exit") assert.equal(path, plan.path, stderr);
   else assert.equal(stderr, "");
