@@ -100,7 +100,7 @@ test("close() reports a queue that couldn't be written in time and changes nothi
   assert.deepEqual(numbersIn(path), numbersTo(20));
 });
 
-test("close() while Workers commit is refused, harms none, and works once they are done", async () => {
+test("close() while Workers commit is refused, and works once they are done", async () => {
   await using folder = new Folder(MEMORY);
   const worker = new URL("./helpers/flush_worker.ts", import.meta.url).href;
   const { code, stdout, stderr } = await runProgram(`

@@ -65,13 +65,14 @@ const kinds: Record<string, Kind> = {
 function randomPlan(random: Random, kind: Kind, paths: string[], last: number): Plan {
   const ending = random.pick(...kind.endings);
   const lifeMs = 10 + random.below(100);
+  const pageSize = random.pick(512, 4096, 4096, 65_536);
   return {
     paths,
     seed: random.below(1_000_000_000),
     last,
     journalMode: random.pick("WAL", "WAL", "WAL", "DELETE", "TRUNCATE", "PERSIST"),
     synchronous: random.pick("NORMAL", "NORMAL", "FULL", "EXTRA", "OFF"),
-    pageSize: random.pick(512, 4096, 4096, 65_536),
+    pageSize,
     routed: random.oneIn(3),
     connections: random.pick(1, 1, 3),
     workers: random.pick(0, 0, 0, 1, 2),
@@ -79,11 +80,11 @@ function randomPlan(random: Random, kind: Kind, paths: string[], last: number): 
     stepMs: MEMORY !== undefined && paths[0]!.startsWith(MEMORY) ? 0.02 : 3,
     waits: random.oneIn(3),
     parameters: {
-      delayMs: random.pick(0, 1, 4), // so that much is queued at the end
+      delayMs: random.pick(0, 1, 2), // so that much is queued at the end
       checkpointBytes: random.pick(1, 16_384, 131_072, 1_048_576),
       checkpointIdleMs: random.pick(0, 5, 1000),
       maxDelayMs: random.pick(0, 5, 1000),
-      maxQueueBytes: random.pick(65_536, 67_108_864, 67_108_864),
+      maxQueueBytes: random.pick(Math.max(65_536, 4 * pageSize), 67_108_864, 67_108_864),
       onQueueFull: random.pick("block", "block", "busy"),
       maxWalBytes: random.pick(262_144, 4_194_304, 1_073_741_824),
       maxLockHoldMs: random.pick(20, 1000, 1000),
@@ -199,24 +200,28 @@ class Lane {
     this.#last = 0;
   }
 
-  /** What it said by when it was told to end, of commits, and all that it said of the rest. */
+  /**
+   * What it said of commits before its end began, and all that it said of the rest: its Workers
+   * go on while it ends, and what they commit then is not waited for.
+   */
   async #run(plan: Plan, afterMs: number): Promise<Claims> {
     using child = new Child(`
       const { begin } = await import(${JSON.stringify(program)});
       await begin(${JSON.stringify(plan)});
     `);
     await child.printed("ready");
-    let before: string | undefined;
+    let before = "";
     if (isSignal(plan.ending)) {
       await new Promise((resolve) => setTimeout(resolve, afterMs));
       before = child.stdout;
       child.kill(plan.ending as NodeJS.Signals);
     }
-    const ended = await child.ended();
+    const ended = await child.ended(60_000);
     checkEnd(plan, ended);
     const claims = claimsIn(ended.stdout);
-    if (before !== undefined) claims.committed = claimsIn(before).committed;
-    const queued = [...(before ?? ended.stdout).matchAll(/^queued (\d+)$/gm)].at(-1)?.[1];
+    if (!isSignal(plan.ending)) before = ended.stdout.slice(0, ended.stdout.indexOf("\nending"));
+    claims.committed = claimsIn(before).committed;
+    const queued = [...before.matchAll(/^queued (\d+)$/gm)].at(-1)?.[1];
     if (Number(queued) > 0) this.#total.queued++;
     return claims;
   }
@@ -290,9 +295,9 @@ for (const [name, kind] of Object.entries(kinds)) {
       context.diagnostic?.(JSON.stringify(total));
       const said = JSON.stringify(total);
       assert.equal(total.rounds, kind.rounds, said);
-      assert.ok(total.transactions > kind.rounds, said);
-      assert.ok(total.queued > 0, said);
-      if (kind.rounds > 50) assert.ok(total.durable > kind.rounds, said);
+      assert.ok(total.transactions > 0, said);
+      if (kind.rounds >= 10) assert.ok(total.queued > 0, said);
+      if (kind.rounds >= 100) assert.ok(total.durable > kind.rounds, said);
       if (kind.keepsAll) assert.equal(total.lost, 0);
     },
   );

@@ -242,9 +242,14 @@ export async function begin(plan: Plan): Promise<void> {
   if (plan.ending === "return") await Promise.all(assistants);
   actor.numbered[0]!.withLast((n) => claim(plan, "committed", n));
   say(`queued ${vfs.status().queuedOps}`);
-  if (plan.ending === "killed") actor.sayApplied();
+  if (plan.ending === "killed") {
+    vfs.delayMs = 5; // so that the latest one is not
+    actor.numbered[0]!.commit();
+    actor.sayApplied();
+  }
   if (plan.leaves === "nothing open") actor.close();
   if (plan.leaves === "a transaction") actor.numbered[0]!.begin();
   if (plan.leaves === "a flush") void vfs.flush();
+  say("ending");
   end(plan);
 }
