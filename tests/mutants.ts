@@ -27,8 +27,8 @@ export const mutants: Mutant[] = [
   {
     name: "a flush does not sync the folder",
     file: "apply.c",
-    from: "  if (stream->directory_dirty) {\n    async_mutex_leave",
-    to: "  if (false) {\n    async_mutex_leave",
+    from: "if (!stream->directory_dirty) return true;",
+    to: "return true;",
     killers: ["power_test", "flush_test"],
   },
   {
@@ -129,6 +129,14 @@ export const mutants: Mutant[] = [
     killers: ["flush_test"],
   },
 
+  {
+    name: "a database shrinks before its journal's deletion is durable",
+    file: "apply.c",
+    from: "if (is_after_deletion(stream, op)) return step_folder(stream);",
+    to: "",
+    killers: ["power_test"],
+  },
+
   // ---- What a read sees ----
   {
     name: "a queued truncation does not hide the disk",
@@ -191,7 +199,8 @@ export const mutants: Mutant[] = [
   {
     name: "a WAL database's lock lets other processes read",
     file: "lock.c",
-    from: "if (lock->wal) rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);",
+    from:
+      "if (rc == SQLITE_OK && lock->wal) rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);",
     to: "",
     killers: ["wal_plain_test", "wal_test", "release_test"],
   },
@@ -238,11 +247,19 @@ export const mutants: Mutant[] = [
     killers: ["release_test"],
   },
 
+  {
+    name: "the file lock is kept when the queue is dry",
+    file: "apply.c",
+    from: "if (dry) async_lock_settle(stream);",
+    to: "",
+    killers: ["lock_test"],
+  },
+
   // ---- Order of several databases ----
   {
     name: "a stream passes a fence before the others have come",
     file: "fence.c",
-    from: "} else if (fence->waiting_for == 0) {",
+    from: "} else if (fence->waiting_for == 0 || fence->cancelled) {",
     to: "} else {",
     killers: ["super_test", "power_test"],
   },
@@ -256,9 +273,17 @@ export const mutants: Mutant[] = [
   {
     name: "a super-journal is deleted without a fence before it",
     file: "super.c",
-    from: "int rc = push_fence(home, super);\n  if (rc == SQLITE_OK) rc = async_file_delete",
-    to: "int rc = SQLITE_OK;\n  if (rc == SQLITE_OK) rc = async_file_delete",
+    from: "int rc = push_fence(home, super, NULL);\n  return rc",
+    to: "int rc = SQLITE_OK;\n  return rc",
     killers: ["super_test", "power_test"],
+  },
+
+  {
+    name: "what a found super-journal names waits for the others",
+    file: "fence.c",
+    from: "if (fence->waiter != NULL && fence->waiter != stream) {",
+    to: "if (false) {",
+    killers: ["hostile_test"],
   },
 
   // ---- Errors and full disks ----
@@ -320,6 +345,14 @@ export const mutants: Mutant[] = [
     from: "task->state = ASYNC_TASK_RUNNING_WOKEN;",
     to: "break;",
     killers: ["explore_test", "thread_test"],
+  },
+  {
+    name: "a sync beside the writer tells it nothing",
+    file: "beside.c",
+    from: "  /* The writer may have come to where it must wait for this, and sleeps. */\n" +
+      "  async_scheduler_wake(&stream->task);",
+    to: "",
+    killers: ["explore_wal_test", "beside_test"],
   },
   {
     name: "a stream ends before its last commits are durable",

@@ -4,11 +4,11 @@
  *
  * FILTER is a part of a program's name: "queue", "native/", "bun/install".
  *
- * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer; and
- * it adds the native tests under the thread sanitizer and, if there is a gcc, under the address
- * sanitizer, fuzzing that follows coverage (fuzz.ts), if there is a clang to be had, and the planted
- * faults (mutants.ts). It keeps a record of what has passed (record.ts) and goes on from there,
- * unless --fresh is said, too.
+ * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer. It
+ * adds the native tests under the thread sanitizer and, if there is a gcc, the address sanitizer;
+ * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; and the planted faults
+ * (mutants.ts). It keeps a record of what has passed (record.ts) and goes on from there, unless
+ * --fresh is said, too.
  *
  * @module
  */
@@ -62,11 +62,15 @@ const programs = [
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
 ].filter(({ name }) => name.includes(filter));
 
+/** Programs at a time. Most have one thread; a full run shall end some time. */
+const JOBS = full ? 2 : 1;
+const waiting = [...programs];
+
 let passed = 0;
 let failed = 0;
 await build();
 if (failed === 0) {
-  for (const program of programs) await runProgram(program);
+  await Promise.all(Array.from({ length: JOBS }, runPrograms));
   if (programs.length === 0) fail(`no test program is called "*${filter}*"`);
 }
 console.log(`${passed} passed, ${failed} failed`);
@@ -83,6 +87,13 @@ async function build(): Promise<void> {
     if (!ok) fail("the native tests, built by gcc", output);
   } else if (full) {
     console.log("skipped native-asan: there is no gcc on PATH");
+  }
+}
+
+/** Run what nobody else has begun, one after the other. */
+async function runPrograms(): Promise<void> {
+  for (let program = waiting.shift(); program; program = waiting.shift()) {
+    await runProgram(program);
   }
 }
 

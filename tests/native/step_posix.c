@@ -1,6 +1,7 @@
 /*
 ** What the core calls in the native tests in place of pthreads and the clock: build.zig
-** and tools/asan.ts rename the calls.  (To start a thread it comes by libfault.c.)  Without a stepper these are the system's own.
+** and tools/asan.ts rename the calls.  (To start a thread it comes by libfault.c.)
+** Without a stepper these are the system's own.
 **
 ** Mutexes are the system's in both cases; with a stepper they are never waited for, for
 ** who would wait gives the baton away instead.
