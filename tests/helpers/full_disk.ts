@@ -285,6 +285,7 @@ export async function rounds(seed: number, count: number): Promise<void> {
   const done: Record<string, number> = {};
   for (let i = 0; i < count; i++) {
     const plan = randomPlan(random, disk.file(`${i}.db`));
+    plan.happening = HAPPENINGS[i] ?? plan.happening; // each at least once
     try {
       await round(vfs, disk, plan);
     } catch (error) {
