@@ -1,7 +1,7 @@
 /*
 ** Interleavings with errors of the disk, full disks, and transactions on two databases.
 */
-#include "explore.h"
+#include "explore_pair.h"
 
 #include "event.h"
 #include "memdisk.h"
@@ -9,51 +9,17 @@
 
 #include <stdlib.h>
 
-#define COUNT "SELECT count(*) FROM t"
 #define BOTH "SELECT (SELECT count(*) FROM main.t) * 10 + (SELECT count(*) FROM other.t)"
 #define BUSY_US 19000
 /* A full disk is tried again every 100 ms. */
 #define FULL_US 260000
 
-static const char *path;
 static const char *other_path;
-static sqlite3 *first;
-static sqlite3 *second;
-
-static void make_database(void) {
-  path = explore_path("x.db");
-  make_table(path, "DELETE");
-}
-
-static void make_wal_database(void) {
-  path = explore_path("x.db");
-  make_table(path, "WAL");
-}
 
 static void make_two_databases(void) {
-  make_database();
+  pair_make();
   other_path = explore_path("y.db");
   make_table(other_path, "DELETE");
-}
-
-static void setup(void) {
-  explore_setup();
-  first = open_patient(path);
-  second = open_patient(path);
-}
-
-static void close_both(void) {
-  step_branch(false);
-  sqlite3_close(first);
-  sqlite3_close(second);
-}
-
-static void run_two(void (*one)(void *), void (*other)(void *)) {
-  step_branch(true);
-  ExploreThread *a = explore_thread("one", one, first);
-  ExploreThread *b = explore_thread("other", other, second);
-  explore_join(a);
-  explore_join(b);
 }
 
 /* ---- The writer's error, and those who wait ---- */
@@ -68,14 +34,15 @@ static bool is_error(int rc) {
 
 /* Whatever is told to be durable is. */
 static void try_to_insert(sqlite3 *db, int timeout_ms) {
-  int mine = db == first ? 1 : 2;
-  const char *count_mine = mine == 1 ? COUNT " WHERE a = 1" : COUNT " WHERE a = 2";
+  int mine = db == pair_first ? 1 : 2;
+  const char *count_mine = mine == 1 ? PAIR_COUNT " WHERE a = 1" : PAIR_COUNT " WHERE a = 2";
   int rc = exec_code(db, mine == 1 ? "INSERT INTO t VALUES (1)" : "INSERT INTO t VALUES (2)");
   CHECK(rc == SQLITE_OK || is_error(rc));
   bool committed = rc == SQLITE_OK;
-  rc = sqlite3async_flush(path, timeout_ms);
+  rc = sqlite3async_flush(pair_path, timeout_ms);
   CHECK(rc == SQLITE_OK || is_error(rc));
-  if (rc == SQLITE_OK && committed) CHECK_EQ(number_after_power_cut(path, NULL, count_mine), 1);
+  if (rc == SQLITE_OK && committed)
+    CHECK_EQ(number_after_power_cut(pair_path, NULL, count_mine), 1);
 }
 
 static void try_and_help(void *db) { try_to_insert(db, -1); }
@@ -83,36 +50,36 @@ static void try_and_wait(void *db) { try_to_insert(db, 1000); }
 
 /* The stream has failed and all know; from here on it is as new. */
 static void look_after_failure(void) {
-  CHECK(is_error(sqlite3async_flush(path, -1)));
-  close_both();
-  int64_t rows = number_after_crash(path, NULL, COUNT);
+  CHECK(is_error(sqlite3async_flush(pair_path, -1)));
+  pair_close();
+  int64_t rows = number_after_crash(pair_path, NULL, PAIR_COUNT);
   CHECK(rows >= 0 && rows <= 2);
-  sqlite3 *db = open_patient(path);
+  sqlite3 *db = open_patient(pair_path);
   exec(db, "INSERT INTO t VALUES (1)");
-  CHECK_EQ(sqlite3async_flush(path, 1000), SQLITE_OK);
-  CHECK_EQ(number_after_power_cut(path, NULL, COUNT), rows + 1);
+  CHECK_EQ(sqlite3async_flush(pair_path, 1000), SQLITE_OK);
+  CHECK_EQ(number_after_power_cut(pair_path, NULL, PAIR_COUNT), rows + 1);
   close_database(db);
   explore_close_all();
   CHECK_EQ(async_event_latest(), 1); /* it may come after who waits is told */
 }
 
 static void run_write_error(void) {
-  setup();
+  pair_open();
   memdisk_fail(MEM_WRITE, "x.db", 2, SQLITE_IOERR_WRITE);
-  run_two(try_and_help, try_and_wait);
+  pair_run(try_and_help, try_and_wait);
   look_after_failure();
 }
 
 static void run_sync_error(void) {
-  setup();
+  pair_open();
   memdisk_fail(MEM_SYNC, "x.db-journal", 1, SQLITE_IOERR_FSYNC);
-  run_two(try_and_help, try_and_wait);
+  pair_run(try_and_help, try_and_wait);
   look_after_failure();
 }
 
 static void a_write_that_fails_is_told_to_all_who_wait(void) {
   explore(&(History){.name = "write_error",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_write_error,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -120,7 +87,7 @@ static void a_write_that_fails_is_told_to_all_who_wait(void) {
 
 static void a_sync_that_fails_is_told_to_all_who_wait(void) {
   explore(&(History){.name = "sync_error",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_sync_error,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -129,15 +96,15 @@ static void a_sync_that_fails_is_told_to_all_who_wait(void) {
 /* The checkpointer meets it, beside the writer: then somebody is told, at the latest who
 ** closes, or everything is durable. */
 static void run_side_error(const char *file, int nth) {
-  setup();
+  pair_open();
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_BYTES, 1), SQLITE_OK);
   memdisk_fail(MEM_SYNC, file, nth, SQLITE_IOERR_FSYNC);
-  run_two(try_and_help, try_and_wait);
-  close_both();
+  pair_run(try_and_help, try_and_wait);
+  pair_close();
   int rc = explore_close_all_code();
   CHECK(rc == SQLITE_OK || is_error(rc));
-  if (rc == SQLITE_OK && !told) CHECK_EQ(number_after_power_cut(path, NULL, COUNT), 2);
-  CHECK(number_after_crash(path, NULL, COUNT) <= 2);
+  if (rc == SQLITE_OK && !told) CHECK_EQ(number_after_power_cut(pair_path, NULL, PAIR_COUNT), 2);
+  CHECK(number_after_crash(pair_path, NULL, PAIR_COUNT) <= 2);
 }
 
 static void run_side_error_of_WAL(void) { run_side_error("x.db-wal", 2); }
@@ -145,7 +112,7 @@ static void run_side_error_of_database(void) { run_side_error("x.db", 1); }
 
 static void a_sync_of_the_WAL_beside_the_writer_that_fails_is_told(void) {
   explore(&(History){.name = "side_error",
-                     .prepare = make_wal_database,
+                     .prepare = pair_make_wal,
                      .run = run_side_error_of_WAL,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -153,7 +120,7 @@ static void a_sync_of_the_WAL_beside_the_writer_that_fails_is_told(void) {
 
 static void a_sync_of_the_database_beside_the_writer_that_fails_is_told(void) {
   explore(&(History){.name = "side_error_database",
-                     .prepare = make_wal_database,
+                     .prepare = pair_make_wal,
                      .run = run_side_error_of_database,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -163,14 +130,14 @@ static void a_sync_of_the_database_beside_the_writer_that_fails_is_told(void) {
 
 static void insert_and_help(void *db) {
   exec(db, "INSERT INTO t VALUES (1)");
-  CHECK_EQ(sqlite3async_flush(path, -1), SQLITE_OK);
-  CHECK(number_after_power_cut(path, NULL, COUNT) >= 1);
+  CHECK_EQ(sqlite3async_flush(pair_path, -1), SQLITE_OK);
+  CHECK(number_after_power_cut(pair_path, NULL, PAIR_COUNT) >= 1);
 }
 
 static void insert_and_wait(void *db) {
   exec(db, "INSERT INTO t VALUES (1)");
-  CHECK_EQ(sqlite3async_flush(path, 1000), SQLITE_OK);
-  CHECK(number_after_power_cut(path, NULL, COUNT) >= 1);
+  CHECK_EQ(sqlite3async_flush(pair_path, 1000), SQLITE_OK);
+  CHECK(number_after_power_cut(pair_path, NULL, PAIR_COUNT) >= 1);
 }
 
 static void make_room(void *arg) {
@@ -193,20 +160,20 @@ static void check_full_events(void) {
 }
 
 static void run_disk_full(void) {
-  setup();
+  pair_open();
   memdisk_full(true);
   ExploreThread *thread = explore_thread("making room", make_room, NULL);
-  run_two(insert_and_help, insert_and_wait);
+  pair_run(insert_and_help, insert_and_wait);
   explore_join(thread);
-  close_both();
+  pair_close();
   explore_close_all();
   check_full_events();
-  CHECK_EQ(number_after_power_cut(path, NULL, COUNT), 2);
+  CHECK_EQ(number_after_power_cut(pair_path, NULL, PAIR_COUNT), 2);
 }
 
 static void a_full_disk_is_waited_for(void) {
   explore(&(History){.name = "disk_full",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_disk_full,
                      .time_max_us = FULL_US,
                      .schedules = 240,
@@ -217,39 +184,39 @@ static void a_full_disk_is_waited_for(void) {
 
 static void setup_pair(void) {
   explore_setup();
-  first = open_patient(path);
-  exec(first, "ATTACH '%s' AS other", other_path);
-  second = open_patient(other_path);
+  pair_first = open_patient(pair_path);
+  exec(pair_first, "ATTACH '%s' AS other", other_path);
+  pair_second = open_patient(other_path);
 }
 
 /* x has as many rows as transactions committed, and y those and its own. */
 static bool is_whole(int64_t rows) { return rows % 10 == rows / 10 || rows % 10 == rows / 10 + 1; }
 
 static int insert_both(void) {
-  return exec_code(first, "BEGIN; INSERT INTO main.t VALUES (1);"
-                          "INSERT INTO other.t VALUES (1); COMMIT");
+  return exec_code(pair_first, "BEGIN; INSERT INTO main.t VALUES (1);"
+                               "INSERT INTO other.t VALUES (1); COMMIT");
 }
 
 static void commit_both(void *db) {
   (void)db;
   CHECK_EQ(insert_both(), SQLITE_OK);
-  CHECK(is_whole(number_after_crash(path, other_path, BOTH)));
+  CHECK(is_whole(number_after_crash(pair_path, other_path, BOTH)));
   CHECK_EQ(sqlite3async_flush(NULL, -1), SQLITE_OK);
-  int64_t rows = number_after_power_cut(path, other_path, BOTH);
+  int64_t rows = number_after_power_cut(pair_path, other_path, BOTH);
   CHECK(is_whole(rows) && rows / 10 == 1);
 }
 
 static void commit_one(void *db) {
   exec(db, "INSERT INTO t VALUES (2)");
   CHECK_EQ(sqlite3async_flush(other_path, 1000), SQLITE_OK);
-  CHECK(is_whole(number_after_power_cut(path, other_path, BOTH)));
+  CHECK(is_whole(number_after_power_cut(pair_path, other_path, BOTH)));
 }
 
 static void cut_power(void *arg) {
   (void)arg;
   for (int i = 0; i < 2; i++) {
     step_point("power cut");
-    CHECK(is_whole(number_after_power_cut(path, other_path, BOTH)));
+    CHECK(is_whole(number_after_power_cut(pair_path, other_path, BOTH)));
   }
 }
 
@@ -257,11 +224,11 @@ static void run_fence(void) {
   setup_pair();
   step_branch(true);
   ExploreThread *power = explore_thread("power", cut_power, NULL);
-  run_two(commit_both, commit_one);
+  pair_run(commit_both, commit_one);
   explore_join(power);
-  close_both();
+  pair_close();
   explore_close_all();
-  CHECK_EQ(number_after_power_cut(path, other_path, BOTH), 12);
+  CHECK_EQ(number_after_power_cut(pair_path, other_path, BOTH), 12);
 }
 
 static void a_transaction_on_two_databases_is_whole(void) {
@@ -276,7 +243,7 @@ static void try_both(void *db) {
   (void)db;
   int rc = insert_both();
   CHECK(rc == SQLITE_OK || is_error(rc));
-  rc = sqlite3async_flush(path, -1);
+  rc = sqlite3async_flush(pair_path, -1);
   CHECK(rc == SQLITE_OK || is_error(rc));
 }
 
@@ -290,17 +257,17 @@ static void flush_other(void *db) {
 static void run_broken_fence(void) {
   setup_pair();
   memdisk_fail(MEM_WRITE, "y.db", 1, SQLITE_IOERR_WRITE);
-  run_two(try_both, flush_other);
-  bool one = is_error(sqlite3async_flush(path, -1));
+  pair_run(try_both, flush_other);
+  bool one = is_error(sqlite3async_flush(pair_path, -1));
   bool other = is_error(sqlite3async_flush(other_path, -1));
   CHECK(one || other);
-  close_both();
-  CHECK_EQ(number_after_crash(path, other_path, BOTH), 0);
+  pair_close();
+  CHECK_EQ(number_after_crash(pair_path, other_path, BOTH), 0);
   setup_pair();
   CHECK_EQ(insert_both(), SQLITE_OK);
-  close_both();
+  pair_close();
   explore_close_all();
-  CHECK_EQ(number_after_power_cut(path, other_path, BOTH), 11);
+  CHECK_EQ(number_after_power_cut(pair_path, other_path, BOTH), 11);
 }
 
 static void if_one_of_two_databases_fails_so_does_the_other(void) {

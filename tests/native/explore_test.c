@@ -1,7 +1,7 @@
 /*
 ** Interleavings of callers, the writer and whoever waits for it, in the rollback modes.
 */
-#include "explore.h"
+#include "explore_pair.h"
 
 #include "memdisk.h"
 #include "stepper.h"
@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define COUNT "SELECT count(*) FROM t"
 /* Nobody waits for the clock, but for polls of a millisecond at the most. */
 #define PROMPT_US 1500
 /* SQLite's busy handler waits for so long at most in all. */
@@ -18,60 +17,21 @@
 /* Whether the writer was stopped is only seen every 50 ms. */
 #define SLICE_US 60000
 
-static const char *path;
-static sqlite3 *first;
-static sqlite3 *second;
-
-static void make_database(void) {
-  path = explore_path("x.db");
-  make_table(path, "DELETE");
-}
-
-static void setup(void) {
-  explore_setup();
-  first = open_patient(path);
-  second = open_patient(path);
-}
-
-static void finish(int rows) {
-  step_branch(false);
-  sqlite3_close(first);
-  sqlite3_close(second);
-  explore_close_all();
-  CHECK_EQ(number_after_power_cut(path, NULL, COUNT), rows);
-}
-
-/* A row that tells who inserted it. */
-static void insert(sqlite3 *db) { exec(db, "INSERT INTO t VALUES (%d)", db == first ? 1 : 2); }
-
-#define COUNT_OF(db)                                                                               \
-  ((db) == first ? "SELECT count(*) FROM t WHERE a = 1" : "SELECT count(*) FROM t WHERE a = 2")
-
-/* The connection has committed so many rows: they are durable. */
-static void look(sqlite3 *db, int rows) {
-  CHECK_EQ(number_after_power_cut(path, NULL, COUNT_OF(db)), rows);
-}
-
-static void flush_and_look(sqlite3 *db, int timeout_ms, int rows) {
-  CHECK_EQ(sqlite3async_flush(path, timeout_ms), SQLITE_OK);
-  look(db, rows);
-}
-
 /* ---- A flush, by the writer's help or by waiting for it ---- */
 
 static void run_commit_and_flush(void) {
-  setup();
+  pair_open();
   step_branch(true);
-  insert(first);
-  flush_and_look(first, -1, 1);
-  insert(first);
-  flush_and_look(first, 1000, 2);
-  finish(2);
+  pair_insert(pair_first);
+  pair_flush_and_look(pair_first, -1, 1);
+  pair_insert(pair_first);
+  pair_flush_and_look(pair_first, 1000, 2);
+  pair_finish(2);
 }
 
 static void a_flush_finds_what_was_committed_before_it(void) {
   explore(&(History){.name = "commit_and_flush",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_commit_and_flush,
                      .time_max_us = PROMPT_US,
                      .schedules = 240});
@@ -80,29 +40,29 @@ static void a_flush_finds_what_was_committed_before_it(void) {
 /* ---- Two who commit, and wait for it in the two ways ---- */
 
 static void insert_and_help(void *db) {
-  insert(db);
-  flush_and_look(db, -1, 1);
+  pair_insert(db);
+  pair_flush_and_look(db, -1, 1);
 }
 
 static void insert_and_wait(void *db) {
-  insert(db);
-  flush_and_look(db, 1000, 1);
+  pair_insert(db);
+  pair_flush_and_look(db, 1000, 1);
 }
 
 static void run_two_committers(void) {
-  setup();
+  pair_open();
   step_branch(true);
-  ExploreThread *a = explore_thread("helper", insert_and_help, first);
-  ExploreThread *b = explore_thread("waiter", insert_and_wait, second);
+  ExploreThread *a = explore_thread("helper", insert_and_help, pair_first);
+  ExploreThread *b = explore_thread("waiter", insert_and_wait, pair_second);
   explore_join(a);
   explore_join(b);
-  CHECK(number_after_power_cut(path, NULL, COUNT) == 2);
-  finish(2);
+  CHECK(number_after_power_cut(pair_path, NULL, PAIR_COUNT) == 2);
+  pair_finish(2);
 }
 
 static void two_connections_commit_and_flush(void) {
   explore(&(History){.name = "two_committers",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_two_committers,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -114,8 +74,8 @@ static void close_it(void *db) { close_database(db); }
 
 static void open_and_close(void *arg) {
   (void)arg;
-  sqlite3 *db = open_patient(path);
-  insert(db);
+  sqlite3 *db = open_patient(pair_path);
+  pair_insert(db);
   close_database(db);
 }
 
@@ -126,26 +86,26 @@ static void flush_all(void *arg) {
 
 /* A third thread may have a look at the stream just then, and do the writer's work. */
 static void run_last_close(void) {
-  setup();
-  close_database(second);
-  second = NULL;
-  insert(first);
+  pair_open();
+  close_database(pair_second);
+  pair_second = NULL;
+  pair_insert(pair_first);
   step_sleep_us(1); /* the writer comes to rest; what it has applied is not durable */
   step_branch(true);
-  ExploreThread *a = explore_thread("closer", close_it, first);
+  ExploreThread *a = explore_thread("closer", close_it, pair_first);
   ExploreThread *b = explore_thread("opener", open_and_close, NULL);
   ExploreThread *c = explore_thread("flushing", flush_all, NULL);
   explore_join(a);
   explore_join(b);
   explore_join(c);
-  first = NULL;
+  pair_first = NULL;
   explore_close_all();
-  CHECK_EQ(number_after_power_cut(path, NULL, COUNT), 2);
+  CHECK_EQ(number_after_power_cut(pair_path, NULL, PAIR_COUNT), 2);
 }
 
 static void the_last_close_is_durable_whoever_opens_meanwhile(void) {
   explore(&(History){.name = "last_close",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_last_close,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -154,17 +114,17 @@ static void the_last_close_is_durable_whoever_opens_meanwhile(void) {
 /* ---- The writer stopped, halted, and going on ---- */
 
 static void insert_and_flush_if_it_can(void *db) {
-  insert(db);
-  int rc = sqlite3async_flush(path, -1);
+  pair_insert(db);
+  int rc = sqlite3async_flush(pair_path, -1);
   CHECK(rc == SQLITE_OK || rc == SQLITE_MISUSE);
-  if (rc == SQLITE_OK) look(db, 1);
+  if (rc == SQLITE_OK) pair_look(db, 1);
 }
 
 static void insert_and_wait_if_it_can(void *db) {
-  insert(db);
-  int rc = sqlite3async_flush(path, 1000);
+  pair_insert(db);
+  int rc = sqlite3async_flush(pair_path, 1000);
   CHECK(rc == SQLITE_OK || rc == SQLITE_MISUSE);
-  if (rc == SQLITE_OK) look(db, 1);
+  if (rc == SQLITE_OK) pair_look(db, 1);
 }
 
 static void stop_and_start(void *arg) {
@@ -181,19 +141,19 @@ static void halt_and_go_on(void *arg) {
 }
 
 static void run_interrupted(void (*interrupt)(void *)) {
-  setup();
+  pair_open();
   step_branch(true);
-  ExploreThread *a = explore_thread("helper", insert_and_flush_if_it_can, first);
-  ExploreThread *b = explore_thread("waiter", insert_and_wait_if_it_can, second);
+  ExploreThread *a = explore_thread("helper", insert_and_flush_if_it_can, pair_first);
+  ExploreThread *b = explore_thread("waiter", insert_and_wait_if_it_can, pair_second);
   ExploreThread *c = explore_thread("interrupter", interrupt, NULL);
   explore_join(a);
   explore_join(b);
   explore_join(c);
   /* It runs again: what they did not wait for is to be had. */
-  CHECK_EQ(sqlite3async_flush(path, -1), SQLITE_OK);
-  look(first, 1);
-  look(second, 1);
-  finish(2);
+  CHECK_EQ(sqlite3async_flush(pair_path, -1), SQLITE_OK);
+  pair_look(pair_first, 1);
+  pair_look(pair_second, 1);
+  pair_finish(2);
 }
 
 static void run_stop_and_start(void) { run_interrupted(stop_and_start); }
@@ -201,7 +161,7 @@ static void run_halt(void) { run_interrupted(halt_and_go_on); }
 
 static void the_writer_is_stopped_and_started(void) {
   explore(&(History){.name = "stop_and_start",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_stop_and_start,
                      .time_max_us = SLICE_US,
                      .schedules = 240,
@@ -210,7 +170,7 @@ static void the_writer_is_stopped_and_started(void) {
 
 static void the_writer_is_halted_and_goes_on(void) {
   explore(&(History){.name = "halt",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_halt,
                      .time_max_us = SLICE_US,
                      .schedules = 240,
@@ -225,45 +185,45 @@ static void insert_blobs(void *db) {
 
 static void read_twice(void *db) {
   exec(db, "BEGIN");
-  int64_t before = query_int(db, COUNT);
-  CHECK_EQ(query_int(db, COUNT), before);
+  int64_t before = query_int(db, PAIR_COUNT);
+  CHECK_EQ(query_int(db, PAIR_COUNT), before);
   exec(db, "COMMIT");
 }
 
 static void run_full_queue(void) {
-  setup();
+  pair_open();
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_QUEUE_BYTES, 8000), SQLITE_OK);
   step_branch(true);
-  ExploreThread *a = explore_thread("writing", insert_blobs, first);
-  ExploreThread *b = explore_thread("reading", read_twice, second);
+  ExploreThread *a = explore_thread("writing", insert_blobs, pair_first);
+  ExploreThread *b = explore_thread("reading", read_twice, pair_second);
   explore_join(a);
   explore_join(b);
-  finish(2);
+  pair_finish(2);
 }
 
 static void a_full_queue_holds_up_nobody_for_good(void) {
   explore(&(History){.name = "full_queue",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_full_queue,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
 }
 
 static void run_full_queue_busy(void) {
-  setup();
+  pair_open();
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_QUEUE_BYTES, 8000), SQLITE_OK);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_ON_QUEUE_FULL, SQLITEASYNC_FULL_BUSY), SQLITE_OK);
   step_branch(true);
-  ExploreThread *a = explore_thread("one", insert_blobs, first);
-  ExploreThread *b = explore_thread("other", insert_blobs, second);
+  ExploreThread *a = explore_thread("one", insert_blobs, pair_first);
+  ExploreThread *b = explore_thread("other", insert_blobs, pair_second);
   explore_join(a);
   explore_join(b);
-  finish(4);
+  pair_finish(4);
 }
 
 static void a_full_queue_refuses_and_busy_handlers_get_through(void) {
   explore(&(History){.name = "full_queue_busy",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_full_queue_busy,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -272,25 +232,26 @@ static void a_full_queue_refuses_and_busy_handlers_get_through(void) {
 /* ---- maxDelayMs ---- */
 
 static void insert_and_await(void *db) {
-  insert(db);
-  while (status_number(path, "durable") != status_number(path, "committed")) step_sleep_us(1000);
-  look(db, 1);
+  pair_insert(db);
+  while (status_number(pair_path, "durable") != status_number(pair_path, "committed"))
+    step_sleep_us(1000);
+  pair_look(db, 1);
 }
 
 static void run_max_delay(void) {
-  setup();
+  pair_open();
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 8), SQLITE_OK);
   step_branch(true);
-  ExploreThread *a = explore_thread("committing", insert_and_await, first);
-  ExploreThread *b = explore_thread("helper", insert_and_help, second);
+  ExploreThread *a = explore_thread("committing", insert_and_await, pair_first);
+  ExploreThread *b = explore_thread("helper", insert_and_help, pair_second);
   explore_join(a);
   explore_join(b);
-  finish(2);
+  pair_finish(2);
 }
 
 static void a_commit_becomes_durable_in_time_by_itself(void) {
   explore(&(History){.name = "max_delay",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_max_delay,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -299,7 +260,7 @@ static void a_commit_becomes_durable_in_time_by_itself(void) {
 /* ---- Other processes ---- */
 
 static int insert_as_foreign(int busy_ms) {
-  sqlite3 *db = open_foreign(path);
+  sqlite3 *db = open_foreign(pair_path);
   sqlite3_busy_timeout(db, busy_ms);
   exec(db, "PRAGMA synchronous = EXTRA"); /* or a power cut may bring its journal back */
   int rc = exec_code(db, "INSERT INTO t VALUES (3)");
@@ -309,21 +270,21 @@ static int insert_as_foreign(int busy_ms) {
 
 /* Who waited for a flush may expect the OS lock to be free; and it is free soon, anyway. */
 static void run_foreign(void) {
-  setup();
+  pair_open();
   step_branch(true);
   ExploreThread *thread = explore_thread("flushing", flush_all, NULL);
-  insert(first);
-  CHECK_EQ(sqlite3async_flush(path, 1000), SQLITE_OK);
+  pair_insert(pair_first);
+  CHECK_EQ(sqlite3async_flush(pair_path, 1000), SQLITE_OK);
   CHECK_EQ(insert_as_foreign(0), SQLITE_OK);
-  insert(first);
+  pair_insert(pair_first);
   CHECK_EQ(insert_as_foreign(30), SQLITE_OK);
   explore_join(thread);
-  finish(4);
+  pair_finish(4);
 }
 
 static void another_process_gets_the_database_when_all_is_written(void) {
   explore(&(History){.name = "foreign",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_foreign,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -336,29 +297,29 @@ static int rows_at_exit; /* committed before it */
 /* Was registered first, and so is called when the core's handler has drained. */
 static void look_after_exit(void) {
   step_branch(false);
-  if (number_after_crash(path, NULL, COUNT) < rows_at_exit) {
+  if (number_after_crash(pair_path, NULL, PAIR_COUNT) < rows_at_exit) {
     FAIL("a commit was lost at exit");
   }
   _exit(0);
 }
 
 static void insert_on(void *db) {
-  for (int i = 0; i < 2; i++) insert(db);
+  for (int i = 0; i < 2; i++) pair_insert(db);
 }
 
 static void run_exit(void) {
   atexit(look_after_exit);
-  setup();
+  pair_open();
   step_branch(true);
-  explore_thread("committing on", insert_on, second);
-  insert(first);
+  explore_thread("committing on", insert_on, pair_second);
+  pair_insert(pair_first);
   rows_at_exit = 1;
   exit(0);
 }
 
 static void exit_drains_while_another_thread_commits(void) {
   explore(&(History){.name = "exit",
-                     .prepare = make_database,
+                     .prepare = pair_make,
                      .run = run_exit,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
