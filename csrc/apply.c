@@ -256,7 +256,7 @@ static AsyncFile *first_dirty(AsyncStream *stream) {
   return file;
 }
 
-/* A thread beside us syncs a file, and wakes us when it is done. */
+/* Others are at what must come first, and wake us when it is done. */
 static Step stuck_until_woken(int64_t *due_us) {
   *due_us = 0;
   return STEP_STUCK;
@@ -296,6 +296,7 @@ static bool sync_now(AsyncStream *stream, AsyncFile *file) {
 /* As sync_now(), of the folder, if a name in it changed. */
 static bool sync_folder(AsyncStream *stream) {
   if (!stream->directory_dirty) return true;
+  stream->directory_dirty = false; /* a name that is made meanwhile sets it again */
   async_mutex_leave(&stream->mutex);
   int error = async_os_sync_directory(stream->path);
   async_mutex_enter(&stream->mutex);
@@ -303,7 +304,6 @@ static bool sync_folder(AsyncStream *stream) {
     fail(stream, SQLITE_IOERR_DIR_FSYNC, operation_name(ASYNC_OP_SYNC), stream->path);
     return false;
   }
-  stream->directory_dirty = false;
   return true;
 }
 
@@ -346,6 +346,7 @@ static bool is_after_deletion(const AsyncStream *stream, const AsyncOp *op) {
          !op->of_checkpoint && !op->file->dirty && stream->directory_dirty;
 }
 
+/* The folder first; then the truncation is tried again. */
 static Step step_folder(AsyncStream *stream) {
   if (!sync_folder(stream)) return STEP_FAILED;
   publish_if_clean(stream);

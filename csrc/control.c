@@ -94,7 +94,7 @@ int async_control_ready(const char *operation) {
 
 int async_control_ready_for(const char *operation, const char *zPath) {
   int rc = async_control_ready(operation);
-  if (rc != SQLITE_OK || zPath != NULL) return rc;
+  if (rc != SQLITE_OK || (zPath != NULL && zPath[0] != '\0')) return rc;
   return async_control_error(SQLITE_MISUSE, "%s: a path is wanted", operation);
 }
 
@@ -351,7 +351,7 @@ int sqlite3async_set(int op, sqlite3_int64 value) {
 int sqlite3async_get(int op, sqlite3_int64 *value) {
   if (async_forked) return refuse_in_child("get");
   async_control_init();
-  if (value == NULL) return async_control_error(SQLITE_MISUSE, "get: a place for it is wanted");
+  if (value == NULL) return async_control_error(SQLITE_MISUSE, "get: value must not be NULL");
   if (op == SQLITEASYNC_HALT) {
     *value = async_writer_halt();
     return SQLITE_OK;

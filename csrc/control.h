@@ -14,7 +14,7 @@ sqlite3_vfs *async_control_parent(void);
 
 /* SQLITE_OK if the VFS is registered; otherwise SQLITE_MISUSE, with a message. */
 int async_control_ready(const char *operation);
-/* The same for one that is about the database zPath, which must not be NULL. */
+/* The same for one that is about the database zPath, which must not be NULL or "". */
 int async_control_ready_for(const char *operation, const char *zPath);
 
 /* Remember the words for sqlite3async_errmsg() and return code. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 static int report(int rc, const char *path) {
+  if (path == NULL || path[0] == '\0') path = "all databases";
   if (rc == SQLITE_MISUSE) {
     return async_control_error(rc, "flush of %s: no writer is running; call sqlite3async_start()",
                                path);
@@ -36,7 +37,7 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
   int64_t until_us = async_flush_deadline(timeoutMs);
   AsyncStream **streams;
   rc = async_control_find(zPath, &streams);
-  if (rc != SQLITE_OK) return report(rc, zPath == NULL ? "all" : zPath);
+  if (rc != SQLITE_OK) return report(rc, zPath);
   /* First ask all, so that their syncs can overlap; then wait for each. */
   for (AsyncStream **stream = streams; *stream != NULL; stream++) async_flush_request(*stream);
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
@@ -52,7 +53,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
   if (rc != SQLITE_OK) return -rc;
   AsyncStream **streams;
   rc = async_control_find(zPath, &streams);
-  if (rc != SQLITE_OK) return -report(rc, zPath == NULL ? "all" : zPath);
+  if (rc != SQLITE_OK) return -report(rc, zPath);
   int count = 0;
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
     int64_t ticket = async_flush_request(*stream);

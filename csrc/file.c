@@ -201,12 +201,15 @@ int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t o
   if (rc != SQLITE_OK) return rc;
   if (!direct) return async_file_write(file, data, n, offset);
   rc = file->parent->pMethods->xWrite(file->parent, data, n, offset);
-  if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&stream->mutex);
-  async_file_note_backfill(file, offset, offset + n);
-  if (offset + n > file->size) file->size = offset + n;
+  if (rc != SQLITE_OK) {
+    if (file->pending == 0) file->size_known = false; /* a part may have been written */
+  } else {
+    async_file_note_backfill(file, offset, offset + n);
+    if (offset + n > file->size) file->size = offset + n;
+  }
   async_mutex_leave(&stream->mutex);
-  return SQLITE_OK;
+  return rc;
 }
 
 /* Under the mutex: queue an op that has no payload. */

@@ -56,7 +56,7 @@ struct AsyncFile {
   int handles; /* of SQLite */
   int pending; /* ops queued for it, the one under way included */
   bool exists; /* as SQLite sees it */
-  bool gone;   /* deleted on disk */
+  bool gone;   /* deleted on disk, or left behind: its name does not mean it any more */
   bool dirty;  /* the next flush must sync it; counted in AsyncFiles */
   /* A checkpoint wrote to it on disk since the last sync, of a database: what
   ** it wrote is in the WAL as well, so it need not be synced before that is
@@ -139,7 +139,7 @@ int async_file_delete(AsyncStream *stream, const char *path, int sync_directory)
 struct AsyncFence;
 int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
                              struct AsyncFence *fence);
-/* Both under the mutex, without a fence or behind one; a writer is to be woken. */
+/* As the first, or with a fence as the second, under the mutex; the caller wakes a writer. */
 int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory,
                            struct AsyncFence *fence);
 /* False if only the disk knows. */

@@ -225,6 +225,8 @@ static int lock_index(AsyncHandle *handle, int first, int n, int flags) {
 static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
   if (async_forked) return flags & SQLITE_SHM_UNLOCK ? SQLITE_OK : SQLITE_IOERR_SHMLOCK;
   AsyncHandle *handle = handle_of(base);
+  if (!handle->wal.mapped)
+    return SQLITE_IOERR_SHMLOCK; /* as the unix VFS: nobody would unlock it */
   if (flags & SQLITE_SHM_UNLOCK) {
     if (first == ASYNC_WAL_WRITE) end_wal_write(handle);
     return async_walindex_lock(&handle->stream->walindex, &handle->wal, first, n, flags);

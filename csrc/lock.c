@@ -123,9 +123,10 @@ static int take_os_lock(AsyncStream *stream, sqlite3_file *parent) {
   int rc = lock_parent(stream, parent, SQLITE_LOCK_SHARED);
   if (rc != SQLITE_OK) return rc;
   rc = read_mode(parent, &lock->wal);
-  if (rc == SQLITE_OK && lock->wal) rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);
-  if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY && is_read_only(stream)) {
-    rc = SQLITE_READONLY_CANTLOCK;
+  if (rc == SQLITE_OK && lock->wal) {
+    rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);
+    bool refused = rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY;
+    if (refused && is_read_only(stream)) rc = SQLITE_READONLY_CANTLOCK;
   }
   if (rc == SQLITE_OK && lock->handed_over) rc = take_back(stream);
   if (rc != SQLITE_OK) lower_os_lock(stream);
@@ -364,7 +365,7 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
     if (rc == SQLITE_OK) lock->shared++;
     if (rc == SQLITE_OK && holder->is_checkpointer) lock->checkpointer_shared = true;
   } else if (holder->read_only) {
-    /* As the unix VFS has it: it cannot be got on a descriptor for reading. */
+    /* As the unix VFS has it: a descriptor for reading gets no lock for writing. */
     rc = level == SQLITE_LOCK_EXCLUSIVE && lock->shared > 1 ? SQLITE_BUSY : SQLITE_IOERR_LOCK;
   } else if (level == SQLITE_LOCK_RESERVED) {
     rc = raise_os_lock(stream, level);
@@ -381,6 +382,7 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
       ** and a WAL, SQLite asks for it from SHARED, and may keep SHARED if it is refused. */
       lock->writer = NULL;
       holder->level = before;
+      lower_os_lock(stream);
     }
   }
   if (rc == SQLITE_OK) holder->level = level;

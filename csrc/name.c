@@ -31,6 +31,15 @@ static int call_open(AsyncFile *file, int flags, sqlite3_file **parent, int *ope
   return rc;
 }
 
+/* Has opening a file for writing failed because it may not be written?  Not if it may be
+** at another time: the disk is full, or memory is out. */
+static bool is_refused(const AsyncFile *file, int rc) {
+  sqlite3_vfs *vfs = file->stream->parent;
+  int code = rc & 0xff;
+  if (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_PERM) return false;
+  return vfs->xGetLastError == NULL || !async_os_is_disk_full(vfs->xGetLastError(vfs, 0, NULL));
+}
+
 /*
 ** For a file that nobody else knows yet.  The handle will serve others, too,
 ** who may want to write, so it is opened for that if it can be.
@@ -39,7 +48,7 @@ static int open_parent(AsyncFile *file, int flags) {
   if (flags & SQLITE_OPEN_READONLY) {
     int both = (flags & ~SQLITE_OPEN_READONLY) | SQLITE_OPEN_READWRITE;
     int rc = call_open(file, both, &file->parent, &file->open_flags);
-    if (rc == SQLITE_OK) return rc;
+    if (rc == SQLITE_OK || !is_refused(file, rc)) return rc;
   }
   return call_open(file, flags, &file->parent, &file->open_flags);
 }

@@ -140,7 +140,7 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 
 /*
 ** Set parameter op to value, or read it into *value.  Result codes as for
-** sqlite3async_control().
+** sqlite3async_control(); SQLITE_MISUSE also if value is NULL.
 */
 SQLITE3ASYNC_API int sqlite3async_set(int op, sqlite3_int64 value);
 SQLITE3ASYNC_API int sqlite3async_get(int op, sqlite3_int64 *value);
@@ -160,7 +160,8 @@ SQLITE3ASYNC_API int sqlite3async_prepare(const char *zParent, int isDefault);
 /*
 ** Start a native thread that applies the queue until sqlite3async_stop().
 ** SQLITE_OK also when it runs already.  SQLITE_MISUSE before the VFS is
-** registered.  SQLITE_ERROR if the system gives no thread.
+** registered.  SQLITE_ERROR if the system gives no thread: then all is as
+** before.
 */
 SQLITE3ASYNC_API int sqlite3async_start(void);
 
@@ -192,7 +193,8 @@ SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
 **
 ** SQLITE_OK; SQLITE_BUSY if the file is already open in this process outside
 ** of sqlite3async; SQLITE_CANTOPEN if the path cannot be resolved or names a
-** directory; SQLITE_MISUSE before the VFS is registered, or if zPath is NULL.
+** directory; SQLITE_NOMEM; SQLITE_MISUSE before the VFS is registered, or if
+** zPath is NULL or "".
 */
 SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
 
@@ -217,8 +219,10 @@ SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
 ** SQLITE_OK        durable (or nothing was left to be made so)
 ** SQLITE_BUSY      not within timeoutMs; the request stands
 ** SQLITE_MISUSE    no writer is running, so it could never end
-** other            the database's background error; also one that came after the
-**                  database was closed, once, to whoever asks first
+** SQLITE_NOMEM     it cannot be told which database is meant
+** other            the parent cannot resolve the path; or the database's background
+**                  error, also one that came after the database was closed, once,
+**                  to whoever asks first
 */
 SQLITE3ASYNC_API int sqlite3async_flush(const char *zPath, int timeoutMs);
 
@@ -235,15 +239,15 @@ SQLITE3ASYNC_API int sqlite3async_flush(const char *zPath, int timeoutMs);
 ** SQLITE_OK        others can have it
 ** SQLITE_BUSY      there was no such moment; nothing has changed
 ** SQLITE_NOTFOUND  it is not open through this VFS
-** SQLITE_MISUSE    no writer is running, or zPath is NULL
-** other            the database's background error
+** SQLITE_MISUSE    no writer is running, or zPath is NULL or ""
+** other            as for sqlite3async_flush()
 */
 SQLITE3ASYNC_API int sqlite3async_release(const char *zPath, int timeoutMs);
 
 /*
-** The same without waiting.  For each database that has anything to make
-** durable, request it and write a pair (stream id, ticket) to pairs, which
-** has room for nPair pairs.  Returns the number of pairs there are, which
+** As sqlite3async_flush(), without waiting.  For each database that has anything
+** to make durable, request it and write a pair (stream id, ticket) to pairs,
+** which has room for nPair pairs (or is NULL).  Returns the number of pairs there are, which
 ** may exceed nPair (then call again with more room), or a negated result
 ** code.  A path that is not open has nothing to wait for: 0.
 */
@@ -264,8 +268,9 @@ SQLITE3ASYNC_API sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId);
 /*
 ** Write the status as one JSON object, for the database zPath or, with NULL
 ** or "", for all together.  Returns the length of the text; if that is >= n
-** it was cut short and the call is to be repeated with more room.  A path
-** that is not open gives -SQLITE_NOTFOUND.
+** it was cut short and the call is to be repeated with more room; buf may be
+** NULL.  A path that is not open gives -SQLITE_NOTFOUND, one that cannot be
+** resolved the parent's negated code; -SQLITE_NOMEM.
 */
 SQLITE3ASYNC_API int sqlite3async_status(const char *zPath, char *buf, int n);
 
@@ -279,7 +284,8 @@ SQLITE3ASYNC_API int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n)
 
 /*
 ** The words for the last failure of a function of this header on the calling
-** thread.  Returns the length of the text, cut to n - 1 bytes.
+** thread.  Returns the length of the text, of which at most n - 1 bytes are
+** written; buf may be NULL.
 */
 SQLITE3ASYNC_API int sqlite3async_errmsg(char *buf, int n);
 

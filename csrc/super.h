@@ -20,7 +20,9 @@
 ** process left behind.  It is deleted when no journal names it any more; here
 ** that means, when the rollbacks of the databases it names have been applied.
 ** Anybody may have written it, and name what database he likes: so its deletion
-** waits for them, but they neither wait nor fail for it.
+** waits for them, but they neither wait nor fail for it.  A rollback that
+** meets one which names a database that has failed here fails with its code, until
+** that is closed.
 */
 #ifndef ASYNC_SUPER_H
 #define ASYNC_SUPER_H

@@ -29,8 +29,8 @@ static sqlite3_vfs *parent_of(sqlite3_vfs *vfs) { return vfs->pAppData; }
 ** handle that all have: one of its own would not lock, or drop the locks of the others
 ** when it is closed.  The name has no URI parameters behind it, but the next name.
 */
-static int open_as_journal(AsyncStream *stream, const char *name, int flags, AsyncFile **file,
-                           int *out_flags) {
+static int open_database_for_journal(AsyncStream *stream, const char *name, int flags,
+                                     AsyncFile **file, int *out_flags) {
   char *copy = async_path_copy(name, false);
   if (copy == NULL) return SQLITE_NOMEM;
   flags = (flags & ~STREAM_FILES) | SQLITE_OPEN_MAIN_DB;
@@ -45,7 +45,7 @@ static int open_file(AsyncStream *stream, const char *name, int flags, AsyncFile
     return async_file_open_database(stream, name, flags, file, out_flags);
   }
   if (async_path_role(stream->path, name) == ASYNC_ROLE_DATABASE) {
-    return open_as_journal(stream, name, flags, file, out_flags);
+    return open_database_for_journal(stream, name, flags, file, out_flags);
   }
   return async_file_open_journal(stream, name, flags, file, out_flags);
 }

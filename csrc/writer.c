@@ -192,9 +192,9 @@ int async_writer_halt(void) {
   return halt;
 }
 
-static bool drain(bool (*has_queued)(void), int64_t timeout_us, bool help) {
+static bool drain(bool (*is_left)(void), int64_t timeout_us, bool help) {
   int64_t until_us = async_os_now_us() + timeout_us;
-  while (has_queued()) {
+  while (is_left()) {
     if (async_os_now_us() >= until_us) return false;
     if (async_scheduler_has_runner()) {
       async_os_sleep_us(DRAIN_POLL_US);

@@ -458,11 +458,12 @@ static void compare_bytes(const char *name) {
 static char *dump(const char *name, bool async) {
   char *path = with_folder(name, async);
   sqlite3 *db = open_plain(path);
-  check_integrity(db);
-  char *text = dump_text(db);
+  /* A statement that fails without a journal damages it, in plain SQLite too. */
+  char *soundness = query_text(db, "PRAGMA integrity_check");
+  char *rows = dump_text(db);
   close_database(db);
   sqlite3_free(path);
-  return text;
+  return sqlite3_mprintf("%z\n%z", soundness, rows);
 }
 
 static void compare_rows(const char *name) {

@@ -49,6 +49,8 @@ static void NULL_is_refused_where_something_is_wanted(void) {
   CHECK_EQ(sqlite3async_route(NULL), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_unroute(NULL), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_release(NULL, 0), SQLITE_MISUSE);
+  CHECK_EQ(sqlite3async_route(""), SQLITE_MISUSE);
+  CHECK_EQ(sqlite3async_unroute(""), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_get(SQLITEASYNC_DELAY, NULL), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_get(SQLITEASYNC_HALT, NULL), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_event(NULL, NULL, 0), 0);
@@ -58,6 +60,7 @@ static void NULL_is_refused_where_something_is_wanted(void) {
   CHECK_EQ(sqlite3async_status(NULL, NULL, 100), sqlite3async_status(NULL, NULL, 0));
   CHECK_EQ(sqlite3async_flush(NULL, 1000), SQLITE_OK); /* all */
   sqlite3 *db = open_async(test_path("a.db"));
+  CHECK_EQ(sqlite3async_release("", 0), SQLITE_MISUSE); /* not the first that there is */
   CHECK_EQ(sqlite3async_stop(1000), SQLITE_OK);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NOW), SQLITE_OK);
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);

@@ -27,7 +27,7 @@ typedef int (*OpenDirectory)(const char *path, int *descriptor);
 static sqlite3_vfs *real_vfs;
 static OpenDirectory open_directory;
 static bool powersafe = true;
-static int sync_ms;
+static _Atomic int sync_ms; /* how long one takes */
 static void (*sync_hook)(void *arg);
 static void *sync_arg;
 
