@@ -114,7 +114,7 @@ async function fuzz(target: string): Promise<void> {
   const runs = result.output.match(/number_of_executed_units: (\d+)/)?.[1] ?? "?";
   const covered = result.output.match(/cov: (\d+) ft: (\d+)/g)?.at(-1) ?? "";
   const summary = `fuzz/${target}: ${runs} inputs, ${covered} (${result.seconds.toFixed(1)} s)`;
-  console.log(result.ok ? `ok      ${summary}` : `FAILED  ${summary}: ${result.reason}`);
+  console.log(result.ok ? `# ${summary}` : `FAILED  ${summary}: ${result.reason}`);
   if (result.ok) return;
   failed++;
   const isNews = (line: string) => /^#\d+\s|^\tNEW_FUNC|^INFO:/.test(line);

@@ -103,7 +103,7 @@ async function main(args: string[]): Promise<boolean> {
   let killed = 0;
   let lived = 0;
   for await (const { mutant, killer } of hunt(chosen(args))) {
-    console.log(`${killer === "" ? "LIVES " : "killed"}  ${mutant.name}: ${killer}`);
+    console.log(killer === "" ? `LIVES: ${mutant.name}` : `# ${mutant.name}: ${killer}`);
     if (killer === "") lived++;
     else killed++;
   }
