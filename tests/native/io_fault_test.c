@@ -198,6 +198,8 @@ static void a_full_disk_is_waited_for_at_every_call(void) {
   scenario_prepare(scenario);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_DISK_FULL_RETRY_MS, WAIT_MS), SQLITE_OK);
   for (int i = 0; i < 5; i++) {
+    /* Once the journal is there it is opened at once, which takes no space of a disk. */
+    if (full[i].set == ON_OPEN && strcmp(scenario->name, "commit_in_mode_truncate") == 0) continue;
     bool meets = true;
     for (int n = full[i].set == ON_OPEN ? 1 : 0; meets; n++) { /* the database is opened at once */
       if (!scenario_chooses(3)) continue;

@@ -153,7 +153,7 @@ static void use_database(Scene *scene) {
     sqlite3_str_appendf(scene->text, "flush: %d\n", flushed);
     scene_exec(scene, db, "SELECT * FROM t");
     CHECK_EQ(sqlite3_close(db), SQLITE_OK);
-    if (scene->is_async) step_all();
+    if (scene->is_async) WAIT_FOR(10000, status_number(NULL, "queuedOps") == 0);
   }
   CHECK_EQ(chmod(scene->folder, 0700), 0);
   add_listing(scene);

@@ -285,9 +285,11 @@ static int file_sync(sqlite3_file *base, int flags) {
   int index = recorder_file(base)->index;
   Record record = {.kind = RECORD_SYNC, .file = index, .covers = recorder_position()};
   void (*hook)(void *) = sync_hook;
-  sync_hook = NULL;
-  if (hook != NULL) hook(sync_arg);
-  sync_hook = hook;
+  if (hook != NULL) {
+    sync_hook = NULL;
+    hook(sync_arg);
+    sync_hook = hook;
+  }
   pending = record;
   is_pending = index != RECORD_NONE;
   if (sync_ms > 0) sleep_ms(sync_ms);
