@@ -10,15 +10,14 @@ import { install } from "../mod.ts";
 import { asyncDelete, type Contender, plainDelete } from "./contenders.ts";
 import { count, latencyHeadings, latencyLine } from "./print.ts";
 import { middle, ratios, target } from "./statistics.ts";
-import type { Report, Series, Settings, Workload } from "./workload.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
 
 const FASTER_MIN = 25;
 const PLAIN = "plain DELETE/FULL";
 const ASYNC = "sqlite3async DELETE/FULL";
 
-async function measure({ folder, quick }: Settings): Promise<Series> {
+async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
   await using vfs = await install();
-  const series: Series = {};
   {
     using plain = plainDelete(folder);
     using through = asyncDelete(folder, vfs);
@@ -29,18 +28,18 @@ async function measure({ folder, quick }: Settings): Promise<Series> {
       connection.exec("CREATE INDEX i ON t(name)");
     }
     for (let round = -1; round < (quick ? 3 : 8); round++) { // the first one warms up
-      for (const [contender, rows] of turns) await addRound(series, contender, rows, round < 0);
+      const series: Round = {};
+      for (const [contender, rows] of turns) await takeTurn(series, contender, rows);
+      if (round >= 0) yield series;
     }
     if (vfs.status().fullWaits > 0) throw new Error("the queue was full: the rounds are too long");
   }
-  return series;
 }
 
-async function addRound(
-  series: Series,
+async function takeTurn(
+  series: Round,
   { name, connection, settle }: Contender,
   rows: number,
-  forget: boolean,
 ): Promise<void> {
   const insert = connection.prepare("INSERT INTO t(name) VALUES (?)");
   const samples: number[] = [];
@@ -55,10 +54,9 @@ async function addRound(
   const committedMs = performance.now() - startMs;
   await settle();
   const durableMs = performance.now() - startMs;
-  if (forget) return;
-  (series[name] ??= []).push(samples);
-  (series[`${name}, rows/s`] ??= []).push([rows / committedMs * 1000]);
-  (series[`${name}, durable rows/s`] ??= []).push([rows / durableMs * 1000]);
+  series[name] = samples;
+  series[`${name}, rows/s`] = [rows / committedMs * 1000];
+  series[`${name}, durable rows/s`] = [rows / durableMs * 1000];
 }
 
 function report(series: Series): Report {

@@ -15,7 +15,7 @@ import { type AsyncVfs, install } from "../mod.ts";
 import { create, type Database, finish, type Way } from "./databases.ts";
 import { count, duration } from "./print.ts";
 import { middle, ratios, roundsOf, target } from "./statistics.ts";
-import type { Report, Series, Settings, Workload } from "./workload.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
 import { NATIVE_PROGRAM } from "./workload.ts";
 
 const PLAIN = "plain WAL/FULL";
@@ -60,21 +60,20 @@ function contendersWith(vfs: AsyncVfs): Contender[] {
   ];
 }
 
-async function measure({ folder, quick }: Settings): Promise<Series> {
+async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
   await using vfs = await install();
-  const series: Series = {};
   for (let round = -1; round < (quick ? 3 : 8); round++) { // the first one warms up
     const forMs = round < 0 ? 300 : quick ? 1000 : 1500;
-    const into = round < 0 ? {} : series;
+    const series: Round = {};
     for (const contender of contendersWith(vfs)) {
       const turn = await takeTurn(folder, contender, forMs);
-      addTurn(into, contender.way.name, turn);
+      addTurn(series, contender.way.name, turn);
       if (contender.way.name !== MANY) continue;
-      add(into, BARE, bareRate(folder, turn, 0, forMs));
-      add(into, BARE_AGAIN, bareRate(folder, turn, turn.walFileBytes, forMs));
+      add(series, BARE, bareRate(folder, turn, 0, forMs));
+      add(series, BARE_AGAIN, bareRate(folder, turn, turn.walFileBytes, forMs));
     }
+    if (round >= 0) yield series;
   }
-  return series;
 }
 
 async function takeTurn(folder: string, contender: Contender, forMs: number): Promise<Turn> {
@@ -142,11 +141,11 @@ function bareRate(folder: string, turn: Turn, endBytes: number, forMs: number): 
   return values.get("batches")! / seconds * (turn.commits / turn.syncs);
 }
 
-function add(series: Series, name: string, value: number): void {
-  (series[name] ??= []).push([value]);
+function add(series: Round, name: string, value: number): void {
+  series[name] = [value];
 }
 
-function addTurn(series: Series, name: string, turn: Turn): void {
+function addTurn(series: Round, name: string, turn: Turn): void {
   add(series, name, turn.commits / turn.tookMs * 1000);
   if (turn.syncs === 0) return;
   add(series, `${name}, commits a sync`, turn.commits / turn.syncs);

@@ -13,7 +13,7 @@ import { type AsyncVfs, install } from "../mod.ts";
 import { create, type Database, finish, settle } from "./databases.ts";
 import { count, duration, mebibytes } from "./print.ts";
 import { middle, ratios, roundsOf, target } from "./statistics.ts";
-import type { Report, Series, Settings, Workload } from "./workload.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
 
 const LOAD = 0.8;
 const SLICE_MS = 2;
@@ -75,19 +75,19 @@ class Committer {
   }
 }
 
-async function measure({ folder, quick }: Settings): Promise<Series> {
+async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
   await using vfs = await install();
-  const series: Series = {};
   const burstMs = quick ? 2000 : 5000;
   const pacedMs = quick ? 10_000 : 60_000;
   await run({ folder, vfs, name: "warm-up", forMs: 500, rate: RATE_MAX, series: {} });
   for (let round = 0; round < (quick ? 1 : 2); round++) {
+    const series: Round = {};
     const all = { folder, vfs, series };
     const rate = LOAD * await run({ ...all, name: "burst", forMs: burstMs, rate: RATE_MAX });
     add(series, "paced, commits/s wanted", rate);
     await run({ ...all, name: "paced", forMs: pacedMs, rate });
+    yield series;
   }
-  return series;
 }
 
 /** What to do: commit for so long, so many a second at most. */
@@ -97,7 +97,7 @@ interface Task {
   vfs: AsyncVfs;
   forMs: number;
   rate: number;
-  series: Series;
+  series: Round;
 }
 
 /** Do it with a new database; returns how many commits a second there were. */
@@ -145,11 +145,11 @@ async function pace(
   }
 }
 
-function add(series: Series, name: string, value: number): void {
-  (series[name] ??= []).push([value]);
+function add(series: Round, name: string, value: number): void {
+  series[name] = [value];
 }
 
-function addLatencies(series: Series, name: string, sortedNs: Float64Array): void {
+function addLatencies(series: Round, name: string, sortedNs: Float64Array): void {
   for (const [part, portion] of Object.entries(PARTS)) {
     const at = Math.min(sortedNs.length - 1, Math.floor(portion * sortedNs.length));
     add(series, `${name}, ${part}`, sortedNs[at]!);
@@ -157,7 +157,7 @@ function addLatencies(series: Series, name: string, sortedNs: Float64Array): voi
 }
 
 /** The most bytes of each kind in each third. */
-function addMost(series: Series, name: string, { looks }: Committer, forMs: number): void {
+function addMost(series: Round, name: string, { looks }: Committer, forMs: number): void {
   for (const [kind, bytesName] of BYTES.entries()) {
     for (const [third, thirdName] of THIRDS.entries()) {
       const within = looks.filter(({ sinceMs }) => Math.floor(sinceMs / forMs * 3) === third);

@@ -17,7 +17,7 @@ import { type AsyncVfs, install } from "../mod.ts";
 import { latencyTable } from "./print.ts";
 import { median, roundsOf, target } from "./statistics.ts";
 import type { Shared } from "./wait_worker.ts";
-import type { Report, Series, Settings, Workload } from "./workload.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
 
 /** The position that ends the Worker's loop. */
 const END = -2n;
@@ -85,7 +85,7 @@ async function delays(
   return delaysNs;
 }
 
-async function measure({ folder, quick }: Settings): Promise<Series> {
+async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
   await using vfs = await install();
   const runtime = await currentRuntime();
   const library = locateLibrary(runtime);
@@ -98,7 +98,6 @@ async function measure({ folder, quick }: Settings): Promise<Series> {
   const worker = new Worker(new URL("./wait_worker.ts", import.meta.url), { type: "module" });
   worker.postMessage(shared);
 
-  const series: Series = {};
   try {
     using connection = open(vfs.uri(join(folder, "wait.db")));
     connection.exec("PRAGMA synchronous = OFF; CREATE TABLE t(n)");
@@ -106,17 +105,17 @@ async function measure({ folder, quick }: Settings): Promise<Series> {
     await vfs.flush();
     const ways = waysToWait(vfs, native, library);
     for (let round = -1; round < (quick ? 3 : 10); round++) { // the first one warms up
+      const series: Round = {};
       for (const [name, wait] of Object.entries(ways)) {
-        const samples = await delays(native, shared, () => insert.run(), wait);
-        if (round >= 0) (series[name] ??= []).push(samples);
+        series[name] = await delays(native, shared, () => insert.run(), wait);
       }
+      if (round >= 0) yield series;
     }
   } finally {
     Atomics.store(shared.ticket, 1, END); // a Worker that spins can't be terminated
     while (Atomics.load(shared.ticket, 1) !== 0n) { /* it will */ }
     worker.terminate();
   }
-  return series;
 }
 
 function report(series: Series): Report {

@@ -13,7 +13,7 @@ import { type AsyncVfs, install } from "../mod.ts";
 import { create, type Database, finish, rowNames, settle, type Way } from "./databases.ts";
 import { count, latencyHeadings, latencyLine } from "./print.ts";
 import { median, middle, percentile, ratios, target } from "./statistics.ts";
-import type { Report, Series, Settings, Workload } from "./workload.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
 
 const ROWS = 50_000;
 const ROWS_WARM_UP = 10_000;
@@ -38,19 +38,19 @@ function waysWith(vfs: AsyncVfs): Way[] {
   ];
 }
 
-async function measure({ folder, quick }: Settings): Promise<Series> {
+async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
   await using vfs = await install();
-  const series: Series = {};
   const ways = waysWith(vfs);
   const names = rowNames(ROWS);
   for (let round = -1; round < (quick ? 3 : 8); round++) { // the first one warms up
+    const series: Round = {};
     for (const way of ways) {
-      if (round < 0) await takeTurn(folder, way, names.slice(0, ROWS_WARM_UP));
-      else addTurn(series, way.name, await takeTurn(folder, way, names));
+      const rows = round < 0 ? names.slice(0, ROWS_WARM_UP) : names;
+      addTurn(series, way.name, await takeTurn(folder, way, rows));
     }
+    if (round >= 0) yield series;
     ways.push(ways.shift()!); // so that none always follows the same one
   }
-  return series;
 }
 
 /** What one contender took in one round. */
@@ -91,8 +91,8 @@ function commitAll({ insert }: Database, names: string[]): Float64Array {
   return samplesMs;
 }
 
-function addTurn(series: Series, name: string, turn: Turn): void {
-  const add = (what: string, samples: number[]) => (series[`${name}${what}`] ??= []).push(samples);
+function addTurn(series: Round, name: string, turn: Turn): void {
+  const add = (what: string, samples: number[]) => series[`${name}${what}`] = samples;
   const perSecond = (ms: number) => [turn.samplesMs.length / ms * 1000];
   add("", Array.from(turn.samplesMs, (ms) => Math.round(ms * 1e6)));
   add(", tx/s", perSecond(turn.committedMs));
