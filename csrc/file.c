@@ -173,7 +173,9 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
-  if (rc == SQLITE_OK) rc = async_stream_wait_for_room(stream, n, has_journal(stream));
+  if (rc == SQLITE_OK && !async_stream_has_room(stream, n)) {
+    rc = async_stream_wait_for_room(stream, n, has_journal(stream));
+  }
   if (rc == SQLITE_OK) rc = know_size(file);
   const unsigned char *bytes = data;
   const int64_t first = offset;

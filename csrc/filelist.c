@@ -58,6 +58,7 @@ AsyncFile *async_file_new(AsyncStream *stream, const char *path) {
   if (file == NULL) return NULL;
   file->stream = stream;
   file->role = async_path_role(stream->path, path);
+  file->overlay.wide = file->role != ASYNC_ROLE_DATABASE;
   file->path = async_path_copy(path, file->role == ASYNC_ROLE_DATABASE);
   file->parent_room = calloc(1, (size_t)stream->parent->szOsFile);
   if (file->path == NULL || file->parent_room == NULL) {

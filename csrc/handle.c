@@ -25,7 +25,7 @@ static AsyncHandle *handle_of(sqlite3_file *base) { return (AsyncHandle *)base; 
 /* A transaction of the connection that writes to the WAL has ended. */
 static void end_wal_write(AsyncHandle *handle) {
   if (handle->wal.is_checkpointer || !(handle->wal.exclusive & (1u << ASYNC_WAL_WRITE))) return;
-  handle->stream->wal_writing = false;
+  atomic_store_explicit(&handle->stream->wal_writing, false, memory_order_relaxed);
   async_stream_wal_write_ended(handle->stream);
 }
 
@@ -234,7 +234,7 @@ static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
   int rc = check_bounds(handle, first, flags);
   if (rc == SQLITE_OK) rc = lock_index(handle, first, n, flags);
   bool writes = rc == SQLITE_OK && first == ASYNC_WAL_WRITE && !handle->wal.is_checkpointer;
-  if (writes) handle->stream->wal_writing = true;
+  if (writes) atomic_store_explicit(&handle->stream->wal_writing, true, memory_order_relaxed);
   return rc;
 }
 

@@ -53,8 +53,17 @@ static void must(int error) {
   (void)error;
 }
 
+/* Nobody holds a mutex for longer than a copy of 64 KiB takes, most for less than a
+** system call takes: so who finds it held looks again a few times before it sleeps, and
+** then who leaves it need not wake anybody. */
 void async_os_mutex_init(AsyncOsMutex *mutex) {
-  must(pthread_mutex_init(posix_mutex(mutex), NULL));
+  pthread_mutexattr_t attributes;
+  must(pthread_mutexattr_init(&attributes));
+#if defined(__GLIBC__)
+  must(pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP));
+#endif
+  must(pthread_mutex_init(posix_mutex(mutex), &attributes));
+  must(pthread_mutexattr_destroy(&attributes));
 }
 
 void async_os_mutex_free(AsyncOsMutex *mutex) { must(pthread_mutex_destroy(posix_mutex(mutex))); }

@@ -2,8 +2,7 @@
 ** The overlay.  What it is and its rules are in overlay.h.
 **
 ** Memory: 40 bytes a segment and 16 to 32 for its buckets, so at most 2% of queued
-** 4096-byte pages.  Writes that follow each other in the file and in the op's memory
-** share segments, so that a journal's small records do not cost one each.
+** 4096-byte pages.
 */
 #include "overlay.h"
 
@@ -13,6 +12,11 @@
 
 #define BUCKETS_MIN 64
 #define SLAB_SEGMENTS 100
+#define BLOCK_SHIFT 12
+#define BLOCK_SHIFT_WIDE 16
+
+_Static_assert(1 << BLOCK_SHIFT == ASYNC_BLOCK_SIZE, "see overlay.h");
+_Static_assert(1 << BLOCK_SHIFT_WIDE == ASYNC_WIDE_BLOCK_SIZE, "see overlay.h");
 
 typedef struct AsyncSegmentSlab AsyncSegmentSlab;
 struct AsyncSegmentSlab {
@@ -27,19 +31,17 @@ static void slab_release(AsyncSegmentPool *pool, AsyncSegmentSlab *slab) {
     slab->segments[i].bucket_next = pool->free;
     pool->free = &slab->segments[i];
   }
+  pool->free_count += SLAB_SEGMENTS;
 }
 
 /* Make sure that `count` segments can be taken without fail. */
 static bool pool_reserve(AsyncSegmentPool *pool, size_t count) {
-  AsyncSegment *segment = pool->free;
-  for (; count > 0 && segment != NULL; segment = segment->bucket_next) count--;
-  while (count > 0) {
+  while (pool->free_count < count) {
     AsyncSegmentSlab *slab = malloc(sizeof *slab);
     if (slab == NULL) return false;
     slab->next = pool->slabs;
     pool->slabs = slab;
     slab_release(pool, slab);
-    count -= count < SLAB_SEGMENTS ? count : SLAB_SEGMENTS;
   }
   return true;
 }
@@ -48,6 +50,7 @@ static AsyncSegment *pool_take(AsyncSegmentPool *pool) {
   AsyncSegment *segment = pool->free;
   assert(segment != NULL && "reserved beforehand");
   pool->free = segment->bucket_next;
+  pool->free_count--;
   pool->live++;
   return segment;
 }
@@ -55,6 +58,7 @@ static AsyncSegment *pool_take(AsyncSegmentPool *pool) {
 static void pool_give(AsyncSegmentPool *pool, AsyncSegment *segment) {
   segment->bucket_next = pool->free;
   pool->free = segment;
+  pool->free_count++;
   pool->live--;
 }
 
@@ -66,6 +70,7 @@ void async_segment_pool_free(AsyncSegmentPool *pool) {
     free(slab);
   }
   pool->free = NULL;
+  pool->free_count = 0;
 }
 
 void async_segment_pool_trim(AsyncSegmentPool *pool) {
@@ -79,6 +84,14 @@ void async_segment_pool_trim(AsyncSegmentPool *pool) {
 }
 
 /* ---- The table ---- */
+
+static unsigned block_shift(const AsyncOverlay *overlay) {
+  return overlay->wide ? BLOCK_SHIFT_WIDE : BLOCK_SHIFT;
+}
+
+static int64_t block_at(const AsyncOverlay *overlay, int64_t offset) {
+  return (int64_t)((uint64_t)offset >> block_shift(overlay));
+}
 
 static AsyncSegment **bucket_of(const AsyncOverlay *overlay, int64_t block) {
   /* Fibonacci hashing: neighbouring blocks go to far buckets, evenly. */
@@ -130,7 +143,7 @@ static void table_remove(AsyncOverlay *overlay, AsyncSegment **link) {
 ** two, which takes one from the pool.
 */
 static AsyncSegment *cut_block(AsyncOverlay *overlay, AsyncSegmentPool *pool, int64_t block,
-                               uint16_t start, uint16_t end, const unsigned char *data) {
+                               uint32_t start, uint32_t end, const unsigned char *data) {
   AsyncSegment *before = NULL;
   AsyncSegment **link = bucket_of(overlay, block);
   while (*link != NULL) {
@@ -169,7 +182,7 @@ static AsyncSegment *cut_block(AsyncOverlay *overlay, AsyncSegmentPool *pool, in
 
 void async_overlay_expect(const AsyncOverlay *overlay, int64_t offset) {
 #if defined(__GNUC__)
-  if (overlay->buckets != NULL) __builtin_prefetch(bucket_of(overlay, offset / ASYNC_BLOCK_SIZE));
+  if (overlay->buckets != NULL) __builtin_prefetch(bucket_of(overlay, block_at(overlay, offset)));
 #else
   (void)overlay;
   (void)offset;
@@ -179,8 +192,9 @@ void async_overlay_expect(const AsyncOverlay *overlay, int64_t offset) {
 bool async_overlay_write(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSegment **op_segments,
                          int64_t offset, const unsigned char *data, size_t n) {
   assert(n > 0 && offset >= 0);
-  int64_t last_block = (offset + (int64_t)n - 1) / ASYNC_BLOCK_SIZE;
-  size_t block_count = (size_t)(last_block - offset / ASYNC_BLOCK_SIZE + 1);
+  size_t block_size = (size_t)1 << block_shift(overlay);
+  int64_t last_block = block_at(overlay, offset + (int64_t)n - 1);
+  size_t block_count = (size_t)(last_block - block_at(overlay, offset) + 1);
 
   /* Only the first and the last block can split an older segment. */
   if (!pool_reserve(pool, block_count + 2)) return false;
@@ -192,11 +206,11 @@ bool async_overlay_write(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSeg
   }
 
   while (n > 0) {
-    int64_t block = offset / ASYNC_BLOCK_SIZE;
-    uint16_t start = (uint16_t)(offset % ASYNC_BLOCK_SIZE);
-    size_t length = (size_t)(ASYNC_BLOCK_SIZE - start);
+    int64_t block = block_at(overlay, offset);
+    uint32_t start = (uint32_t)((size_t)offset & (block_size - 1));
+    size_t length = block_size - start;
     if (length > n) length = n;
-    uint16_t end = (uint16_t)(start + length);
+    uint32_t end = start + (uint32_t)length;
 
     AsyncSegment *before = cut_block(overlay, pool, block, start, end, data);
     if (before != NULL) {
@@ -218,13 +232,14 @@ bool async_overlay_write(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSeg
 size_t async_overlay_read(const AsyncOverlay *overlay, int64_t offset, size_t n,
                           unsigned char *out) {
   if (overlay->count == 0) return 0;
+  size_t block_size = (size_t)1 << block_shift(overlay);
   size_t covered = 0;
   size_t done = 0;
   while (done < n) {
     int64_t at = offset + (int64_t)done;
-    int64_t block = at / ASYNC_BLOCK_SIZE;
-    size_t start = (size_t)(at % ASYNC_BLOCK_SIZE);
-    size_t end = n - done < ASYNC_BLOCK_SIZE - start ? start + (n - done) : ASYNC_BLOCK_SIZE;
+    int64_t block = block_at(overlay, at);
+    size_t start = (size_t)at & (block_size - 1);
+    size_t end = n - done < block_size - start ? start + (n - done) : block_size;
     const AsyncSegment *segment = *bucket_of(overlay, block);
     for (; segment != NULL; segment = segment->bucket_next) {
       if (segment->block != block || segment->end <= start || segment->start >= end) continue;
@@ -244,20 +259,20 @@ size_t async_overlay_read(const AsyncOverlay *overlay, int64_t offset, size_t n,
 static void truncate_bucket(AsyncOverlay *overlay, AsyncSegment **link, int64_t size) {
   while (*link != NULL) {
     AsyncSegment *segment = *link;
-    int64_t base = segment->block * ASYNC_BLOCK_SIZE;
+    int64_t base = segment->block << block_shift(overlay);
     if (base + segment->start >= size) {
       table_remove(overlay, link);
       continue;
     }
-    if (base + segment->end > size) segment->end = (uint16_t)(size - base);
+    if (base + segment->end > size) segment->end = (uint32_t)(size - base);
     link = &segment->bucket_next;
   }
 }
 
 void async_overlay_truncate(AsyncOverlay *overlay, int64_t size, int64_t old_size) {
   if (overlay->count == 0 || size >= old_size) return;
-  int64_t first = size / ASYNC_BLOCK_SIZE;
-  int64_t last = (old_size - 1) / ASYNC_BLOCK_SIZE;
+  int64_t first = block_at(overlay, size);
+  int64_t last = block_at(overlay, old_size - 1);
   if ((uint64_t)(last - first) >= overlay->bucket_count) {
     for (size_t i = 0; i < overlay->bucket_count; i++) {
       truncate_bucket(overlay, &overlay->buckets[i], size);
@@ -287,5 +302,5 @@ void async_overlay_retire(AsyncOverlay *overlay, AsyncSegmentPool *pool,
 void async_overlay_free(AsyncOverlay *overlay) {
   assert(overlay->count == 0);
   free(overlay->buckets);
-  *overlay = (AsyncOverlay){0};
+  *overlay = (AsyncOverlay){.wide = overlay->wide};
 }

@@ -1,11 +1,16 @@
 /*
 ** The overlay: what a file's queued writes say that its disk does not say yet.
 **
-** The file is cut into blocks of 4096 bytes, and a hash table leads from a
-** block's number to its segments: runs of bytes of queued writes, newest
-** content only.  Segments of one block never overlap, so a lookup costs the
-** same whatever the queue's length: a bucket, and at most as many segments as
-** a block has separately written pieces (one, for page writes).
+** The file is cut into blocks, and a hash table leads from a block's number to
+** its segments: runs of bytes of queued writes, newest content only.  Segments
+** of one block never overlap, so a lookup costs the same whatever the queue's
+** length: a bucket, and at most as many segments as a block has separately
+** written pieces.
+**
+** A database is written in pages here and there, and has blocks of 4096 bytes: a
+** segment for each page.  A WAL and a journal are appended to in small pieces,
+** and have blocks of 64 KiB: what continues a segment in the file and in memory
+** makes it longer, which costs no more than finding it.
 **
 ** A segment borrows its bytes from the op that wrote them (queue.h) and ends
 ** with it: when the op has been applied, async_overlay_retire() takes its
@@ -24,6 +29,7 @@
 #include <stdint.h>
 
 #define ASYNC_BLOCK_SIZE 4096
+#define ASYNC_WIDE_BLOCK_SIZE 65536
 
 typedef struct AsyncSegment AsyncSegment;
 struct AsyncSegment {
@@ -31,18 +37,20 @@ struct AsyncSegment {
   AsyncSegment *op_next;     /* the other segments of the same op */
   const unsigned char *data; /* the byte at start */
   int64_t block;
-  uint16_t start; /* within the block */
-  uint16_t end;   /* exclusive; start == end: covered by newer writes, out of the table */
+  uint32_t start; /* within the block */
+  uint32_t end;   /* exclusive; start == end: covered by newer writes, out of the table */
 };
 
 /* Where segments come from; one a stream, guarded by the stream's mutex. */
 typedef struct AsyncSegmentPool {
   AsyncSegment *free;
+  size_t free_count;
   struct AsyncSegmentSlab *slabs;
   size_t live;
 } AsyncSegmentPool;
 
 typedef struct AsyncOverlay {
+  bool wide;              /* constant: blocks of ASYNC_WIDE_BLOCK_SIZE */
   AsyncSegment **buckets; /* NULL until the first write */
   size_t bucket_count;    /* a power of two */
   size_t count;           /* segments in the table */

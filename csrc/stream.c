@@ -146,12 +146,14 @@ static int64_t room_level(int64_t max, int64_t n) {
   return n < max && (refuses || max - n < level) ? max - n : level;
 }
 
+bool async_stream_has_room(const AsyncStream *stream, int64_t n) {
+  int64_t max = async_config.max_queue_bytes;
+  return max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0;
+}
+
 int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
   assert(async_mutex_is_held(&stream->mutex));
   int64_t max = async_config.max_queue_bytes;
-  if (max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {
-    return async_stream_error(stream);
-  }
   int64_t start_us = async_os_now_us();
   stream->stats.full_waits++;
   stream->full = true;

@@ -180,8 +180,11 @@ void async_stream_signal(AsyncSignal *signal);
 AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFile *file,
                            uint32_t length);
 
+/* Under the mutex: may n more bytes be queued? */
+bool async_stream_has_room(const AsyncStream *stream, int64_t n);
+
 /*
-** Wait, under the mutex, until n more bytes may be queued.
+** Wait, under the mutex, until n more bytes may be queued, if they may not.
 ** SQLITE_OK; SQLITE_FULL if there is no writer to make room, but only if the
 ** transaction may fail here (otherwise the bound gives way); the stream's error.
 */

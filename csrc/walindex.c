@@ -155,10 +155,9 @@ static bool is_quiet(const AsyncWalIndex *index) {
   return quiet;
 }
 
-static void unlock(AsyncWalIndex *index, AsyncWalUser *user, unsigned mask) {
-  for (int i = 0; i < SQLITE_SHM_NLOCK; i++) {
+static void unlock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n) {
+  for (int i = first; i < first + n; i++) {
     unsigned bit = 1u << i;
-    if (!(mask & bit)) continue;
     if (user->exclusive & bit) {
       index->exclusive[i] = NULL;
       if (i == ASYNC_WAL_WRITE && index->renew) renew_header(index);
@@ -166,8 +165,9 @@ static void unlock(AsyncWalIndex *index, AsyncWalUser *user, unsigned mask) {
       index->shared[i]--;
     }
   }
-  user->exclusive &= (uint8_t)~mask;
-  user->shared &= (uint8_t)~mask;
+  uint8_t others = (uint8_t)~mask_of(first, n);
+  user->exclusive &= others;
+  user->shared &= others;
   if (index->closer != NULL && is_quiet(index)) {
     grant(index, index->closer, ASYNC_WAL_WRITE, 1, true);
     index->closer = NULL;
@@ -283,18 +283,17 @@ static bool wait_for_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, i
 
 int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n, int flags) {
   assert(first >= 0 && n >= 1 && first + n <= SQLITE_SHM_NLOCK);
-  unsigned mask = mask_of(first, n);
   bool exclusive = (flags & SQLITE_SHM_EXCLUSIVE) != 0;
   int rc = SQLITE_OK;
   async_mutex_enter(&index->mutex);
   if (flags & SQLITE_SHM_UNLOCK) {
-    unlock(index, user, mask);
+    unlock(index, user, first, n);
     if (index->waiting > 0) async_cond_broadcast(&index->changed);
   } else if (index->given_up) {
     rc = SQLITE_LOCKED;
   } else if (is_being_renewed(index, user) && async_walindex_begins_read(user, first, flags)) {
     rc = SQLITE_BUSY;
-  } else if (!exclusive && (user->shared & mask) == mask) {
+  } else if (!exclusive && (user->shared & (1u << first))) {
     /* It has it already. */
   } else if (!wait_for_lock(index, user, first, n, exclusive)) {
     rc = SQLITE_BUSY;

@@ -327,8 +327,8 @@ export const mutants: Mutant[] = [
   {
     name: "the queue has no bound",
     file: "stream.c",
-    from: "if (max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {",
-    to: "if (max >= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0) {",
+    from: "return max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0;",
+    to: "return max >= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0;",
     killers: ["bound_test"],
   },
   {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MAX (64 * 1024)
+#define FILE_MAX (200 * 1024) /* some wide blocks */
 #define OPS_MAX 64
 #define OP_BYTES_MAX 9000
 
@@ -38,6 +38,7 @@ static Model *model_new(uint64_t offset) {
   Model *model = calloc(1, sizeof *model);
   CHECK(model != NULL);
   model->random = random_new(offset);
+  model->overlay.wide = offset % 2 == 1;
   model->first = model->next = 1;
   return model;
 }
