@@ -433,6 +433,7 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
   *due_us = 0;
   Step last = STEP_DONE;
   async_mutex_enter(&stream->mutex);
+  stream->awake = stream->hurried = true;
   for (int i = 0; i < max_steps && last == STEP_DONE; i++) {
     bool hurry_back = async_scheduler.interrupt || async_config.delay_ms > 0;
     if (i > 0 && hurry_back && stream->queue.head != NULL) break;

@@ -12,6 +12,8 @@
 /* Spares keep a steady stream of commits from asking the system all the time,
 ** which takes as long as many commits.  These stay for good. */
 #define SPARES_MAX 8
+/* A queue that grows takes them while the writer makes more. */
+#define SPARES_READY 4
 
 struct AsyncChunk {
   AsyncChunk *next_spare;
@@ -48,6 +50,15 @@ static void chunk_free(AsyncChunk *chunk) {
   spares = chunk;
   spare_count++;
   async_mutex_leave(&spare_mutex);
+}
+
+bool async_arena_prepare_spare(void) {
+  async_mutex_enter(&spare_mutex);
+  bool few = spare_count < SPARES_READY;
+  async_mutex_leave(&spare_mutex);
+  AsyncChunk *chunk = few ? async_os_pages_new(CHUNK_SIZE) : NULL;
+  if (chunk != NULL) chunk_free(chunk);
+  return chunk != NULL;
 }
 
 static AsyncChunk *take_surplus_spare(void) {

@@ -43,6 +43,13 @@ void async_arena_give(AsyncArena *arena, AsyncChunk *chunk);
 void async_arena_free(AsyncArena *arena);
 
 /*
+** Have a few spare chunks ready: makes one if there are fewer, and returns whether it
+** did.  For the writer's thread, which has the time: the system takes some 100 us to
+** back a chunk with memory, as long as tens of commits take.
+*/
+bool async_arena_prepare_spare(void);
+
+/*
 ** Give spare chunks back to the system, but for a few.  For a moment of rest:
 ** whoever commits next has to ask for them again.
 */

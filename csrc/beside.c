@@ -67,7 +67,7 @@ int async_beside_sync(AsyncStream *stream, AsyncFile *file) {
   async_file_let_go(file);
   async_stream_leave_and_wake(stream);
   /* The writer may have come to where it must wait for this, and sleeps. */
-  async_scheduler_wake(&stream->task);
+  async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
   return rc;
 }
 

@@ -10,8 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The most that `writers` can be. */
+#define ASYNC_WRITERS_MAX 16
+
 typedef struct AsyncConfig {
   _Atomic int64_t delay_ms;
+  _Atomic int64_t writers;
+  _Atomic int64_t poll_us;
   _Atomic int64_t lock_files;
   _Atomic int64_t max_queue_bytes;
   _Atomic int64_t on_queue_full;

@@ -25,6 +25,8 @@
 
 /* What a program gets that only knows the original's four functions. */
 AsyncConfig async_config = {
+    .writers = 4,
+    .poll_us = 500,
     .lock_files = 1,
     .max_lock_hold_ms = 1000,
     .disk_full_retry_ms = 30000,
@@ -172,10 +174,11 @@ int sqlite3async_start(void) {
   int rc = async_control_ready("start");
   if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&control_mutex);
-  bool ran = async_scheduler.started; /* which nobody changes meanwhile */
+  bool ran = async_scheduler.threads > 0; /* which nobody changes meanwhile */
   bool started = async_writer_start() && async_checkpoint_start();
   if (!started && !ran) async_writer_stop();
   if (started) {
+    async_writer_expect(async_registry_count());
     if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
     if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
     max_queue_bytes_set = max_delay_ms_set = true;
@@ -274,26 +277,32 @@ typedef struct Parameter {
   int op;
   const char *name;
   _Atomic int64_t *value;
-  int64_t max; /* 0 .. max are allowed */
+  int64_t min;
+  int64_t max;
 } Parameter;
 
 #define MS_MAX INT32_MAX
 
 static Parameter parameters[] = {
-    {SQLITEASYNC_DELAY, "delay", &async_config.delay_ms, MS_MAX},
-    {SQLITEASYNC_LOCKFILES, "lockfiles", &async_config.lock_files, 1},
-    {SQLITEASYNC_MAX_QUEUE_BYTES, "max queue bytes", &async_config.max_queue_bytes, INT64_MAX / 2},
-    {SQLITEASYNC_ON_QUEUE_FULL, "on queue full", &async_config.on_queue_full, 1},
-    {SQLITEASYNC_MAX_DELAY_MS, "max delay", &async_config.max_delay_ms, MS_MAX},
-    {SQLITEASYNC_MAX_LOCK_HOLD_MS, "max lock hold", &async_config.max_lock_hold_ms, MS_MAX},
-    {SQLITEASYNC_DISK_FULL_RETRY_MS, "disk full retry", &async_config.disk_full_retry_ms, MS_MAX},
-    {SQLITEASYNC_CHECKPOINT_BYTES, "checkpoint bytes", &async_config.checkpoint_bytes,
+    {SQLITEASYNC_DELAY, "delay", &async_config.delay_ms, 0, MS_MAX},
+    {SQLITEASYNC_LOCKFILES, "lockfiles", &async_config.lock_files, 0, 1},
+    {SQLITEASYNC_MAX_QUEUE_BYTES, "max queue bytes", &async_config.max_queue_bytes, 0,
+     INT64_MAX / 2},
+    {SQLITEASYNC_ON_QUEUE_FULL, "on queue full", &async_config.on_queue_full, 0, 1},
+    {SQLITEASYNC_MAX_DELAY_MS, "max delay", &async_config.max_delay_ms, 0, MS_MAX},
+    {SQLITEASYNC_MAX_LOCK_HOLD_MS, "max lock hold", &async_config.max_lock_hold_ms, 0, MS_MAX},
+    {SQLITEASYNC_DISK_FULL_RETRY_MS, "disk full retry", &async_config.disk_full_retry_ms, 0,
+     MS_MAX},
+    {SQLITEASYNC_CHECKPOINT_BYTES, "checkpoint bytes", &async_config.checkpoint_bytes, 0,
      INT64_MAX / 16},
-    {SQLITEASYNC_CHECKPOINT_IDLE_MS, "checkpoint idle", &async_config.checkpoint_idle_ms, MS_MAX},
-    {SQLITEASYNC_MAX_WAL_BYTES, "max wal bytes", &async_config.max_wal_bytes, INT64_MAX / 2},
-    {SQLITEASYNC_DRAIN_ON_EXIT, "drain on exit", &async_config.drain_on_exit, 1},
-    {SQLITEASYNC_EXIT_DRAIN_MS, "exit drain", &async_config.exit_drain_ms, MS_MAX},
-    {SQLITEASYNC_DRAIN_ON_SIGNALS, "drain on signals", &async_config.drain_on_signals, 1},
+    {SQLITEASYNC_CHECKPOINT_IDLE_MS, "checkpoint idle", &async_config.checkpoint_idle_ms, 0,
+     MS_MAX},
+    {SQLITEASYNC_MAX_WAL_BYTES, "max wal bytes", &async_config.max_wal_bytes, 0, INT64_MAX / 2},
+    {SQLITEASYNC_DRAIN_ON_EXIT, "drain on exit", &async_config.drain_on_exit, 0, 1},
+    {SQLITEASYNC_EXIT_DRAIN_MS, "exit drain", &async_config.exit_drain_ms, 0, MS_MAX},
+    {SQLITEASYNC_DRAIN_ON_SIGNALS, "drain on signals", &async_config.drain_on_signals, 0, 1},
+    {SQLITEASYNC_WRITERS, "writers", &async_config.writers, 1, ASYNC_WRITERS_MAX},
+    {SQLITEASYNC_POLL_US, "poll", &async_config.poll_us, 0, 1000000},
 };
 
 static Parameter *find_parameter(int op) {
@@ -328,6 +337,10 @@ static int set_parameter(Parameter *parameter, int64_t value) {
   if (parameter->op == SQLITEASYNC_MAX_QUEUE_BYTES) max_queue_bytes_set = true;
   if (parameter->op == SQLITEASYNC_MAX_DELAY_MS) max_delay_ms_set = true;
   *parameter->value = value;
+  if (parameter->op == SQLITEASYNC_WRITERS) {
+    async_writer_expect(async_registry_count());
+    async_writer_tell();
+  }
   async_doorbell_ring(); /* the checkpointer may have something to do now */
   return SQLITE_OK;
 }
@@ -338,9 +351,10 @@ int sqlite3async_set(int op, sqlite3_int64 value) {
   if (op == SQLITEASYNC_HALT) return set_halt(value);
   Parameter *parameter = find_parameter(op);
   if (parameter == NULL) return unknown(op);
-  if (value < 0 || value > parameter->max) {
-    return async_control_error(SQLITE_MISUSE, "%s: %lld is not in 0 .. %lld", parameter->name,
-                               (long long)value, (long long)parameter->max);
+  if (value < parameter->min || value > parameter->max) {
+    return async_control_error(SQLITE_MISUSE, "%s: %lld is not in %lld .. %lld", parameter->name,
+                               (long long)value, (long long)parameter->min,
+                               (long long)parameter->max);
   }
   async_mutex_enter(&control_mutex);
   int rc = set_parameter(parameter, value);

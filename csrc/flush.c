@@ -8,7 +8,9 @@
 /* How often to see whether the writer was stopped. */
 #define WAIT_SLICE_US 50000
 
-int64_t async_flush_request(AsyncStream *stream) {
+/* Note the wish, and nothing else: under the mutex, which stays entered if the ticket
+** is more than 0, and somebody is to be told. */
+static int64_t want(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   int64_t ticket = stream->pushed.seq;
   int rc = async_stream_error(stream);
@@ -22,7 +24,12 @@ int64_t async_flush_request(AsyncStream *stream) {
     return ticket;
   }
   if (stream->flush_wanted < ticket) stream->flush_wanted = ticket;
-  async_stream_leave_and_wake(stream);
+  return ticket;
+}
+
+int64_t async_flush_request(AsyncStream *stream) {
+  int64_t ticket = want(stream);
+  if (ticket > 0) async_stream_leave_and_hurry(stream);
   return ticket;
 }
 
@@ -47,10 +54,15 @@ static int wait_for(AsyncStream *stream, int64_t ticket, int64_t until_us) {
 }
 
 int async_flush_until(AsyncStream *stream, int64_t until_us) {
-  int64_t ticket = async_flush_request(stream);
+  int64_t ticket = want(stream);
   if (ticket <= 0) return (int)-ticket;
+  async_mutex_leave(&stream->mutex);
   /* A step of the writer's has no bound. */
-  if (until_us < 0) async_writer_help(stream, ticket);
+  bool helped = until_us < 0 && async_writer_help(stream, ticket);
+  if (!helped) {
+    async_mutex_enter(&stream->mutex);
+    async_stream_leave_and_hurry(stream);
+  }
   return wait_for(stream, ticket, until_us);
 }
 

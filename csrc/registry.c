@@ -170,7 +170,7 @@ void async_registry_release(AsyncStream *stream) {
   }
   async_mutex_leave(&stream->mutex);
   if (end) unlink_stream(stream);
-  if (wake) async_scheduler_wake(&stream->task);
+  if (wake) async_scheduler_wake(&stream->task, ASYNC_WAKE_SOON);
   async_mutex_leave(&registry_mutex);
   if (end) end_stream(stream);
 }
@@ -184,7 +184,7 @@ bool async_registry_rest(AsyncStream *stream) {
   bool idle = failed || (stream->queue.head == NULL && wanted <= stream->durable.seq);
   bool end = false;
   if (idle) {
-    stream->awake = false;
+    stream->awake = stream->hurried = false;
     int64_t due_us = failed ? 0 : async_stream_delay_ends_us(stream);
     async_mutex_enter(&async_scheduler.mutex);
     async_scheduler_finish(&stream->task, false, due_us);
@@ -241,6 +241,13 @@ int64_t async_registry_durable(int64_t id) {
   return result;
 }
 
+int async_registry_count(void) {
+  async_mutex_enter(&registry_mutex);
+  int count = stream_count;
+  async_mutex_leave(&registry_mutex);
+  return count;
+}
+
 AsyncPast async_registry_past(void) {
   async_mutex_enter(&registry_mutex);
   AsyncPast copy = past;
@@ -266,7 +273,7 @@ static bool is_in_use(AsyncStream *stream) {
   return stream->handles > 0 || stream->queue.head != NULL;
 }
 
-bool async_registry_has_queued(void) { return any_stream(async_stream_wake); }
+bool async_registry_has_queued(void) { return any_stream(async_stream_hurry); }
 
 static bool note_queued(AsyncStream *stream) {
   stream->exit_wanted = stream->pushed.seq;
@@ -276,7 +283,7 @@ static bool note_queued(AsyncStream *stream) {
 void async_registry_note_queued(void) { any_stream(note_queued); }
 
 static bool has_noted(AsyncStream *stream) {
-  return async_stream_wake(stream) && stream->queue.head->seq <= stream->exit_wanted;
+  return async_stream_hurry(stream) && stream->queue.head->seq <= stream->exit_wanted;
 }
 
 bool async_registry_has_noted(void) { return any_stream(has_noted); }

@@ -35,6 +35,9 @@ void async_registry_forget_path(AsyncStream *stream);
 
 void async_registry_release(AsyncStream *stream);
 
+/* How many streams there are. */
+int async_registry_count(void);
+
 /*
 ** A run ends.  If nothing is to be done now it is over: the writer comes back when
 ** maxDelayMs asks for it, and must not touch the stream from here on.  False if

@@ -1,17 +1,26 @@
 /*
-** The scheduler: which streams have work for a writer.
+** The scheduler: which streams have work, and which threads do it.
 **
 ** A task is what the scheduler knows of a stream.  It is in one state at a
-** time, and at most one writer runs it:
+** time, and at most one runner has it:
 **
 **     IDLE -> READY -> RUNNING -> IDLE, READY or DELAYED (until due)
 **
 ** A wake while RUNNING is remembered: the task becomes READY when its run
 ** ends, whatever the run's outcome.  So nothing is ever lost between a
-** writer that finds a queue empty and a caller that fills it.
+** runner that finds a queue empty and a caller that fills it.
 **
-** One mutex guards all of it, and what a runner is told (halt, stop).  The
-** condition variable is signalled only when a runner waits.
+** A runner is a thread in the loop of writer.c.  Without a task it rests, on a
+** condition variable of its own.  One runner is woken for a task that is ready,
+** the one that went to rest last: its caches are the warmest.  A runner that
+** takes a task sees to it that another one comes for what else is ready or will
+** be due, for its own may wait for a disk.
+**
+** A runner that has just had work naps before it rests for good: it looks again by
+** itself after pollUs.  So who commits needs to signal nobody, a system call that
+** takes longer than the commit.  Who waits for the work asks for it at once.
+**
+** One mutex guards all of it, and what runners are told (halt, stop).
 */
 #ifndef ASYNC_SCHEDULER_H
 #define ASYNC_SCHEDULER_H
@@ -36,24 +45,44 @@ struct AsyncTask {
   int64_t due_us; /* of a delayed task */
 };
 
+/* In the order in which they became ready; or the delayed ones, the first due first. */
 typedef struct AsyncTaskList {
   AsyncTask *first;
   AsyncTask *last;
+  int count;
 } AsyncTaskList;
+
+/* A thread that runs tasks; on its stack. */
+typedef struct AsyncRunner AsyncRunner;
+struct AsyncRunner {
+  AsyncRunner *next; /* of those that rest: the one that did before */
+  AsyncCond cond;
+  bool resting;      /* on the list; who wakes it takes it off */
+  bool napping;      /* and will look again by itself */
+  int64_t until_us;  /* when it will look again by itself */
+  int64_t worked_us; /* when it last had a task */
+};
 
 typedef struct AsyncScheduler {
   AsyncMutex mutex;
-  AsyncCond changed;
-  int waiting; /* threads in async_scheduler_wait */
   AsyncTaskList ready;
   AsyncTaskList delayed;
+  int running; /* tasks that somebody has */
+
+  AsyncRunner *resting; /* the last one first */
+  int napping;          /* of them */
+  int coming;           /* runners that were woken, and have not looked yet */
+
+  AsyncCond changed; /* what runners are told; for those that wait for nothing else */
+  int waiting;
 
   /* What writer.c knows of the threads that run tasks. */
-  bool looping;  /* a thread is in the loop */
+  int looping;   /* threads in the loop */
   int halt;      /* SQLITEASYNC_HALT_... */
-  bool started;  /* we have a thread of our own */
+  int threads;   /* of our own that were started */
   bool stopping; /* which shall end */
-  bool parked;   /* or waits for halt to become NEVER again */
+  int parked;    /* of them that wait until halt becomes NEVER, or there are to be more */
+  int64_t ended; /* runs, so far */
 
   /* No lock: whoever runs a task shall come back after the step under way. */
   atomic_bool interrupt;
@@ -63,17 +92,23 @@ extern AsyncScheduler async_scheduler;
 
 void async_scheduler_init(void);
 
+/* How soon a runner is to look at a task. */
+typedef enum AsyncWake {
+  ASYNC_WAKE_SOON, /* one that naps needs no signal */
+  ASYNC_WAKE_NOW,  /* somebody waits */
+} AsyncWake;
+
 /* There is work for the task.  The caller holds the task's stream in being. */
-void async_scheduler_wake(AsyncTask *task);
+void async_scheduler_wake(AsyncTask *task, AsyncWake how);
 
 /* The task's stream wants to end, and has nothing to do: drop the task.  False if a
-** writer has it: then the stream must stay, and can end when that run is over.  One
-** that is only ready may never be run: the writer may be told to stop. */
+** runner has it: then the stream must stay, and can end when that run is over.  One
+** that is only ready may never be run: the writers may be told to stop. */
 bool async_scheduler_forget(AsyncTask *task);
 
 /*
-** This thread wants to run the task itself: true if nobody does, and now it has
-** it, as after async_scheduler_take().
+** This thread, which is no runner, wants to run the task itself: true if nobody does,
+** and now it has it, as after async_scheduler_take().
 */
 bool async_scheduler_claim(AsyncTask *task);
 
@@ -81,19 +116,27 @@ bool async_scheduler_claim(AsyncTask *task);
 bool async_scheduler_has_runner(void);
 
 /*
-** The next five want the scheduler's mutex held.
+** The others want the scheduler's mutex held.
 **
 ** take: the next ready task, now running; NULL if there is none.  Delayed
 ** tasks that are due become ready first.
 ** finish: a run has ended; more: it has more to do now; due_us > 0: at that
-** time; otherwise nothing until it is woken.
-** wait: until something changes or a delayed task is due; false if nothing did.
-** pause: the same, whatever is due.
+** time; otherwise nothing until it is woken.  delegate: the caller is no runner,
+** so that one has to be told.
 */
 AsyncTask *async_scheduler_take(void);
 void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us);
-bool async_scheduler_wait(int64_t timeout_us);
-bool async_scheduler_pause(int64_t timeout_us);
+void async_scheduler_delegate(void);
+
+/*
+** rest: until the runner is woken, a delayed task is due, or the time is over; < 0: no
+** bound.  False if it was the time.  nap: the same, and who wakes it soon need not.
+*/
+bool async_scheduler_rest(AsyncRunner *runner, int64_t timeout_us);
+void async_scheduler_nap(AsyncRunner *runner, int64_t timeout_us);
+
+/* pause: until what runners are told has changed.  changed: it has. */
+void async_scheduler_pause(int64_t timeout_us);
 void async_scheduler_changed(void);
 
 #endif /* ASYNC_SCHEDULER_H */

@@ -133,10 +133,22 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_CHECKPOINT_BYTES 24 /* checkpoint when the WAL grew by this; 0: not for that */
 #define SQLITEASYNC_CHECKPOINT_IDLE_MS 25 /* checkpoint after this long without a write; 0: never */
 #define SQLITEASYNC_MAX_WAL_BYTES 26      /* no transaction begins with a larger WAL; 0: no bound */
+#define SQLITEASYNC_WRITERS 27            /* threads of sqlite3async_start(), 1 .. 16 (default 4) */
+#define SQLITEASYNC_POLL_US 28            /* a writer looks for commits this often, see below */
 
 #define SQLITEASYNC_FULL_BLOCK                                                                     \
   0 /* a full queue makes the caller wait until it has some room again */
 #define SQLITEASYNC_FULL_BUSY 1 /* a transaction that would start gets SQLITE_BUSY instead */
+
+/*
+** WRITERS: there are as many as databases are open, and at most this many. A database
+** has one at a time, so that one's slow disk does not hold up another one.
+**
+** POLL_US: a writer that has just had work looks again after so many microseconds
+** (default 500, at most 1000000), and who commits meanwhile makes no system call to
+** wake it. Who waits for it wakes it at once. After 100 ms without work it sleeps until
+** a commit wakes it; with 0 it always does.
+*/
 
 /*
 ** Set parameter op to value, or read it into *value.  Result codes as for

@@ -12,8 +12,8 @@
 
 /* While waiting for room, how often to see whether the writer was stopped. */
 #define WAIT_SLICE_US 50000
-/* A transaction with so many bytes queued is long: they are applied before it ends. */
-#define LATER_BYTES (256 * 1024)
+/* With so many bytes queued the writer is to begin, also before a transaction ends. */
+#define LONG_BYTES (256 * 1024)
 
 AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id) {
   AsyncStream *stream = calloc(1, sizeof *stream);
@@ -55,24 +55,35 @@ void async_stream_free(AsyncStream *stream) {
   free(stream);
 }
 
-bool async_stream_wake(AsyncStream *stream) {
+bool async_stream_hurry(AsyncStream *stream) {
   bool queued = stream->queue.head != NULL;
-  if (queued && !stream->awake) {
-    stream->awake = true;
-    async_scheduler_wake(&stream->task);
+  if (queued && !stream->hurried) {
+    stream->awake = stream->hurried = true;
+    async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
   }
   return queued;
 }
 
+void async_stream_leave_and_hurry(AsyncStream *stream) {
+  bool wake = !stream->hurried;
+  stream->awake = stream->hurried = true;
+  async_mutex_leave(&stream->mutex);
+  if (wake) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
+}
+
 void async_stream_leave_and_wake(AsyncStream *stream) {
+  if (stream->queue.bytes >= LONG_BYTES) {
+    async_stream_leave_and_hurry(stream);
+    return;
+  }
   bool wake = !stream->awake;
   stream->awake = true;
   async_mutex_leave(&stream->mutex);
-  if (wake) async_scheduler_wake(&stream->task);
+  if (wake) async_scheduler_wake(&stream->task, ASYNC_WAKE_SOON);
 }
 
 void async_stream_leave_later(AsyncStream *stream) {
-  if (stream->wal_writing && stream->queue.bytes < LATER_BYTES) {
+  if (stream->wal_writing && stream->queue.bytes < LONG_BYTES) {
     async_mutex_leave(&stream->mutex);
   } else {
     async_stream_leave_and_wake(stream);
@@ -103,7 +114,7 @@ int async_stream_error(AsyncStream *stream) {
 }
 
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us) {
-  async_stream_wake(stream);
+  async_stream_hurry(stream);
   signal->waiting++;
   async_cond_wait(&signal->cond, &stream->mutex, timeout_us);
   signal->waiting--;

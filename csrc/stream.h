@@ -101,6 +101,7 @@ struct AsyncStream {
   AsyncSignal checkpointed;  /* a checkpoint has ended */
   AsyncSignal room_made;     /* there is some in the queue again; or the stream failed */
   bool awake;                /* the scheduler knows of work; see async_stream_leave_and_wake */
+  bool hurried;              /* a writer is at it, or was told that somebody waits */
 
   AsyncQueue queue;
   bool full; /* see async_stream_is_full */
@@ -147,13 +148,15 @@ void async_stream_free(AsyncStream *stream);
 
 /*
 ** The caller has given the stream something to do, and holds its mutex, which
-** this leaves.  Wakes a writer if none is awake for it.
+** this leaves.  If no writer knows of it, one that naps will look soon, and otherwise
+** one is woken.  hurry: the caller is going to wait for it, so it is to be at once.
 */
 void async_stream_leave_and_wake(AsyncStream *stream);
+void async_stream_leave_and_hurry(AsyncStream *stream);
 
-/* Under the mutex: if anything is queued, see to it that a writer is awake for it.
+/* Under the mutex: if anything is queued, hurry a writer, for the caller waits for it.
 ** True if something is. */
-bool async_stream_wake(AsyncStream *stream);
+bool async_stream_hurry(AsyncStream *stream);
 
 /*
 ** As async_stream_leave_and_wake(), but if a connection writes a transaction to the

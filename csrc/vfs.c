@@ -14,6 +14,7 @@
 #include "config.h"
 #include "handle.h"
 #include "registry.h"
+#include "writer.h"
 #include "super.h"
 
 #define STREAM_FILES                                                                               \
@@ -87,6 +88,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
   if (flags & SQLITE_OPEN_MAIN_DB) {
     AsyncStream *stream = async_registry_create(name, parent);
     if (stream == NULL) return SQLITE_NOMEM;
+    async_writer_expect(async_registry_count());
     int rc = open_in_stream(stream, name, base, flags, out_flags);
     if (rc != SQLITE_READONLY_DBMOVED) return rc;
     /* Somebody put another file in its place; the stream of the old one has

@@ -1,5 +1,5 @@
 /*
-** The writer.  See writer.h.
+** The writers.  See writer.h.
 */
 #include "writer.h"
 
@@ -15,10 +15,12 @@
 /* Of a helper: what comes after what it waits for is not its work. */
 #define HELP_STEPS 16
 #define DRAIN_POLL_US 200
-/* Without work for so long, the queues' spare memory goes back to the system. */
-#define REST_US 100000
+/* Without work for so long, a writer rests for good instead of napping; and then the
+** queues' spare memory goes back to the system. */
+#define LINGER_US 100000
+#define REST_US 1000000
 
-static AsyncOsThread own_thread; /* while async_scheduler.started */
+static AsyncOsThread own_threads[ASYNC_WRITERS_MAX]; /* async_scheduler.threads of them */
 static atomic_bool in_a_hurry;
 
 static void enter(void) { async_mutex_enter(&async_scheduler.mutex); }
@@ -32,12 +34,11 @@ static void end_run(AsyncStream *stream, AsyncOutcome outcome, int64_t due_us) {
   leave();
 }
 
-static AsyncOutcome run_task(AsyncTask *task, int max_steps) {
-  AsyncStream *stream = (AsyncStream *)task; /* its first member */
-  int64_t due_us;
-  AsyncOutcome outcome = async_stream_run(stream, max_steps, &due_us);
-  end_run(stream, outcome, due_us);
-  return outcome;
+/* Who is no runner has left something behind, maybe. */
+static void delegate(void) {
+  enter();
+  async_scheduler_delegate();
+  leave();
 }
 
 static bool is_durable(AsyncStream *stream, int64_t seq) {
@@ -47,15 +48,17 @@ static bool is_durable(AsyncStream *stream, int64_t seq) {
   return durable;
 }
 
-void async_writer_help(AsyncStream *stream, int64_t seq) {
-  if (async_config.delay_ms > 0 || !async_scheduler_has_runner()) return;
-  if (!async_scheduler_claim(&stream->task)) return;
+bool async_writer_help(AsyncStream *stream, int64_t seq) {
+  if (async_config.delay_ms > 0 || !async_scheduler_has_runner()) return false;
+  if (!async_scheduler_claim(&stream->task)) return false;
   AsyncOutcome outcome;
   int64_t due_us;
   do {
     outcome = async_stream_run(stream, HELP_STEPS, &due_us);
   } while (outcome == ASYNC_RUN_MORE && !is_durable(stream, seq) && !async_scheduler.interrupt);
   end_run(stream, outcome, due_us);
+  delegate();
+  return true;
 }
 
 bool async_writer_step(int max_steps) {
@@ -63,26 +66,52 @@ bool async_writer_step(int max_steps) {
   AsyncTask *task = async_scheduler_take();
   leave();
   if (task == NULL) return false;
-  run_task(task, max_steps);
+  AsyncStream *stream = (AsyncStream *)task; /* its first member */
+  int64_t due_us;
+  AsyncOutcome outcome = async_stream_run(stream, max_steps, &due_us);
+  end_run(stream, outcome, due_us);
+  delegate();
   return true;
 }
 
 /* ---- The loop; under the scheduler's mutex ---- */
 
-static bool shall_return(bool own) {
-  return async_scheduler.halt == SQLITEASYNC_HALT_NOW || (own && async_scheduler.stopping);
+/* A thread of ours has a number from 0 on; a caller's has none. */
+#define NO_NUMBER (-1)
+
+static bool is_surplus(int number) { return number >= async_config.writers; }
+
+static bool shall_return(int number) {
+  if (async_scheduler.halt == SQLITEASYNC_HALT_NOW) return true;
+  return number != NO_NUMBER && (async_scheduler.stopping || is_surplus(number));
 }
 
-static void pause_after_op(bool own) {
+/* After an op; the stream is kept from other runners meanwhile. */
+static void pause_after_op(int number) {
   int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000;
-  while (!shall_return(own) && !in_a_hurry) {
+  enter();
+  while (!shall_return(number) && !in_a_hurry) {
     int64_t left_us = until_us - async_os_now_us();
-    if (left_us <= 0) return;
+    if (left_us <= 0) break;
     async_scheduler_pause(left_us);
   }
+  leave();
 }
 
-/* Nothing is ready; is the queue empty, which no lock of ours can tell? */
+/* Leaves the mutex meanwhile. */
+static void run_task(AsyncTask *task, int number) {
+  AsyncStream *stream = (AsyncStream *)task; /* its first member */
+  leave();
+  bool slow = async_config.delay_ms > 0 && !in_a_hurry;
+  int64_t due_us;
+  AsyncOutcome outcome = async_stream_run(stream, slow ? 1 : STEPS_PER_TURN, &due_us);
+  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(number);
+  end_run(stream, outcome, due_us);
+  async_arena_prepare_spare();
+  enter();
+}
+
+/* Nothing is ready; is nothing queued, which no lock of ours can tell? */
 static bool is_idle(void) {
   leave();
   bool queued = async_registry_has_queued();
@@ -91,52 +120,57 @@ static bool is_idle(void) {
 }
 
 /* Nothing is to be done; after a while without work give memory back. */
-static void rest(void) {
+static void rest(AsyncRunner *runner) {
+  int64_t poll_us = async_config.poll_us;
+  if (poll_us > 0 && async_os_now_us() - runner->worked_us < LINGER_US) {
+    async_scheduler_nap(runner, poll_us);
+    return;
+  }
   bool surplus = async_arena_has_surplus();
-  bool woken = async_scheduler_wait(surplus ? REST_US : -1);
-  if (surplus && !woken) async_arena_trim_spares();
+  bool woken = async_scheduler_rest(runner, surplus ? REST_US : -1);
+  if (surplus && !woken && async_scheduler.running == 0) async_arena_trim_spares();
 }
 
-static void loop(bool own) {
-  while (async_scheduler.looping && !(own && async_scheduler.stopping)) {
-    async_scheduler_pause(-1);
-  }
-  if (own && async_scheduler.stopping) return;
-  async_scheduler.looping = true;
-  while (!shall_return(own)) {
+static void loop(int number) {
+  AsyncRunner runner = {.worked_us = INT64_MIN / 2};
+  async_cond_init(&runner.cond);
+  async_scheduler.looping++;
+  while (!shall_return(number)) {
     AsyncTask *task = async_scheduler_take();
     if (task != NULL) {
-      bool slow = async_config.delay_ms > 0 && !in_a_hurry;
-      leave();
-      AsyncOutcome outcome = run_task(task, slow ? 1 : STEPS_PER_TURN);
-      enter();
-      if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(own);
+      run_task(task, number);
+      runner.worked_us = async_os_now_us();
       continue;
     }
+    int64_t ended = async_scheduler.ended;
     if (async_scheduler.halt == SQLITEASYNC_HALT_IDLE && is_idle()) break;
-    if (async_scheduler.ready.first == NULL) rest();
+    /* If a run has ended while that was looked at, nobody will tell of it. */
+    if (async_scheduler.ready.first == NULL && async_scheduler.ended == ended) rest(&runner);
   }
-  async_arena_trim_spares();
-  async_scheduler.looping = false;
+  async_scheduler.looping--;
+  async_scheduler_delegate(); /* what it was woken for is another one's now */
+  if (async_scheduler.looping == 0) async_arena_trim_spares();
   async_scheduler_changed();
+  async_cond_free(&runner.cond);
 }
 
 void async_writer_run(void) {
   enter();
-  loop(false);
+  loop(NO_NUMBER);
   leave();
 }
 
 static void thread_main(void *arg) {
-  (void)arg;
+  int number = (int)(intptr_t)arg;
   enter();
   while (!async_scheduler.stopping) {
-    loop(true);
-    while (!async_scheduler.stopping && async_scheduler.halt != SQLITEASYNC_HALT_NEVER) {
-      async_scheduler.parked = true;
+    loop(number);
+    async_scheduler.parked++;
+    while (!async_scheduler.stopping &&
+           (async_scheduler.halt != SQLITEASYNC_HALT_NEVER || is_surplus(number))) {
       async_scheduler_pause(-1);
     }
-    async_scheduler.parked = false;
+    async_scheduler.parked--;
   }
   leave();
 }
@@ -144,35 +178,57 @@ static void thread_main(void *arg) {
 /* ---- Control ---- */
 
 static void update_interrupt(void) {
-  bool stopping = async_scheduler.started && async_scheduler.stopping;
+  bool stopping = async_scheduler.threads > 0 && async_scheduler.stopping;
   async_scheduler.interrupt = stopping || async_scheduler.halt == SQLITEASYNC_HALT_NOW;
+}
+
+/* Under the mutex: one more thread of ours. */
+static bool start_thread(void) {
+  int number = async_scheduler.threads;
+  if (!async_os_thread_start(&own_threads[number], thread_main, (void *)(intptr_t)number)) {
+    return false;
+  }
+  async_scheduler.threads++;
+  return true;
 }
 
 bool async_writer_start(void) {
   enter();
-  bool ok = async_scheduler.started;
+  bool ok = async_scheduler.threads > 0;
   if (!ok) {
     async_scheduler.stopping = false;
     update_interrupt();
-    async_scheduler.parked = false;
-    ok = async_os_thread_start(&own_thread, thread_main, NULL);
-    async_scheduler.started = ok;
+    ok = start_thread();
   }
   leave();
   return ok;
 }
 
+void async_writer_expect(int streams) {
+  enter();
+  int64_t wanted = streams < async_config.writers ? streams : async_config.writers;
+  bool run = async_scheduler.threads > 0 && !async_scheduler.stopping;
+  while (run && async_scheduler.threads < wanted && start_thread()) continue;
+  leave();
+}
+
+void async_writer_tell(void) {
+  enter();
+  async_scheduler_changed();
+  leave();
+}
+
 void async_writer_stop(void) {
   enter();
-  bool started = async_scheduler.started;
+  int threads = async_scheduler.threads;
   async_scheduler.stopping = true;
   update_interrupt();
   async_scheduler_changed();
   leave();
-  if (!started) return;
-  async_os_thread_join(&own_thread);
+  if (threads == 0) return;
+  for (int i = 0; i < threads; i++) async_os_thread_join(&own_threads[i]);
   enter();
-  async_scheduler.started = false;
+  async_scheduler.threads = 0;
   update_interrupt();
   leave();
 }

@@ -1,10 +1,11 @@
 /*
-** The writer: a thread that applies what is queued; ours, or a caller's in
+** The writers: threads that apply what is queued; a few of ours, or a caller's in
 ** sqlite3async_run().
 **
-** It is a loop over async_writer_step(), which a test can call without any
-** thread.  Only one thread is in the loop at a time; a second one waits for
-** its turn.
+** Each is a loop over async_writer_step(), which a test can call without any
+** thread.  A stream has one writer at a time, so a second one is of use only if
+** there is a second stream: of ours there are as many as there are streams, and at
+** most `writers`.
 */
 #ifndef ASYNC_WRITER_H
 #define ASYNC_WRITER_H
@@ -14,20 +15,27 @@
 /* Run one ready stream for at most max_steps ops.  False if none was ready. */
 bool async_writer_step(int max_steps);
 
-/* The loop: until the halt parameter says otherwise. */
+/* The loop, beside those of others: until the halt parameter says otherwise. */
 void async_writer_run(void);
 
 /*
 ** This thread would only wait until the stream is durable up to seq: if the
 ** writer is not at it, do its work meanwhile.  That saves two changes of threads,
 ** which matters for a single commit.  The
-** caller has a reference, and holds no mutex.
+** caller has a reference, and holds no mutex.  False if it could not, and a writer
+** has to be woken.
 */
-void async_writer_help(AsyncStream *stream, int64_t seq);
+bool async_writer_help(AsyncStream *stream, int64_t seq);
 
-/* Start our own thread, or do nothing if it runs.  False if there is none to be had. */
+/* Start the first thread of our own, or do nothing if it runs.  False if there is none to
+** be had. */
 bool async_writer_start(void);
-/* End it after the op under way. */
+/* There are so many streams: start the threads that are missing, if ours run.  If the system
+** gives none, those that run do all. */
+void async_writer_expect(int streams);
+/* `writers` was set: some may be one too many now, or no longer. */
+void async_writer_tell(void);
+/* End them after the ops under way. */
 void async_writer_stop(void);
 
 /* SQLITEASYNC_HALT_NEVER, _NOW or _IDLE. */

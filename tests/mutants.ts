@@ -349,7 +349,7 @@ export const mutants: Mutant[] = [
     name: "a sync beside the writer tells it nothing",
     file: "beside.c",
     from: "  /* The writer may have come to where it must wait for this, and sleeps. */\n" +
-      "  async_scheduler_wake(&stream->task);",
+      "  async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);",
     to: "",
     killers: ["explore_wal_test", "beside_test"],
   },

@@ -64,6 +64,7 @@ void explore_setup(void) {
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 0), SQLITE_OK);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_IDLE_MS, 0), SQLITE_OK);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_BYTES, 0), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_POLL_US, 0), SQLITE_OK);
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);
 }
 

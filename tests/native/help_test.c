@@ -12,9 +12,10 @@
 static const char *path;
 static sqlite3 *other; /* a database whose write holds the writer */
 
-/* The writer is in the middle of a write to another database. */
+/* The only writer is in the middle of a write to another database. */
 static sqlite3 *setup(int max_delay_ms) {
   async_setup();
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_WRITERS, 1), SQLITE_OK);
   path = test_path("x.db");
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, max_delay_ms), SQLITE_OK);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_IDLE_MS, 0), SQLITE_OK);

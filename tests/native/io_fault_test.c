@@ -173,7 +173,7 @@ static void make_space(void *arg) {
       CHECK(sqlite3async_status(script_path(names[i]), text, sizeof text) > 0);
       CHECK(strstr(text, "\"state\":\"disk-full\"") != NULL);
       injection->resumed++;
-      async_scheduler_wake(&stream->task);
+      async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
       CHECK(step_some(CALLS_MAX) < CALLS_MAX);
     }
     async_registry_release(stream);

@@ -1,0 +1,276 @@
+/*
+** Several writers: one database's slow disk does not hold up another one, and how
+** writers rest, nap and are woken.
+*/
+#include "database.h"
+#include "scheduler.h"
+#include "testvfs.h"
+
+#define WAIT_MS 5000
+
+static int resting(void) {
+  int count = 0;
+  async_mutex_enter(&async_scheduler.mutex);
+  for (AsyncRunner *runner = async_scheduler.resting; runner != NULL; runner = runner->next) {
+    count++;
+  }
+  async_mutex_leave(&async_scheduler.mutex);
+  return count;
+}
+
+static int looping(void) {
+  async_mutex_enter(&async_scheduler.mutex);
+  int count = async_scheduler.looping;
+  async_mutex_leave(&async_scheduler.mutex);
+  return count;
+}
+
+static int napping(void) {
+  async_mutex_enter(&async_scheduler.mutex);
+  int count = async_scheduler.napping;
+  async_mutex_leave(&async_scheduler.mutex);
+  return count;
+}
+
+/* With no checkpointer at work, whose own connection is a handle of its own. */
+static void setup(int poll_us) {
+  async_setup();
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_POLL_US, poll_us), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 0), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_IDLE_MS, 0), SQLITE_OK);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+}
+
+static sqlite3 *open_table(const char *name) {
+  sqlite3 *db = open_async(test_path(name));
+  exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE t(a)");
+  CHECK_EQ(sqlite3async_flush(test_path(name), WAIT_MS), SQLITE_OK);
+  return db;
+}
+
+static int64_t queued(const char *name) { return status_number(test_path(name), "queuedOps"); }
+
+static bool is_durable(const char *name) {
+  const char *path = test_path(name);
+  return status_number(path, "durable") == status_number(path, "committed");
+}
+
+/* ---- Several ---- */
+
+static void a_sync_that_takes_long_holds_up_no_other_database(void) {
+  setup(500);
+  sqlite3 *slow = open_table("slow.db");
+  sqlite3 *fast = open_table("fast.db");
+  testvfs_hold(ON_SYNC, "slow.db-wal");
+  exec(slow, "INSERT INTO t VALUES (1)");
+  sqlite3_int64 pairs[2];
+  CHECK_EQ(sqlite3async_flush_begin(test_path("slow.db"), pairs, 1), 1);
+  testvfs_wait_held();
+  exec(fast, "INSERT INTO t VALUES (1)");
+  CHECK_EQ(sqlite3async_flush(test_path("fast.db"), WAIT_MS), SQLITE_OK);
+  exec(fast, "INSERT INTO t VALUES (2)");
+  WAIT_FOR(WAIT_MS, queued("fast.db") == 0); /* also what nobody waits for */
+  CHECK(!is_durable("slow.db"));
+  testvfs_release();
+  close_database(slow);
+  close_database(fast);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void there_are_as_many_as_databases_and_at_most_writers(void) {
+  setup(500);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_WRITERS, 3), SQLITE_OK);
+  sqlite3 *dbs[5];
+  static const char *const names[5] = {"1.db", "2.db", "3.db", "4.db", "5.db"};
+  for (int i = 0; i < 5; i++) {
+    dbs[i] = open_table(names[i]);
+    WAIT_FOR(WAIT_MS, looping() == (i < 3 ? i + 1 : 3));
+  }
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_WRITERS, 1), SQLITE_OK);
+  WAIT_FOR(WAIT_MS, looping() == 1);
+  for (int i = 0; i < 5; i++) exec(dbs[i], "INSERT INTO t VALUES (1)");
+  CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_WRITERS, 16), SQLITE_OK);
+  WAIT_FOR(WAIT_MS, looping() == 5);
+  for (int i = 0; i < 5; i++) close_database(dbs[i]);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+  CHECK_EQ(looping(), 0);
+}
+
+static void a_surplus_writer_leaves_its_work_to_the_others(void) {
+  setup(500);
+  sqlite3 *one = open_table("one.db");
+  sqlite3 *two = open_table("two.db");
+  testvfs_hold(ON_WRITE, "one.db-wal");
+  exec(one, "INSERT INTO t VALUES (1)");
+  testvfs_wait_held();
+  exec(two, "INSERT INTO t VALUES (1)");
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_WRITERS, 1), SQLITE_OK);
+  testvfs_release();
+  CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
+  WAIT_FOR(WAIT_MS, looping() == 1);
+  close_database(one);
+  close_database(two);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void the_delay_is_a_pause_between_ops_of_one_database(void) {
+  setup(500);
+  sqlite3 *one = open_table("one.db");
+  sqlite3 *two = open_table("two.db"); /* so that there are two writers */
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_DELAY, 20), SQLITE_OK);
+  int64_t before = status_number(test_path("one.db"), "opsApplied");
+  int64_t start_ms = now_ms();
+  for (int i = 0; i < 10; i++) exec(one, "INSERT INTO t VALUES (zeroblob(70000))");
+  CHECK_EQ(sqlite3async_flush(test_path("one.db"), WAIT_MS), SQLITE_OK);
+  int64_t ops = status_number(test_path("one.db"), "opsApplied") - before;
+  CHECK(ops >= 10);
+  CHECK(now_ms() - start_ms >= 20 * (ops - 2));
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_DELAY, 0), SQLITE_OK);
+  close_database(one);
+  close_database(two);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void halted_when_idle_they_return_when_the_last_is_done(void) {
+  setup(500);
+  sqlite3 *slow = open_table("slow.db");
+  sqlite3 *fast = open_table("fast.db");
+  testvfs_hold(ON_WRITE, "slow.db-wal");
+  exec(slow, "INSERT INTO t VALUES (1)");
+  testvfs_wait_held();
+  exec(fast, "INSERT INTO t VALUES (1)");
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_IDLE), SQLITE_OK);
+  WAIT_FOR(WAIT_MS, queued("fast.db") == 0);
+  sleep_ms(20);
+  CHECK_EQ(looping(), 2);
+  testvfs_release();
+  WAIT_FOR(WAIT_MS, looping() == 0);
+  CHECK_EQ(status_number(NULL, "queuedOps"), 0);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NEVER), SQLITE_OK);
+  close_database(slow);
+  close_database(fast);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void one_task_wakes_one_writer(void) {
+  setup(0);
+  sqlite3 *one = open_table("one.db");
+  sqlite3 *two = open_table("two.db");
+  WAIT_FOR(WAIT_MS, resting() == 2);
+  testvfs_hold(ON_WRITE, "one.db-wal");
+  exec(one, "INSERT INTO t VALUES (1)");
+  testvfs_wait_held();
+  sleep_ms(20);
+  CHECK_EQ(resting(), 1);
+  testvfs_release();
+  WAIT_FOR(WAIT_MS, resting() == 2);
+  close_database(one);
+  close_database(two);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+/* ---- Napping ---- */
+
+#define LONG_NAP_US 1000000
+
+static void who_commits_while_a_writer_naps_wakes_nobody(void) {
+  setup(LONG_NAP_US);
+  sqlite3 *db = open_table("x.db");
+  WAIT_FOR(WAIT_MS, napping() == 1);
+  int64_t start_ms = now_ms();
+  exec(db, "INSERT INTO t VALUES (1)");
+  sleep_ms(100);
+  if (now_ms() - start_ms > 500) SKIP("the machine is too busy");
+  CHECK_EQ(napping(), 1);
+  CHECK(queued("x.db") > 0);
+  WAIT_FOR(WAIT_MS, queued("x.db") == 0); /* when it looks by itself */
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void who_waits_ends_the_nap(void) {
+  setup(LONG_NAP_US);
+  sqlite3 *db = open_table("x.db");
+  for (int i = 0; i < 5; i++) {
+    WAIT_FOR(WAIT_MS, napping() == 1);
+    exec(db, "INSERT INTO t VALUES (1)");
+    int64_t start_ms = now_ms();
+    /* In each way there is to wait: as the writer, beside it, and in JavaScript. */
+    if (i == 0) CHECK_EQ(sqlite3async_flush(test_path("x.db"), -1), SQLITE_OK);
+    if (i == 1) CHECK_EQ(sqlite3async_flush(test_path("x.db"), WAIT_MS), SQLITE_OK);
+    if (i == 2) query_int(db, "PRAGMA async_flush = 5000");
+    sqlite3_int64 pair[2];
+    if (i > 2) CHECK_EQ(sqlite3async_flush_begin(NULL, pair, 1), 1);
+    WAIT_FOR(WAIT_MS, queued("x.db") == 0);
+    CHECK(now_ms() - start_ms < 500);
+  }
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void much_that_is_queued_ends_the_nap(void) {
+  setup(LONG_NAP_US);
+  sqlite3 *db = open_table("x.db");
+  WAIT_FOR(WAIT_MS, napping() == 1);
+  int64_t start_ms = now_ms();
+  exec(db, "INSERT INTO t VALUES (zeroblob(500000))");
+  WAIT_FOR(WAIT_MS, queued("x.db") == 0);
+  CHECK(now_ms() - start_ms < 500);
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void without_work_a_writer_rests_for_good_and_a_commit_wakes_it(void) {
+  setup(LONG_NAP_US);
+  sqlite3 *db = open_table("x.db");
+  WAIT_FOR(WAIT_MS, napping() == 1);
+  WAIT_FOR(WAIT_MS, napping() == 0 && resting() == 1);
+  int64_t start_ms = now_ms();
+  exec(db, "INSERT INTO t VALUES (1)");
+  WAIT_FOR(WAIT_MS, queued("x.db") == 0);
+  CHECK(now_ms() - start_ms < 500);
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void a_writer_that_naps_is_stopped_at_once(void) {
+  setup(LONG_NAP_US);
+  sqlite3 *db = open_table("x.db");
+  WAIT_FOR(WAIT_MS, napping() == 1);
+  int64_t start_ms = now_ms();
+  CHECK_EQ(sqlite3async_stop(0), SQLITE_OK);
+  CHECK(now_ms() - start_ms < 500);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+static void what_maxDelayMs_asks_for_comes_in_time(void) {
+  setup(LONG_NAP_US);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 50), SQLITE_OK);
+  sqlite3 *db = open_table("x.db");
+  WAIT_FOR(WAIT_MS, napping() == 0 && resting() == 1);
+  int64_t start_ms = now_ms();
+  exec(db, "INSERT INTO t VALUES (1)");
+  WAIT_FOR(WAIT_MS, is_durable("x.db"));
+  CHECK(now_ms() - start_ms < 500);
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
+int main(void) {
+  return run_tests((TestCase[]){TEST(a_sync_that_takes_long_holds_up_no_other_database),
+                                TEST(there_are_as_many_as_databases_and_at_most_writers),
+                                TEST(a_surplus_writer_leaves_its_work_to_the_others),
+                                TEST(the_delay_is_a_pause_between_ops_of_one_database),
+                                TEST(halted_when_idle_they_return_when_the_last_is_done),
+                                TEST(one_task_wakes_one_writer),
+                                TEST(who_commits_while_a_writer_naps_wakes_nobody),
+                                TEST(who_waits_ends_the_nap),
+                                TEST(much_that_is_queued_ends_the_nap),
+                                TEST(without_work_a_writer_rests_for_good_and_a_commit_wakes_it),
+                                TEST(a_writer_that_naps_is_stopped_at_once),
+                                TEST(what_maxDelayMs_asks_for_comes_in_time),
+                                {0}});
+}
