@@ -80,9 +80,9 @@ SQLITE3ASYNC_API void sqlite3async_shutdown(void);
 
 /*
 ** Apply queued ops on the calling thread.  When it returns is decided by the
-** HALT parameter; with HALT_NEVER, the default, it does not.  Two threads in
-** here at once take turns: the second waits until the first has returned.
-** The thread of sqlite3async_start() counts as such a thread.
+** HALT parameter; with HALT_NEVER, the default, it does not.  Several threads
+** may be in here at once, and beside those of sqlite3async_start(); a database
+** is with one of them at a time.
 */
 SQLITE3ASYNC_API void sqlite3async_run(void);
 

@@ -52,6 +52,17 @@ export interface InstallOptions {
    */
   maxWalBytes?: number | undefined;
   /**
+   * The most threads that write, 1 to 16: there are as many as databases are open, and each
+   * database has one at a time, so that one's slow disk doesn't hold up another. Default: 4.
+   */
+  writers?: number | undefined;
+  /**
+   * Microseconds after which a writer that has just had work looks for commits by itself, up to
+   * 1,000,000: meanwhile a commit need not wake it, which would take longer than the
+   * commit. Whoever waits for durability wakes it at once. 0: each commit wakes it. Default: 500.
+   */
+  pollUs?: number | undefined;
+  /**
    * Milliseconds after which other processes get a chance to lock the database; 0: no
    * bound. Default: 1000.
    */

@@ -16,7 +16,7 @@ export type OnQueueFull = "block" | "busy";
 const INT_MAX = 2_147_483_647;
 
 /** What a parameter takes: words (their index is the number), a whole number, or true and false. */
-type Kind = { words: readonly string[] } | { max: number } | "switch";
+type Kind = { words: readonly string[] } | { min?: number; max: number } | "switch";
 
 const kinds = {
   halt: { verb: 1, kind: { words: ["never", "now", "idle"] } },
@@ -33,6 +33,8 @@ const kinds = {
   checkpointBytes: { verb: 24, kind: { max: Number.MAX_SAFE_INTEGER } },
   checkpointIdleMs: { verb: 25, kind: { max: INT_MAX } },
   maxWalBytes: { verb: 26, kind: { max: Number.MAX_SAFE_INTEGER } },
+  writers: { verb: 27, kind: { min: 1, max: 16 } },
+  pollUs: { verb: 28, kind: { max: 1_000_000 } },
 } as const satisfies Record<string, { verb: number; kind: Kind }>;
 
 /** A parameter's name. */
@@ -68,8 +70,9 @@ export function encode(name: ParameterName, value: unknown): number {
     if (index < 0) throw badValue(name, value, wanted);
     return index;
   }
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > kind.max) {
-    throw badValue(name, value, `a whole number from 0 to ${kind.max}`);
+  const { min = 0, max } = kind;
+  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
+    throw badValue(name, value, `a whole number from ${min} to ${max}`);
   }
   return value as number;
 }

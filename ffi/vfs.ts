@@ -336,6 +336,22 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#set("maxWalBytes", value);
   }
 
+  /** The most threads that write, 1 to 16; each database has one at a time. */
+  get writers(): number {
+    return this.#get("writers");
+  }
+  set writers(value: number) {
+    this.#set("writers", value);
+  }
+
+  /** Microseconds after which a writer that has just had work looks for commits by itself. */
+  get pollUs(): number {
+    return this.#get("pollUs");
+  }
+  set pollUs(value: number) {
+    this.#set("pollUs", value);
+  }
+
   /** Milliseconds after which other processes get a chance to lock the database; 0: no bound. */
   get maxLockHoldMs(): number {
     return this.#get("maxLockHoldMs");

@@ -23,6 +23,8 @@ test("parameters can be read and set", async () => {
     checkpointBytes: [0, 16 * 2 ** 20],
     checkpointIdleMs: [0, 1000],
     maxWalBytes: [0, 2 ** 30],
+    writers: [1, 16, 4],
+    pollUs: [0, 1_000_000, 500],
     lockFiles: [false, true],
   };
   const parameters = vfs as unknown as Record<string, unknown>;
@@ -52,6 +54,8 @@ test("parameters refuse what they can't be and keep their value", async () => {
     checkpointBytes: [-1],
     checkpointIdleMs: [0.5],
     maxWalBytes: ["1 GiB"],
+    writers: [0, 17, 1.5],
+    pollUs: [-1, 1_000_001],
   };
   for (const [name, each] of Object.entries(refused)) {
     const before = parameters[name];
