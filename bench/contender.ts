@@ -8,6 +8,7 @@
  *
  * @module
  */
+import type { AsyncVfs } from "../mod.ts";
 
 /** A value that is there, or will be. */
 export type Soon<T> = T | Promise<T>;
@@ -16,36 +17,54 @@ export type Soon<T> = T | Promise<T>;
 export type Row = Record<string, unknown>;
 
 /** A value to bind. */
-export type Value = string | number | null | Uint8Array;
+export type Value = string | number | null;
 
 /** A prepared statement. */
 export interface Statement {
   /** Run it; the changes are committed when this is done, unless a transaction is open. */
-  run(...values: Value[]): Soon<void>;
+  run(...values: Value[]): Soon<unknown>;
   all(...values: Value[]): Soon<Row[]>;
 }
 
 /** An open database. */
 export interface Store {
-  exec(sql: string): Soon<void>;
+  exec(sql: string): Soon<unknown>;
   prepare(sql: string): Soon<Statement>;
-  /** Make durable what was committed; absent if a commit is, or if nothing can. */
-  flush?(): Promise<void>;
-  close(): Soon<void>;
+  close(): Soon<unknown>;
 }
 
-/** What is left after the end of the process, or of the power. */
+/** What is left of the commits that the caller was told of, whoever opens the database then. */
 export interface Survives {
-  kill: "all" | "a prefix" | "nothing" | "uncertain";
-  power: "all" | "a prefix" | "all flushed" | "nothing" | "may be damaged" | "uncertain";
+  /** The end of the process by SIGKILL. */
+  kill: "all" | "a prefix" | "nothing";
+  /** A power cut. */
+  power: "all" | "a prefix" | "nothing" | "it may be damaged";
 }
+
+/** What `PRAGMA synchronous` reads back. */
+export const SYNCHRONOUS = { OFF: 0, NORMAL: 1, FULL: 2 } as const;
 
 /** A driver and a way to use it. */
 export interface Contender {
   /** "plain WAL/NORMAL". */
   name: string;
-  /** What of the commits that the caller was told of is there afterwards, whoever opens it. */
   survives: Survives;
-  /** Open or make the database at path in that way. */
+  /** What `PRAGMA journal_mode` is to say. */
+  journalMode: "wal" | "delete" | "memory";
+  synchronous: keyof typeof SYNCHRONOUS;
+  /** Through the VFS. */
+  vfs?: AsyncVfs;
+  /** Open or make the database at path, with these modes. */
   open(path: string): Promise<Store>;
+}
+
+/** The statements that set a contender's modes. */
+export function modesOf({ journalMode, synchronous }: Omit<Contender, "open">): string {
+  const journal = journalMode === "memory" ? "" : `PRAGMA journal_mode = ${journalMode};`;
+  return `${journal} PRAGMA synchronous = ${synchronous};`;
+}
+
+/** Wait until all that was committed is on disk, where that is not so anyway. */
+export async function settle({ vfs }: Contender): Promise<void> {
+  await vfs?.flush();
 }

@@ -1,33 +1,21 @@
 /**
- * The WAL databases that commit workloads write to: made new for each round,
- * and at its end proved to be what was asked for, by what SQLite tells of them.
+ * The databases that commit workloads write to: made new for each turn, and at
+ * its end proved to be what was asked for, by what SQLite tells of them.
  *
  * @module
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Connection, open, type Row, type Statement, type Value } from "../examples/sqlite.ts";
-import type { AsyncVfs } from "../mod.ts";
+import { type Connection, open } from "../examples/sqlite.ts";
+import { type Contender, settle, type Statement, type Store, SYNCHRONOUS } from "./contender.ts";
 
 const PAGE_SIZE = 4096;
-/** The numbers that `PRAGMA synchronous` reads back. */
-const SYNCHRONOUS = { OFF: 0, NORMAL: 1, FULL: 2 } as const;
-
-/** A way to keep a database. */
-export interface Way {
-  name: string;
-  synchronous: keyof typeof SYNCHRONOUS;
-  /** Through the VFS. Without it SQLite as it is. */
-  vfs?: AsyncVfs;
-  /** In memory alone, which leaves nothing to journal. */
-  inMemory?: boolean;
-}
 
 /** A new database kept in that way, with the commit workloads' table and nothing in it. */
 export interface Database {
-  way: Way;
+  contender: Contender;
   path: string;
-  connection: Connection;
+  store: Store;
   /** Inserts one row, in a transaction of its own; takes the name. */
   insert: Statement;
 }
@@ -37,85 +25,96 @@ export function rowNames(rows: number): string[] {
   return Array.from({ length: rows }, (_, row) => `a row to commit, number ${row}`);
 }
 
-/** Make a database, settled; it is in WAL mode unless it is in memory. */
-export async function create(folder: string, way: Way): Promise<Database> {
-  const path = join(folder, `${way.name.replaceAll(/\W+/g, "-")}.db`);
-  const name = way.vfs?.uri(path) ?? path;
-  const connection = open(way.inMemory ? ":memory:" : name);
+/** The path of a contender's database in the folder. */
+export function pathOf(folder: string, { name }: Contender): string {
+  return join(folder, `${name.replaceAll(/\W+/g, "-")}.db`);
+}
+
+/** Make a database, settled, with or without an index on the name. */
+export async function create(
+  folder: string,
+  contender: Contender,
+  indexed = true,
+): Promise<Database> {
+  const path = pathOf(folder, contender);
+  const store = await contender.open(path);
   try {
-    connection.exec(`PRAGMA page_size = ${PAGE_SIZE}`);
-    if (!way.inMemory) connection.exec("PRAGMA journal_mode = WAL");
-    connection.exec(`PRAGMA synchronous = ${way.synchronous}`);
-    connection.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT)");
-    connection.exec("CREATE INDEX i ON t(name)");
-    const insert = connection.prepare("INSERT INTO t(name) VALUES (?)");
-    await settle(way);
-    return { way, path, connection, insert };
+    await store.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT)");
+    if (indexed) await store.exec("CREATE INDEX i ON t(name)");
+    const insert = await store.prepare("INSERT INTO t(name) VALUES (?)");
+    await settle(contender);
+    return { contender, path, store, insert };
   } catch (error) {
-    connection.close();
+    await store.close();
     throw error;
   }
 }
 
-/** Wait until all that was committed is on disk. */
-export async function settle({ vfs }: Way): Promise<void> {
-  await vfs?.flush();
-}
-
-/**
- * Verify the modes and that all rows are there, also for plain SQLite once all
- * is closed; then delete the database.
- */
-export async function finish(database: Database, rows: number): Promise<void> {
-  const { way, path, connection } = database;
-  try {
-    await settle(way);
-    verifyModes(database);
-    verifyRows(way, connection, rows);
-  } finally {
-    connection.close();
-  }
-  await settle(way);
-  if (way.inMemory) return;
-  {
-    using plain = open(path);
-    plain.exec("PRAGMA busy_timeout = 10000");
-    verifyRows(way, plain, rows);
-  }
-  for (const suffix of ["", "-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
-}
-
-function verifyModes({ way, connection }: Database): void {
-  const wanted: Record<string, Value> = {
-    journal_mode: way.inMemory ? "memory" : "wal",
-    synchronous: SYNCHRONOUS[way.synchronous],
-    page_size: PAGE_SIZE,
-    // Through the VFS it is the checkpointer who checkpoints.
-    wal_autocheckpoint: way.vfs === undefined ? 1000 : 0,
-  };
-  for (const [pragma, value] of Object.entries(wanted)) {
-    verify(way, pragma, only(connection.all(`PRAGMA ${pragma}`)), value);
-  }
-}
-
-function verifyRows(way: Way, connection: Connection, rows: number): void {
-  // Once by the table's tree, once by the index's.
-  verify(way, "rows", only(connection.all("SELECT count(*) FROM t NOT INDEXED")), rows);
-  verify(
-    way,
-    "rows of the index",
-    only(connection.all("SELECT count(*) FROM t INDEXED BY i")),
-    rows,
-  );
-  verify(way, "quick_check", only(connection.all("PRAGMA quick_check")), "ok");
-}
-
 /** The value of a query for a single one. */
-function only(rows: Row[]): unknown {
+export async function only(store: Store, sql: string): Promise<unknown> {
+  const rows = await (await store.prepare(sql)).all();
   return Object.values(rows[0] ?? {})[0];
 }
 
-function verify(way: Way, what: string, found: unknown, wanted: Value): void {
+/**
+ * Verify the modes and that all rows are there, for plain SQLite once all is
+ * closed; then delete the database.
+ */
+export async function finish(
+  { contender, path, store }: Database,
+  rows: number,
+  verifyMore: (connection: Connection) => void = () => {},
+): Promise<void> {
+  try {
+    await verifyModes(contender, store);
+    if (contender.journalMode === "memory") {
+      verify(contender, "rows", await only(store, "SELECT count(*) FROM t"), rows);
+    }
+  } finally {
+    await store.close();
+  }
+  await settle(contender);
+  if (contender.journalMode === "memory") return;
+  {
+    using plain = open(path);
+    plain.exec("PRAGMA busy_timeout = 10000");
+    verifyRows(contender, plain, rows);
+    verifyMore(plain);
+  }
+  removeDatabase(path);
+}
+
+/** Delete a database that is closed. */
+export function removeDatabase(path: string): void {
+  for (const suffix of ["", "-wal", "-shm", "-journal"]) {
+    rmSync(`${path}${suffix}`, { force: true });
+  }
+}
+
+/** Throws unless the connection is in the modes that the contender stands for. */
+export async function verifyModes(contender: Contender, store: Store): Promise<void> {
+  const wanted = {
+    journal_mode: contender.journalMode,
+    synchronous: SYNCHRONOUS[contender.synchronous],
+    page_size: PAGE_SIZE,
+  };
+  for (const [pragma, value] of Object.entries(wanted)) {
+    verify(contender, pragma, await only(store, `PRAGMA ${pragma}`), value);
+  }
+}
+
+/** Rows of t, once by the table's tree, and by its index's if there is one. */
+function verifyRows(contender: Contender, connection: Connection, rows: number): void {
+  const one = (sql: string) => Object.values(connection.all(sql)[0] ?? {})[0];
+  verify(contender, "rows", one("SELECT count(*) FROM t NOT INDEXED"), rows);
+  if (one("SELECT count(*) FROM sqlite_schema WHERE name = 'i'") === 1) {
+    verify(contender, "rows of the index", one("SELECT count(*) FROM t INDEXED BY i"), rows);
+  }
+  verify(contender, "quick_check", one("PRAGMA quick_check"), "ok");
+}
+
+/** Throws unless it is so. */
+export function verify({ name }: Contender, what: string, found: unknown, wanted: unknown): void {
   if (found === wanted) return;
-  throw new Error(`${way.name}: ${what}: found "${found}" instead of "${wanted}"`);
+  throw new Error(`${name}: ${what}: found "${found}" instead of "${wanted}"`);
 }

@@ -2,45 +2,55 @@
  * How many durable commits a second there are, in WAL mode: each waits until
  * it is on disk before its next one begins.
  *
- * Ours is awaited by one, by 64 and by 512 that go on side by side, and share
- * syncs; by flushSync() it is as one after the other as plain SQLite. The bare
- * loop writes the same bytes in the same batches as 512 awaiters did: as
- * many as came on a sync, the checkpointer's included.
+ * Ours is awaited by 1 to 1,024 that go on side by side, and share syncs; by
+ * flushSync() it is as one after the other as plain SQLite. A driver that answers
+ * at once has no waiters side by side: each of its commits holds up the thread. A
+ * Worker's are asked for side by side, and it makes one after the other.
+ *
+ * The ceiling is a bare loop that writes the same bytes in the same batches as 512
+ * waiters did: as many as came on a sync, the checkpointer's included.
  *
  * @module
  */
 import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
-import { type AsyncVfs, install } from "../mod.ts";
-import { create, type Database, finish, type Way } from "./databases.ts";
+import { install } from "../mod.ts";
+import { over } from "./charts.ts";
+import type { Contender } from "./contender.ts";
+import { contendersHere, isNode } from "./contenders/all.ts";
+import { oursWal } from "./contenders/builtin.ts";
+import { create, type Database, finish } from "./databases.ts";
 import { count, duration } from "./print.ts";
 import { middle, ratios, roundsOf, target } from "./statistics.ts";
-import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
-import { NATIVE_PROGRAM } from "./workload.ts";
+import { NATIVE_PROGRAM, type Report, type Round, type Series } from "./workload.ts";
+import type { Settings, Workload } from "./workload.ts";
+
+const WAITERS = [1, 4, 16, 64, 256, 512, 1024];
+/** At which the ceiling is taken. */
+const MANY = 512;
 
 const PLAIN = "plain WAL/FULL";
-const ONE = "sqlite3async, 1 awaiter";
-const SOME = "sqlite3async, 64 awaiters";
-const MANY = "sqlite3async, 512 awaiters";
+const OURS = "sqlite3async, awaited";
 const SYNC = "sqlite3async, flushSync()";
 const BARE = "bare loop, appending";
 /** For information: a file that doesn't grow has a shorter sync. */
 const BARE_AGAIN = "bare loop, from the start again";
+const WORKER = "Worker WAL/FULL";
 
-/** A contender: how it makes its commits durable. */
-interface Contender {
-  way: Way;
-  /** How many go on side by side. */
-  awaiters: number;
+/** A contender and how many wait side by side. */
+interface Entry {
+  name: string;
+  contender: Contender;
+  waiters: number;
   /** Make the commits so far durable; nothing to do if a commit is. */
   wait?: () => Promise<void> | void;
 }
 
-/** What one contender did in one round. */
+/** What one did in one round. */
 interface Turn {
   commits: number;
   tookMs: number;
-  /** Of our status, how much it grew; 0 for plain SQLite. */
+  /** Of our status, how much it grew; 0 for others. */
   syncs: number;
   syncMs: number;
   bytes: number;
@@ -48,45 +58,60 @@ interface Turn {
   walFileBytes: number;
 }
 
-function contendersWith(vfs: AsyncVfs): Contender[] {
-  const way = (name: string): Way => ({ name, synchronous: "NORMAL", vfs });
-  const flush = () => vfs.flush();
-  return [
-    { way: { name: PLAIN, synchronous: "FULL" }, awaiters: 1 },
-    { way: way(ONE), awaiters: 1, wait: flush },
-    { way: way(SOME), awaiters: 64, wait: flush },
-    { way: way(MANY), awaiters: 512, wait: flush },
-    { way: way(SYNC), awaiters: 1, wait: () => vfs.flushSync() },
-  ];
+const named = (name: string, waiters: number) => `${name}, ${waiters}`;
+
+function entries(all: Contender[], quick: boolean): Entry[] {
+  const full = all.filter(({ synchronous, journalMode, vfs }) =>
+    synchronous === "FULL" && journalMode === "wal" && vfs === undefined
+  );
+  const others = full.flatMap((contender) =>
+    (contender.name === WORKER || contender.name.startsWith("Turso") ? [1, MANY] : [1])
+      .map((waiters) => ({ name: named(contender.name, waiters), contender, waiters }))
+  );
+  const vfs = all.find(({ vfs }) => vfs !== undefined)?.vfs;
+  if (vfs === undefined) return others;
+  const contender = oursWal(vfs);
+  const ours = WAITERS.filter((waiters) => !quick || [1, 64, MANY].includes(waiters)).map(
+    (waiters): Entry => ({
+      name: named(OURS, waiters),
+      contender,
+      waiters,
+      wait: () => vfs.flush(),
+    }),
+  );
+  const sync = { name: named(SYNC, 1), contender, waiters: 1, wait: () => vfs.flushSync() };
+  return [...others, ...ours, sync];
 }
 
 async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
-  await using vfs = await install();
-  for (let round = -1; round < (quick ? 3 : 8); round++) { // the first one warms up
-    const forMs = round < 0 ? 300 : quick ? 1000 : 1500;
+  await using vfs = isNode ? undefined : await install();
+  const all = entries(contendersHere(vfs), quick);
+  for (let round = -1; round < (quick ? 3 : 5); round++) { // the first one warms up
+    const forMs = round < 0 ? 200 : quick ? 700 : 1200;
     const series: Round = {};
-    for (const contender of contendersWith(vfs)) {
-      const turn = await takeTurn(folder, contender, forMs);
-      addTurn(series, contender.way.name, turn);
-      if (contender.way.name !== MANY) continue;
-      add(series, BARE, bareRate(folder, turn, 0, forMs));
-      add(series, BARE_AGAIN, bareRate(folder, turn, turn.walFileBytes, forMs));
+    for (const entry of all) {
+      const turn = await takeTurn(folder, entry, forMs);
+      addTurn(series, entry.name, turn);
+      if (entry.name !== named(OURS, MANY)) continue;
+      series[BARE] = [bareRate(folder, turn, 0, forMs)];
+      series[BARE_AGAIN] = [bareRate(folder, turn, turn.walFileBytes, forMs)];
     }
     if (round >= 0) yield series;
+    all.push(all.shift()!);
   }
 }
 
-async function takeTurn(folder: string, contender: Contender, forMs: number): Promise<Turn> {
-  const { way } = contender;
-  const database = await create(folder, way);
-  const status = () => way.vfs?.status(database.path);
+async function takeTurn(folder: string, entry: Entry, forMs: number): Promise<Turn> {
+  const { contender } = entry;
+  const database = await create(folder, contender);
+  const status = () => contender.vfs?.status(database.path);
   const before = status();
   const startMs = performance.now();
-  const commits = await commitFor(database, contender, startMs + forMs);
+  const commits = await commitFor(database, entry, startMs + forMs);
   const tookMs = performance.now() - startMs;
   const after = status();
   if (after !== undefined && after.durable < after.committed) {
-    throw new Error(`${way.name}: ${after.committed - after.durable} commits are not durable`);
+    throw new Error(`${entry.name}: ${after.committed - after.durable} commits are not durable`);
   }
   const walFileBytes = statSync(`${database.path}-wal`).size;
   await finish(database, commits);
@@ -105,18 +130,19 @@ async function takeTurn(folder: string, contender: Contender, forMs: number): Pr
 /** Returns how many commits there were, all durable. */
 async function commitFor(
   { insert }: Database,
-  { awaiters, wait }: Contender,
+  { waiters, wait }: Entry,
   untilMs: number,
 ): Promise<number> {
   let commits = 0;
   const go = async () => {
     while (performance.now() < untilMs) {
-      insert.run(`a row to commit, number ${commits++}`);
+      const done = insert.run(`a row to commit, number ${commits++}`);
+      if (done instanceof Promise) await done;
       const waiting = wait?.();
       if (waiting !== undefined) await waiting;
     }
   };
-  await Promise.all(Array.from({ length: awaiters }, go));
+  await Promise.all(Array.from({ length: waiters }, go));
   return commits;
 }
 
@@ -141,35 +167,71 @@ function bareRate(folder: string, turn: Turn, endBytes: number, forMs: number): 
   return values.get("batches")! / seconds * (turn.commits / turn.syncs);
 }
 
-function add(series: Round, name: string, value: number): void {
-  series[name] = [value];
+function addTurn(series: Round, name: string, turn: Turn): void {
+  series[name] = [turn.commits / turn.tookMs * 1000];
+  if (turn.syncs === 0) return;
+  series[`${name}, commits a sync`] = [turn.commits / turn.syncs];
+  series[`${name}, bytes a sync`] = [turn.bytes / turn.syncs];
+  series[`${name}, syncs/s`] = [turn.syncs / turn.tookMs * 1000];
+  series[`${name}, ns a sync`] = [turn.syncMs / turn.syncs * 1e6];
 }
 
-function addTurn(series: Round, name: string, turn: Turn): void {
-  add(series, name, turn.commits / turn.tookMs * 1000);
-  if (turn.syncs === 0) return;
-  add(series, `${name}, commits a sync`, turn.commits / turn.syncs);
-  add(series, `${name}, bytes a sync`, turn.bytes / turn.syncs);
-  add(series, `${name}, syncs/s`, turn.syncs / turn.tookMs * 1000);
-  add(series, `${name}, ns a sync`, turn.syncMs / turn.syncs * 1e6);
+/** The series that are rates, in the order in which they came: "name, waiters", or a bare loop. */
+function rateNames(series: Series): string[] {
+  return Object.keys(series).filter((name) => /, \d+$/.test(name) || name.startsWith("bare"));
 }
 
 function report(series: Series): Report {
-  const contenders = [PLAIN, SYNC, ONE, SOME, MANY, BARE, BARE_AGAIN];
+  const names = rateNames(series).toSorted();
   const by = (over: string, under: string, bound: number) =>
     target(`${over}, by ${under}`, ratios(series, over, under), "at least", bound);
+  const mine = named(OURS, 1) in series;
+  const plain = named(PLAIN, 1);
   return {
     table: [
-      ["", "durable commits/s", "of rounds", "commits a sync", "bytes a sync", "syncs/s", "a sync"],
-      ...contenders.map((name) => rateLine(series, name)),
+      [
+        "each is durable; waiters",
+        "commits/s",
+        "of rounds",
+        "commits a sync",
+        "bytes a sync",
+        "syncs/s",
+        "a sync",
+      ],
+      ...names.map((name) => rateLine(series, name)),
     ],
-    targets: [
-      by(SOME, PLAIN, 6),
-      by(ONE, PLAIN, 0.6),
-      by(SYNC, PLAIN, 0.9),
-      by(MANY, BARE, 0.6),
+    targets: !mine ? [] : [
+      by(named(OURS, 64), plain, 6),
+      by(named(OURS, 1), plain, 0.6),
+      by(named(SYNC, 1), plain, 0.9),
+      by(named(OURS, MANY), BARE, 0.8),
     ],
+    charts: [
+      over("Durable commits over waiters", "waiters", "durable commits a second", lines(series)),
+    ],
+    summary: names.filter((name) => !name.startsWith("bare")).map((name) => ({
+      contender: `${name} waiting`,
+      survives: { kill: "all", power: "all" },
+      figures: { "durable commits/s": count(middle(series, name)) },
+    })),
   };
+}
+
+/** By contender, its rate by waiters; a single one is drawn as one that doesn't change. */
+function lines(series: Series): { name: string; points: [number, number][] }[] {
+  const byName = new Map<string, [number, number][]>();
+  for (const name of rateNames(series)) {
+    const [, contender, waiters] = /^(.*), (\d+)$/.exec(name) ?? [];
+    if (contender === undefined) continue;
+    const points = byName.get(contender) ?? [];
+    byName.set(contender, [...points, [Number(waiters), middle(series, name)]]);
+  }
+  return [...byName].map(([name, points]) => ({
+    name,
+    points: points.length === 1
+      ? [points[0]!, [WAITERS.at(-1)!, points[0]![1]]]
+      : points.toSorted(([a], [b]) => a - b),
+  }));
 }
 
 function rateLine(series: Series, name: string): string[] {
@@ -191,8 +253,9 @@ function rateLine(series: Series, name: string): string[] {
 /** The workload. */
 export const durable: Workload = {
   name: "durable",
-  about: "commits that are awaited until durable, journal_mode WAL",
+  about: "commits that are waited for until durable, journal_mode WAL",
   usesNative: true,
+  runtimes: ["Deno", "Bun", "Node"],
   measure,
   report,
 };

@@ -1,5 +1,6 @@
 /** Numbers, tables and verdicts as text. @module */
 import { mean, median, percentile, roundsOf } from "./statistics.ts";
+import type { Contender } from "./contender.ts";
 import type { Report, Series, Target } from "./workload.ts";
 
 /** A time as people read it. */
@@ -39,6 +40,11 @@ export function latencyLine(series: Series, name: string): string[] {
 /** A table of latencies. */
 export function latencyTable(series: Series, names: string[]): string[][] {
   return [["", ...latencyHeadings], ...names.map((name) => latencyLine(series, name))];
+}
+
+/** What survives SIGKILL and a power cut. */
+export function survivesCells({ survives }: Contender): string[] {
+  return [survives.kill, survives.power];
 }
 
 /** Is a target reached? */

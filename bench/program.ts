@@ -19,9 +19,10 @@ if (measure === undefined || folder === undefined) {
   throw new Error(`no workload to measure in a runtime: "${name}"`);
 }
 const rounds = measure({ folder, quick: options.includes("--quick") });
-const turns = options.includes("--turns") ? linesOfStdin() : undefined;
+const turns = options.includes("--turns") ? createInterface({ input: process.stdin }) : undefined;
+const lines = turns?.[Symbol.asyncIterator]();
 for (let round = 0;; round++) {
-  if (turns !== undefined) await turns.next();
+  await lines?.next();
   const { value: series, done } = await rounds.next();
   if (done) break;
   for (const [name, samples] of Object.entries(series)) {
@@ -29,8 +30,5 @@ for (let round = 0;; round++) {
   }
   console.log(JSON.stringify({ round }));
 }
-await turns?.return?.();
-
-function linesOfStdin(): AsyncIterator<string> {
-  return createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-}
+turns?.close();
+process.stdin.destroy(); // or Bun and Node would wait for what else may come

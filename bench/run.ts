@@ -1,137 +1,181 @@
 /**
- * The benchmarks: `./run bench [--quick] [--json FILE] [WORKLOAD...]`.
+ * The benchmarks: `./run bench [--quick] [WORKLOAD...]`.
  *
- * Runs the workloads one after the other, each in processes of its own, in Deno
- * and in Bun or natively, and prints for each a table and how the numbers
- * that were promised stand: "ok" or "MISSED". A missed number is no failure,
- * since on a busy machine it says little; the exit code is 1 if a workload
- * could not be run.
+ * Runs the workloads one after the other, in processes of their own: in the
+ * runtimes, which take turns round by round, or natively. Prints for each a table
+ * and how the numbers that were promised stand: "ok" or "MISSED". A missed number
+ * is no failure, since on a busy machine it says little; the exit code is 1 if a
+ * workload could not be run.
+ *
+ * Leaves results.json, report.html and table.md in zig-out/bench/.
  *
  * @module
  */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
 import { run as runProcess, zigBuild } from "../tools/process.ts";
+import { html } from "./html.ts";
+import { machineFacts } from "./machine.ts";
+import { markdown } from "./markdown.ts";
 import { isReached, printReport } from "./print.ts";
-import { percentile } from "./statistics.ts";
-import { NATIVE_PROGRAM, type Report, type Series, type Workload } from "./workload.ts";
+import { type Results, type Run, toJson } from "./results.ts";
+import { takeTurns } from "./turns.ts";
+import { NATIVE_PROGRAM, type Runtime, type Series, type Workload } from "./workload.ts";
 import { workloads } from "./workloads.ts";
 
-const TIMEOUT_MS = 180_000;
+const NATIVE_TIMEOUT_MS = 300_000;
 /** In the checkout, since it is the disk that is measured. */
 const FOLDER = "zig-out";
+const OUTPUT = "zig-out/bench";
 
-/** The measured series of one variant of a workload. */
-interface Run {
-  workload: Workload;
-  variant: string;
-  series: Series;
-}
+const commands: Record<Runtime, string[]> = {
+  Deno: ["deno", "run", "-A"],
+  Bun: ["bun"],
+  Node: ["node", "--disable-warning=ExperimentalWarning"],
+};
 
-const options = parse(Deno.args);
-const finished: (Run & { report: Report })[] = [];
+const options = parse(process.argv.slice(2));
 const failures: string[] = [];
+const runs: Run[] = [];
 
 if (options.workloads.some(({ launches, usesNative }) => launches !== undefined || usesNative)) {
   const { ok, output } = await zigBuild("native-bench");
   if (!ok) {
     console.error(output);
-    Deno.exit(1);
+    process.exit(1);
   }
 }
 for (const workload of options.workloads) {
   console.log(`\n== ${workload.name}: ${workload.about}`);
-  try {
-    for await (const run of runsOf(workload)) {
-      const report = workload.report(run.series, run.variant);
-      printReport(run.variant, report);
-      finished.push({ ...run, report });
+  for (const [variant, series] of await measureEverywhere(workload)) {
+    try {
+      const report = workload.report(series, variant);
+      printReport(variant, report);
+      runs.push({ workload, variant, series, report });
+    } catch (error) {
+      fail(`${workload.name} in ${variant}`, error as Error);
     }
-  } catch (error) {
-    console.log(`FAILED: ${error instanceof Error ? error.message : error}`);
-    failures.push(workload.name);
   }
 }
-const targets = finished.flatMap(({ report }) => report.targets);
+const targets = runs.flatMap(({ report }) => report.targets);
 const missed = targets.filter((target) => !isReached(target)).length;
 console.log(`\n${targets.length - missed} of ${targets.length} numbers reached, ${missed} missed`);
+write();
 if (failures.length > 0) console.log(`FAILED: ${failures.join(", ")}`);
-if (options.json !== undefined) Deno.writeTextFileSync(options.json, toJson());
-Deno.exit(failures.length === 0 ? 0 : 1);
+process.exit(failures.length === 0 ? 0 : 1);
 
-function parse(args: string[]): { quick: boolean; json?: string; workloads: Workload[] } {
-  const names: string[] = [];
-  let quick = false;
-  let json: string | undefined;
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i]!;
-    if (arg === "--quick") quick = true;
-    else if (arg === "--json" && args[i + 1] !== undefined) json = args[++i];
-    else if (workloads.some(({ name }) => name === arg)) names.push(arg);
-    else usage(arg);
+function parse(args: string[]): { quick: boolean; workloads: Workload[] } {
+  let parsed: { values: { quick?: boolean }; positionals: string[] };
+  try {
+    parsed = parseArgs({ args, options: { quick: { type: "boolean" } }, allowPositionals: true });
+  } catch (error) {
+    usage((error as Error).message);
   }
-  const chosen = workloads.filter(({ name }) => names.length === 0 || names.includes(name));
-  return { quick, ...(json === undefined ? {} : { json }), workloads: chosen };
-}
-
-function usage(arg: string): never {
-  console.error(`bench: no such option or workload: "${arg}"`);
-  console.error("Usage: ./run bench [--quick] [--json FILE] [WORKLOAD...]");
-  for (const { name, about } of workloads) console.error(`  ${name.padEnd(10)}${about}`);
-  Deno.exit(2);
-}
-
-/** Measure a workload everywhere. */
-async function* runsOf(workload: Workload): AsyncGenerator<Run> {
-  if (workload.measure !== undefined) {
-    for (const [variant, command] of [["Deno", ["deno", "run", "-A"]], ["Bun", ["bun"]]] as const) {
-      const series = {};
-      await launch([...command, "bench/program.ts", workload.name], series);
-      yield { workload, variant, series };
+  const { values, positionals } = parsed;
+  for (const name of positionals) {
+    if (!workloads.some((workload) => workload.name === name)) {
+      usage(`there is no workload "${name}"`);
     }
   }
+  const chosen = workloads.filter(({ name }) =>
+    positionals.length === 0 || positionals.includes(name)
+  );
+  return { quick: values.quick ?? false, workloads: chosen };
+}
+
+function usage(problem: string): never {
+  console.error(`bench: ${problem}`);
+  console.error("Usage: ./run bench [--quick] [WORKLOAD...]");
+  for (const { name, about } of workloads) console.error(`  ${name.padEnd(10)} ${about}`);
+  process.exit(2);
+}
+
+function fail(what: string, error: Error): void {
+  console.log(`FAILED: ${what}: ${error.message}`);
+  failures.push(what);
+}
+
+/** The series of a workload by variant: the runtime, or the native program's. */
+async function measureEverywhere(workload: Workload): Promise<Map<string, Series>> {
+  const measured = new Map<string, Series>();
+  if (workload.measure !== undefined) await measureInRuntimes(workload, measured);
   for (const { variant, times } of workload.launches?.(options.quick) ?? []) {
-    const series = {};
-    for (let i = 0; i < times; i++) await launch([NATIVE_PROGRAM, workload.name, variant], series);
-    yield { workload, variant, series };
+    const series: Series = {};
+    try {
+      for (let i = 0; i < times; i++) await launch([workload.name, variant], series);
+      measured.set(variant, series);
+    } catch (error) {
+      fail(`${workload.name}, ${variant}`, error as Error);
+    }
+  }
+  return measured;
+}
+
+async function measureInRuntimes(
+  workload: Workload,
+  measured: Map<string, Series>,
+): Promise<void> {
+  const folders: string[] = [];
+  const programs = runtimesOf(workload).map((runtime): [Runtime, string[]] => {
+    const folder = makeFolder();
+    folders.push(folder);
+    const command = [...commands[runtime], "bench/program.ts", workload.name, folder, "--turns"];
+    return [runtime, options.quick ? [...command, "--quick"] : command];
+  });
+  try {
+    await takeTurns(programs, (runtime, round) => {
+      const series: Series = measured.get(runtime) ?? {};
+      measured.set(runtime, series);
+      for (const [name, samples] of Object.entries(round)) (series[name] ??= []).push(samples);
+    }, (runtime, error) => {
+      measured.delete(runtime);
+      fail(`${workload.name} in ${runtime}`, error);
+    });
+  } finally {
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** Run a program that measures, and add its series. */
-async function launch(command: string[], series: Series): Promise<void> {
-  const folder = Deno.makeTempDirSync({ dir: FOLDER, prefix: "bench-" });
+function runtimesOf({ name, runtimes = ["Deno", "Bun"] }: Workload): Runtime[] {
+  if (process.env["SQLITE3ASYNC_BENCH_NODE"] === "1" || !runtimes.includes("Node")) {
+    return runtimes;
+  }
+  console.log(`# ${name} without Node and its drivers: they could not be installed here`);
+  return runtimes.filter((runtime) => runtime !== "Node");
+}
+
+function makeFolder(): string {
+  return realpathSync(mkdtempSync(join(FOLDER, "bench-")));
+}
+
+/** Run the native program, and add its series. */
+async function launch(args: string[], series: Series): Promise<void> {
+  const folder = makeFolder();
   try {
-    const full = [...command, Deno.realPathSync(folder), ...(options.quick ? ["--quick"] : [])];
-    const { ok, reason, output } = await runProcess(full, { timeoutMs: TIMEOUT_MS });
-    if (!ok) throw new Error(`${command.join(" ")}: ${reason}\n${withoutSeries(output)}`);
-    for (const line of output.split("\n").filter(isSeries)) {
+    const full = [NATIVE_PROGRAM, ...args, folder, ...(options.quick ? ["--quick"] : [])];
+    const { ok, reason, output } = await runProcess(full, { timeoutMs: NATIVE_TIMEOUT_MS });
+    const lines = output.split("\n");
+    const isSeries = (line: string) => line.startsWith('{"series":');
+    if (!ok) throw new Error(`${reason}\n${lines.filter((line) => !isSeries(line)).join("\n")}`);
+    for (const line of lines.filter(isSeries)) {
       const { series: name, samples } = JSON.parse(line);
       (series[name] ??= []).push(samples);
     }
   } finally {
-    Deno.removeSync(folder, { recursive: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function isSeries(line: string): boolean {
-  return line.startsWith('{"series":');
-}
-
-function withoutSeries(output: string): string {
-  return output.split("\n").filter((line) => !isSeries(line)).join("\n").trim();
-}
-
-function toJson(): string {
-  const runs = finished.map(({ workload, variant, series, report }) => ({
-    workload: workload.name,
-    variant,
-    targets: report.targets.map((target) => ({ ...target, reached: isReached(target) })),
-    series: Object.fromEntries(
-      Object.entries(series).map(([name, rounds]) => [name, {
-        samples: rounds.flat().length,
-        p50OfRounds: rounds.map((samples) => percentile(samples, 0.5)),
-        p99: percentile(rounds.flat(), 0.99),
-        max: percentile(rounds.flat(), 1),
-      }]),
-    ),
-  }));
-  return JSON.stringify({ date: new Date().toISOString(), quick: options.quick, runs }, null, 2);
+function write(): void {
+  const results: Results = { machine: machineFacts(FOLDER), quick: options.quick, runs };
+  const files: [string, (results: Results) => string][] = [
+    ["results.json", toJson],
+    ["report.html", html],
+    ["table.md", markdown],
+  ];
+  mkdirSync(OUTPUT, { recursive: true });
+  for (const [name, write] of files) writeFileSync(join(OUTPUT, name), write(results));
+  console.log(`${files.map(([name]) => join(OUTPUT, name)).join(", ")} were written`);
 }

@@ -10,7 +10,9 @@
  * @module
  */
 import { type AsyncVfs, install } from "../mod.ts";
-import { create, type Database, finish, settle } from "./databases.ts";
+import { settle } from "./contender.ts";
+import { oursWal } from "./contenders/builtin.ts";
+import { create, type Database, finish } from "./databases.ts";
 import { count, duration, mebibytes } from "./print.ts";
 import { middle, ratios, roundsOf, target } from "./statistics.ts";
 import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
@@ -102,13 +104,13 @@ interface Task {
 
 /** Do it with a new database; returns how many commits a second there were. */
 async function run({ name, folder, vfs, forMs, rate, series }: Task): Promise<number> {
-  const database = await create(folder, { name: "sustained", synchronous: "NORMAL", vfs });
+  const database = await create(folder, oursWal(vfs));
   const before = vfs.status(database.path);
   const committer = new Committer(database, Math.ceil(rate * forMs / 1000));
   await pace(committer, vfs, rate, forMs);
   const endMs = performance.now();
   const after = vfs.status(database.path);
-  await settle(database.way);
+  await settle(database.contender);
   const settledMs = performance.now();
   await finish(database, committer.commits);
 

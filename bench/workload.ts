@@ -10,6 +10,8 @@
  * @module
  */
 
+import type { Survives } from "./contender.ts";
+
 /** Where the native program is, in the checkout. */
 export const NATIVE_PROGRAM = "zig-out/native-bench/native-bench";
 
@@ -66,12 +68,22 @@ export interface Axis {
   scale: "linear" | "logarithmic" | "percentile";
 }
 
+/** A line of the table for the README. */
+export interface SummaryLine {
+  contender: string;
+  survives: Survives;
+  /** By heading. */
+  figures: Record<string, string>;
+}
+
 /** What to print of a run. */
 export interface Report {
   /** Lines of cells, the headings first. */
   table: string[][];
   targets: Target[];
   charts?: Chart[];
+  /** What of it belongs into the README. */
+  summary?: SummaryLine[];
 }
 
 /** A run of the native program: a new process each. */

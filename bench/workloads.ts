@@ -8,7 +8,6 @@ import { memory } from "./memory.ts";
 import { reads } from "./reads.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
-import { wal } from "./wal.ts";
 import type { Workload } from "./workload.ts";
 
 /** All workloads. */
@@ -20,7 +19,6 @@ export const workloads: Workload[] = [
   bound,
   backlog,
   wait,
-  wal,
   durable,
   sustained,
 ];

@@ -1,0 +1,93 @@
+/**
+ * The SQLite inside the runtime, `node:sqlite` or `bun:sqlite`: as it is, and
+ * through the VFS.
+ *
+ * @module
+ */
+import { open } from "../../examples/sqlite.ts";
+import type { AsyncVfs } from "../../mod.ts";
+import { type Contender, modesOf } from "../contender.ts";
+
+type Modes = Omit<Contender, "open">;
+
+function contender(modes: Modes, nameOf: (path: string) => string): Contender {
+  return {
+    ...modes,
+    open: (path) => {
+      const connection = open(nameOf(path));
+      try {
+        connection.exec(modesOf(modes));
+      } catch (error) {
+        connection.close();
+        throw error;
+      }
+      return Promise.resolve(connection);
+    },
+  };
+}
+
+function plain(modes: Modes): Contender {
+  return contender(modes, (path) => modes.journalMode === "memory" ? ":memory:" : path);
+}
+
+/** The floor: no disk at all. */
+export const MEMORY: Contender = plain({
+  name: "plain :memory:",
+  survives: { kill: "nothing", power: "nothing" },
+  journalMode: "memory",
+  synchronous: "NORMAL",
+});
+
+/** A rollback journal, synced. */
+export const PLAIN_DELETE: Contender = plain({
+  name: "plain DELETE/FULL",
+  survives: { kill: "all", power: "all" },
+  journalMode: "delete",
+  synchronous: "FULL",
+});
+
+/** A WAL that each commit syncs. */
+export const PLAIN_FULL: Contender = plain({
+  name: "plain WAL/FULL",
+  survives: { kill: "all", power: "all" },
+  journalMode: "wal",
+  synchronous: "FULL",
+});
+
+/** A WAL that checkpoints sync. */
+export const PLAIN_NORMAL: Contender = plain({
+  name: "plain WAL/NORMAL",
+  survives: { kill: "all", power: "a prefix" },
+  journalMode: "wal",
+  synchronous: "NORMAL",
+});
+
+/** A WAL that nobody syncs. */
+export const PLAIN_OFF: Contender = plain({
+  name: "plain WAL/OFF",
+  survives: { kill: "all", power: "it may be damaged" },
+  journalMode: "wal",
+  synchronous: "OFF",
+});
+
+/** Ours; with `synchronous` FULL a commit is synced soon, without being waited for. */
+export function oursWal(vfs: AsyncVfs, synchronous: "NORMAL" | "FULL" = "NORMAL"): Contender {
+  return contender({
+    name: `sqlite3async WAL/${synchronous}`,
+    survives: { kill: "a prefix", power: "a prefix" },
+    journalMode: "wal",
+    synchronous,
+    vfs,
+  }, (path) => vfs.uri(path));
+}
+
+/** Ours, with a rollback journal. */
+export function oursDelete(vfs: AsyncVfs): Contender {
+  return contender({
+    name: "sqlite3async DELETE/FULL",
+    survives: { kill: "a prefix", power: "a prefix" },
+    journalMode: "delete",
+    synchronous: "FULL",
+    vfs,
+  }, (path) => vfs.uri(path));
+}

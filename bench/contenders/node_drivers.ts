@@ -1,0 +1,92 @@
+/**
+ * Other drivers, which have native addons for Node: better-sqlite3, libsql and
+ * Turso. `./run bench` installs them, and says by environment variables where.
+ *
+ * better-sqlite3 and libsql answer at once, and are built with SQLite's own
+ * defaults. Turso is a new implementation of SQLite's format; it has a WAL, which each
+ * commit syncs, and its methods are asynchronous.
+ *
+ * @module
+ */
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { type Contender, modesOf, type Row, type Store, type Value } from "../contender.ts";
+
+interface SyncStatement {
+  run(...values: Value[]): unknown;
+  all(...values: Value[]): Row[];
+  pluck?(on: boolean): unknown;
+}
+interface SyncDatabase {
+  exec(sql: string): unknown;
+  prepare(sql: string): SyncStatement;
+  close(): void;
+}
+interface TursoStatement {
+  run(...values: Value[]): Promise<unknown>;
+  all(...values: Value[]): Promise<Row[]>;
+}
+interface TursoDatabase {
+  exec(sql: string): Promise<unknown>;
+  prepare(sql: string): TursoStatement | Promise<TursoStatement>;
+  close(): Promise<void>;
+}
+
+/** The folder with the package's node_modules, if it was installed. */
+function folder(variable: string): string | undefined {
+  return process.env[variable];
+}
+
+function syncOpener(
+  variable: string,
+  name: string,
+  modes: string,
+): (path: string) => Promise<Store> {
+  const require = createRequire(join(folder(variable)!, "package.json"));
+  const Database = require(name) as new (path: string) => SyncDatabase;
+  return (path) => {
+    const database = new Database(path);
+    database.exec(modes);
+    return Promise.resolve(database);
+  };
+}
+
+async function openTurso(path: string): Promise<Store> {
+  const entry = join(
+    folder("TURSO_DIR")!,
+    "node_modules/@tursodatabase/database/dist/promise.js",
+  );
+  const { connect } = await import(pathToFileURL(entry).href) as {
+    connect: (path: string) => Promise<TursoDatabase>;
+  };
+  return await connect(path);
+}
+
+function wal(driver: string, synchronous: "NORMAL" | "FULL"): Omit<Contender, "open"> {
+  return {
+    name: `${driver} WAL/${synchronous}`,
+    survives: { kill: "all", power: synchronous === "FULL" ? "all" : "a prefix" },
+    journalMode: "wal",
+    synchronous,
+  };
+}
+
+/** Those that are installed. */
+export function nodeDrivers(): Contender[] {
+  const contenders: Contender[] = [];
+  for (
+    const [variable, name] of [["BETTER_SQLITE3_DIR", "better-sqlite3"], ["LIBSQL_DIR", "libsql"]]
+  ) {
+    if (folder(variable!) === undefined) continue;
+    for (const synchronous of ["NORMAL", "FULL"] as const) {
+      const modes = wal(name!, synchronous);
+      contenders.push({ ...modes, open: syncOpener(variable!, name!, modesOf(modes)) });
+    }
+  }
+  if (folder("TURSO_DIR") !== undefined) {
+    contenders.push({ ...wal("Turso", "FULL"), open: openTurso });
+  }
+  return contenders;
+}

@@ -1,0 +1,87 @@
+/**
+ * Plain SQLite in a Worker, which is how people keep it off the event loop
+ * today: the main thread posts what to run, the Worker answers.
+ *
+ * The best form of it: statements are prepared once and kept by number, a message
+ * is a small array, and nothing is waited for but the answer.
+ *
+ * @module
+ */
+import { Worker } from "node:worker_threads";
+import { type Contender, modesOf, type Row, type Store, type Value } from "../contender.ts";
+
+/** [number of the message, what to do, its argument, values to bind] */
+export type Question = [number: number, what: Task, argument: string | number, values: Value[]];
+/** [number of the message, what came of it, what went wrong] */
+export type Answer = [number: number, rows: Row[] | number | undefined, error?: string];
+
+/** What a Worker can be asked. */
+export type Task = "open" | "exec" | "prepare" | "run" | "all" | "close";
+
+class Remote {
+  readonly #worker = new Worker(new URL("./worker_thread.ts", import.meta.url));
+  readonly #waiting = new Map<number, PromiseWithResolvers<Answer[1]>>();
+  #asked = 0;
+
+  constructor() {
+    this.#worker.on("message", ([number, result, error]: Answer) => {
+      const waiting = this.#waiting.get(number)!;
+      this.#waiting.delete(number);
+      if (error === undefined) waiting.resolve(result);
+      else waiting.reject(new Error(error));
+    });
+    this.#worker.on("error", (error) => {
+      for (const { reject } of this.#waiting.values()) reject(error);
+    });
+  }
+
+  ask(what: Task, argument: string | number, values: Value[] = []): Promise<Answer[1]> {
+    const waiting = Promise.withResolvers<Answer[1]>();
+    this.#waiting.set(this.#asked, waiting);
+    const question: Question = [this.#asked++, what, argument, values];
+    this.#worker.postMessage(question);
+    return waiting.promise;
+  }
+
+  async end(): Promise<void> {
+    await this.ask("close", "");
+    await this.#worker.terminate();
+  }
+}
+
+async function open(path: string, modes: string): Promise<Store> {
+  const remote = new Remote();
+  await remote.ask("open", path);
+  await remote.ask("exec", modes);
+  return {
+    exec: (sql) => remote.ask("exec", sql),
+    prepare: async (sql) => {
+      const number = await remote.ask("prepare", sql) as number;
+      return {
+        run: (...values) => remote.ask("run", number, values),
+        all: async (...values) => await remote.ask("all", number, values) as Row[],
+      };
+    },
+    close: () => remote.end(),
+  };
+}
+
+function contender(modes: Omit<Contender, "open">): Contender {
+  return { ...modes, open: (path) => open(path, modesOf(modes)) };
+}
+
+/** As {@linkcode PLAIN_NORMAL}, in a Worker. */
+export const WORKER_NORMAL: Contender = contender({
+  name: "Worker WAL/NORMAL",
+  survives: { kill: "all", power: "a prefix" },
+  journalMode: "wal",
+  synchronous: "NORMAL",
+});
+
+/** As {@linkcode PLAIN_FULL}, in a Worker. */
+export const WORKER_FULL: Contender = contender({
+  name: "Worker WAL/FULL",
+  survives: { kill: "all", power: "all" },
+  journalMode: "wal",
+  synchronous: "FULL",
+});

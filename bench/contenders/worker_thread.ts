@@ -1,0 +1,38 @@
+/** The Worker of worker.ts. @module */
+import { parentPort } from "node:worker_threads";
+import { type Connection, open, type Row, type Statement } from "../../examples/sqlite.ts";
+import type { Answer, Question } from "./worker.ts";
+
+let connection: Connection | undefined;
+const statements: Statement[] = [];
+
+function answer([, what, argument, values]: Question): Row[] | number | undefined {
+  switch (what) {
+    case "open":
+      connection = open(argument as string);
+      return;
+    case "exec":
+      connection!.exec(argument as string);
+      return;
+    case "prepare":
+      return statements.push(connection!.prepare(argument as string)) - 1;
+    case "run":
+      statements[argument as number]!.run(...values);
+      return;
+    case "all":
+      return statements[argument as number]!.all(...values);
+    case "close":
+      connection!.close();
+      return;
+  }
+}
+
+parentPort!.on("message", (question: Question) => {
+  let reply: Answer;
+  try {
+    reply = [question[0], answer(question)];
+  } catch (error) {
+    reply = [question[0], undefined, String(error)];
+  }
+  parentPort!.postMessage(reply);
+});
