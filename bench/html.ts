@@ -20,6 +20,8 @@ interface ECharts {
   ): { setOption(option: unknown): void; renderToSVGString(): string; dispose(): void };
 }
 
+/** More in one chart can't be told apart. */
+const LINES_MAX = 14;
 const WIDTH = 900;
 const HEIGHT = 460;
 
@@ -44,6 +46,7 @@ const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; }
 td, th { padding: 2px 10px; text-align: right; border-bottom: 1px solid #ddd; }
+td { white-space: nowrap; }
 td:first-child, th:first-child { text-align: left; }
 .ok { color: #00704f; } .missed { color: #b23a00; font-weight: 600; }
 ul.targets { list-style: none; padding: 0; font: 13px/1.6 ui-monospace, monospace; }
@@ -112,13 +115,17 @@ function table([headings, ...lines]: string[][]): string {
   return `<table>${row(headings!, "th")}${lines.map((line) => row(line, "td")).join("")}</table>`;
 }
 
-/** Those of one title as one, each line with its runtime's name. */
+/** Those of one title as one, unless that would be too many lines; each with its runtime's name. */
 function mergedCharts(runs: Run[]): Chart[] {
+  const linesOf = (title: string) =>
+    runs.flatMap(({ report }) => report.charts ?? []).filter((chart) => chart.title === title)
+      .flatMap(({ lines }) => lines).length;
   const merged = new Map<string, Chart>();
   for (const { variant, report } of runs) {
     for (const chart of report.charts ?? []) {
-      const all = merged.get(chart.title) ?? { ...chart, lines: [] };
-      merged.set(chart.title, all);
+      const title = linesOf(chart.title) > LINES_MAX ? `${variant}: ${chart.title}` : chart.title;
+      const all = merged.get(title) ?? { ...chart, title, lines: [] };
+      merged.set(title, all);
       const lines = chart.lines.map((line) => ({ ...line, name: `${variant}: ${line.name}` }));
       all.lines = [...all.lines, ...lines];
     }
@@ -134,13 +141,15 @@ function axis({ name, scale }: Axis): Record<string, unknown> {
     const label = (value: number) => `${Number((100 * (1 - 10 ** -value)).toPrecision(6))}`;
     return { type: "value", name, minInterval: 1, axisLabel: { formatter: label } };
   }
-  return { type: scale === "logarithmic" ? "log" : "value", name, min: "dataMin" };
+  return {
+    type: scale === "logarithmic" ? "log" : "value",
+    name,
+    ...(scale === "logarithmic" ? { min: "dataMin" } : {}),
+  };
 }
 
 function series(chart: Chart): Record<string, unknown>[] {
-  const contenders = [...new Set(chart.lines.map(contenderOf))];
   return chart.lines.map((line) => {
-    const color = COLOURS[contenders.indexOf(contenderOf(line)) % COLOURS.length];
     const [variant] = line.name.split(": ");
     const points = chart.x.scale === "percentile"
       ? line.points.map(([part, y]) => [nines(part), y])
@@ -149,11 +158,19 @@ function series(chart: Chart): Record<string, unknown>[] {
       type: "line",
       name: line.name,
       data: points,
-      color,
+      color: colourOf(contenderOf(line)),
       symbolSize: points.length > 20 ? 0 : 5,
       lineStyle: { width: 2, type: DASHES[variant!] ?? "solid" },
     };
   });
+}
+
+const coloured: string[] = [];
+
+/** The same in all charts. */
+function colourOf(contender: string): string {
+  if (!coloured.includes(contender)) coloured.push(contender);
+  return COLOURS[coloured.indexOf(contender) % COLOURS.length]!;
 }
 
 function contenderOf({ name }: Line): string {

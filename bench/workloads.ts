@@ -4,6 +4,7 @@ import { bound } from "./bound.ts";
 import { commit } from "./commit.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
+import { http } from "./http.ts";
 import { memory } from "./memory.ts";
 import { reads } from "./reads.ts";
 import { sustained } from "./sustained.ts";
@@ -20,5 +21,6 @@ export const workloads: Workload[] = [
   backlog,
   wait,
   durable,
+  http,
   sustained,
 ];

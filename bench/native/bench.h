@@ -32,7 +32,8 @@ void bench_enqueue(const Bench *bench);
 void bench_memory(const Bench *bench);
 void bench_bound(const Bench *bench);
 void bench_backlog(const Bench *bench);
-void bench_bare(const Bench *bench); /* the program of bench/durable.ts starts it */
+void bench_bare(const Bench *bench); /* the programs of bench/durable.ts and */
+void bench_load(const Bench *bench); /* bench/http.ts start these */
 
 /* ---- Results ---- */
 

@@ -1,0 +1,233 @@
+/**
+ * What people feel: an HTTP server that commits a row for each POST, while
+ * unrelated requests are timed.
+ *
+ * A process of its own makes the load (native/load.c). In each round it finds for each
+ * contender how many POSTs a second there can be with 64 connections; then, POSTs
+ * come at 70 % of what the slowest of those that promise as much can do, so that they do
+ * the same work, and the unrelated requests, 500 a second beside them, are timed from when
+ * they were due. Once more at 70 % of what each can do itself. The delay of the event
+ * loop is how much later than asked for a timer of 5 ms came.
+ *
+ * A POST is answered when its row is committed; by those named "awaited" when it is
+ * durable, as plain SQLite's with `synchronous` FULL are.
+ *
+ * @module
+ */
+import { type AsyncVfs, install } from "../mod.ts";
+import { percentiles } from "./charts.ts";
+import type { Contender, Survives } from "./contender.ts";
+import { oursWal, PLAIN_FULL, PLAIN_NORMAL } from "./contenders/builtin.ts";
+import { WORKER_FULL, WORKER_NORMAL } from "./contenders/worker.ts";
+import { create, type Database, finish } from "./databases.ts";
+import { native } from "./native.ts";
+import { count, duration } from "./print.ts";
+import { serve, type Server } from "./server.ts";
+import { median, middle, percentile, ratios, roundsOf, target } from "./statistics.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
+
+const CONNECTIONS = 64;
+const LOAD = 0.7;
+const PINGS = 500;
+const TIMER_MS = 5;
+
+const PLAIN = "plain WAL/NORMAL";
+const WORKER = "Worker WAL/NORMAL";
+const OURS = "sqlite3async WAL/NORMAL";
+const AWAITED = "sqlite3async, awaited";
+const DURABLE: Survives = { kill: "all", power: "all" };
+
+/** A contender with its server and database. */
+interface Site extends AsyncDisposable {
+  name: string;
+  database: Database;
+  server: Server;
+}
+
+function entries(vfs: AsyncVfs): { contender: Contender; awaited: boolean }[] {
+  const plain = [PLAIN_NORMAL, WORKER_NORMAL, oursWal(vfs), PLAIN_FULL, WORKER_FULL];
+  const all = plain.map((contender) => ({ contender, awaited: false }));
+  return [...all, {
+    contender: { ...oursWal(vfs), name: AWAITED, survives: DURABLE },
+    awaited: true,
+  }];
+}
+
+async function openSite(
+  folder: string,
+  { contender, awaited }: { contender: Contender; awaited: boolean },
+): Promise<Site> {
+  const database = await create(folder, contender);
+  const { insert } = database;
+  let rows = 0;
+  const server = serve(async (request) => {
+    if (request.method === "GET") return new Response("pong");
+    const { name } = await request.json();
+    const done = insert.run(name);
+    if (done instanceof Promise) await done;
+    if (awaited) await contender.vfs!.flush();
+    rows++;
+    return new Response("committed");
+  });
+  return {
+    name: contender.name,
+    database,
+    server,
+    [Symbol.asyncDispose]: async () => {
+      await server.close();
+      await finish(database, rows);
+    },
+  };
+}
+
+/** Load of so many POSTs a second, 0 being as many as there can be, and what was measured. */
+async function load(
+  { server: { port } }: Site,
+  posts: number,
+  forMs: number,
+  folder: string,
+): Promise<Round> {
+  const pings = posts === 0 ? 0 : PINGS;
+  const variant = [port, CONNECTIONS, Math.round(posts), pings, forMs].join(",");
+  return await native("load", variant, folder);
+}
+
+/** How late a timer is meanwhile, in nanoseconds. */
+async function withTimer<T>(work: Promise<T>): Promise<{ result: T; lateNs: number[] }> {
+  const lateNs: number[] = [];
+  let goes = true;
+  const look = (askedMs: number) => {
+    const nowMs = performance.now();
+    lateNs.push(Math.max(0, Math.round((nowMs - askedMs - TIMER_MS) * 1e6)));
+    if (goes) setTimeout(look, TIMER_MS, nowMs);
+  };
+  setTimeout(look, TIMER_MS, performance.now());
+  try {
+    return { result: await work, lateNs };
+  } finally {
+    goes = false;
+  }
+}
+
+async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
+  await using vfs = await install();
+  const forMs = quick ? 700 : 2500;
+  for (let round = -1; round < (quick ? 2 : 5); round++) { // the first one warms up
+    const series: Round = {};
+    const capacities: [Contender, number][] = [];
+    for (const entry of entries(vfs)) {
+      await using site = await openSite(folder, entry);
+      const capacityMs = forMs / 2;
+      const found = await load(site, 0, capacityMs, folder);
+      const capacity = found["answered in time"]![0]! / capacityMs * 1000;
+      capacities.push([entry.contender, capacity]);
+      series[`${site.name}, POSTs/s`] = [capacity];
+      const loaded = load(site, LOAD * capacity, forMs, folder);
+      addPings(series, `${site.name}, its own`, await withTimer(loaded));
+    }
+    for (const entry of entries(vfs)) {
+      await using site = await openSite(folder, entry);
+      const alike = capacities.filter(([{ survives }]) =>
+        survives.power === entry.contender.survives.power
+      );
+      const slowest = Math.min(...alike.map(([, capacity]) => capacity));
+      addPings(series, site.name, await withTimer(load(site, LOAD * slowest, forMs, folder)));
+    }
+    if (round >= 0) yield series;
+  }
+}
+
+function addPings(
+  series: Round,
+  name: string,
+  { result, lateNs }: { result: Round; lateNs: number[] },
+): void {
+  series[name] = result["ping"]!;
+  series[`${name}, POST`] = result["write"]!;
+  series[`${name}, timer`] = lateNs;
+}
+
+const p99 = (samples: number[]) => percentile(samples, 0.99);
+
+function report(series: Series): Report {
+  const none = {} as AsyncVfs;
+  const contenders = entries(none).map(({ contender }) => contender);
+  const names = contenders.map(({ name }) => name);
+  const p = (name: string, part: number) =>
+    duration(median(roundsOf(series, name).map((samples) => percentile(samples, part))));
+  const lines = contenders.map(({ name, survives }) => [
+    name,
+    count(middle(series, `${name}, POSTs/s`)),
+    ...[0.5, 0.99, 0.999].map((part) => p(name, part)),
+    p(`${name}, POST`, 0.99),
+    p(`${name}, timer`, 0.99),
+    ...[0.5, 0.99].map((part) => p(`${name}, its own`, part)),
+    survives.kill,
+    survives.power,
+  ]);
+  return {
+    table: [
+      [
+        "",
+        "POSTs/s",
+        "same load: other p50",
+        "other p99",
+        "other p99.9",
+        "POST p99",
+        "timer p99",
+        "its own 70 %: other p50",
+        "other p99",
+        "SIGKILL",
+        "power cut",
+      ],
+      ...lines,
+    ],
+    targets: [
+      target(
+        "p99 of other requests at the same load, by plain WAL/NORMAL's",
+        ratios(series, OURS, PLAIN, p99),
+        "at most",
+        0.2,
+      ),
+      target(
+        "p99 of other requests at the same load, by the Worker's",
+        ratios(series, OURS, WORKER, p99),
+        "at most",
+        0.5,
+      ),
+      target(
+        "POSTs/s by the Worker's",
+        ratios(series, `${OURS}, POSTs/s`, `${WORKER}, POSTs/s`),
+        "at least",
+        3,
+      ),
+    ],
+    charts: [
+      percentiles("Unrelated requests, while a row is committed for others", series, names),
+      percentiles(
+        "The same, at 70 % of each one's own capacity",
+        series,
+        names.map((name) => `${name}, its own`),
+      ),
+      percentiles("How late a timer is", series, names.map((name) => `${name}, timer`)),
+    ],
+    summary: contenders.map(({ name, survives }) => ({
+      contender: name,
+      survives,
+      figures: {
+        "POSTs/s": count(middle(series, `${name}, POSTs/s`)),
+        "other requests' p99 at the same load": p(name, 0.99),
+        "at 70 % of its own POSTs/s": p(`${name}, its own`, 0.99),
+      },
+    })),
+  };
+}
+
+/** The workload. */
+export const http: Workload = {
+  name: "http",
+  about: "a server that commits a row for each POST, while other requests are timed",
+  usesNative: true,
+  measure,
+  report,
+};
