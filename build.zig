@@ -295,7 +295,7 @@ fn addFuzzTests(
     }
 }
 
-/// One program of all files in bench/native, with the C core and SQLite.
+/// One program of all files in bench/native, with the C core and SQLite; and the slow disk.
 fn addNativeBench(
     b: *Build,
     step: *Build.Step,
@@ -315,6 +315,16 @@ fn addNativeBench(
     const program = b.addExecutable(.{ .name = "native-bench", .root_module = module });
     const dir: Build.InstallDir = .{ .custom = "native-bench" };
     step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
+
+    const extension = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    extension.addSystemIncludePath(sqlite);
+    extension.addCSourceFile(.{ .file = b.path("bench/extension/slow.c"), .flags = &test_flags });
+    const library = b.addLibrary(.{
+        .name = "slow",
+        .linkage = .dynamic,
+        .root_module = extension,
+    });
+    step.dependOn(&b.addInstallArtifact(library, .{ .dest_dir = .{ .override = dir } }).step);
 }
 
 /// The C files of csrc/, all of them: what a file is for a system is decided inside of it.

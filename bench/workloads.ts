@@ -7,6 +7,7 @@ import { enqueue } from "./enqueue.ts";
 import { http } from "./http.ts";
 import { memory } from "./memory.ts";
 import { reads } from "./reads.ts";
+import { slow } from "./slow.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
 import type { Workload } from "./workload.ts";
@@ -22,5 +23,6 @@ export const workloads: Workload[] = [
   wait,
   durable,
   http,
+  slow,
   sustained,
 ];

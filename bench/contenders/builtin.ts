@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { pathToFileURL } from "node:url";
 import { open } from "../../examples/sqlite.ts";
 import type { AsyncVfs } from "../../mod.ts";
 import { type Contender, modesOf } from "../contender.ts";
@@ -28,6 +29,11 @@ function contender(modes: Modes, nameOf: (path: string) => string): Contender {
 
 function plain(modes: Modes): Contender {
   return contender(modes, (path) => modes.journalMode === "memory" ? ":memory:" : path);
+}
+
+/** The same, but on another VFS than the default one. */
+export function onVfs(modes: Modes, vfs: string): Contender {
+  return contender(modes, (path) => `${pathToFileURL(path)}?vfs=${vfs}`);
 }
 
 /** The floor: no disk at all. */

@@ -1,0 +1,137 @@
+/**
+ * A slow disk: what commits feel when a sync takes 5 ms or 50 ms longer, and a write
+ * 1 ms.
+ *
+ * A thousand one-row commits a second, evenly, so that the queue does not fill; and
+ * WALs that are checkpointed whenever they have grown by 4 MiB, ours and SQLite's
+ * alike, so that checkpoints meet the slow disk too. The disk is slow in SQLite's VFS
+ * (extension/slow.c), under ours and under plain SQLite.
+ *
+ * @module
+ */
+import { type AsyncVfs, install } from "../mod.ts";
+import { overTime, percentiles } from "./charts.ts";
+import type { Contender } from "./contender.ts";
+import { onVfs, oursWal, PLAIN_FULL, PLAIN_NORMAL } from "./contenders/builtin.ts";
+import { create, type Database, finish } from "./databases.ts";
+import { count, latencyHeadings, latencyLine, survivesCells } from "./print.ts";
+import { registerSlowDisk, SLOW_VFS, type Slowness } from "./slow_disk.ts";
+import { middle, percentile, ratios, target } from "./statistics.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
+
+const RATE = 1000;
+const CHECKPOINT_BYTES = 4 * 2 ** 20;
+
+const OURS = "sqlite3async WAL/NORMAL";
+
+const disks: Record<string, Slowness> = {
+  fast: { syncMs: 0, writeMs: 0 },
+  "5 ms a sync": { syncMs: 5, writeMs: 0 },
+  "50 ms a sync": { syncMs: 50, writeMs: 0 },
+  "5 ms a sync, 1 ms a write": { syncMs: 5, writeMs: 1 },
+};
+/** Plain SQLite's commits with a sync each would be behind all the time. */
+const tooSlow = (contender: Contender, { syncMs }: Slowness) =>
+  contender.synchronous === "FULL" && contender.vfs === undefined && syncMs > 5;
+
+function contenders(vfs: AsyncVfs): Contender[] {
+  return [onVfs(PLAIN_NORMAL, SLOW_VFS), onVfs(PLAIN_FULL, SLOW_VFS), oursWal(vfs)];
+}
+
+async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
+  const setSlowness = await registerSlowDisk();
+  await using vfs = await install({ parent: SLOW_VFS, checkpointBytes: CHECKPOINT_BYTES });
+  const forMs = quick ? 1500 : 3000;
+  for (let round = -1; round < (quick ? 2 : 4); round++) { // the first one warms up
+    const series: Round = {};
+    for (const [disk, slowness] of Object.entries(disks)) {
+      for (const contender of contenders(vfs)) {
+        if (tooSlow(contender, slowness)) continue;
+        const database = await create(folder, contender);
+        await setSlowness(slowness);
+        const name = `${contender.name}, ${disk}`;
+        series[name] = await paced(database, round < 0 ? forMs / 5 : forMs);
+        if (contender.vfs !== undefined) {
+          series[`${name}, full waits`] = [contender.vfs.status(database.path).fullWaits];
+        }
+        await setSlowness(disks["fast"]!);
+        await finish(database, series[name].length);
+      }
+    }
+    if (round >= 0) yield series;
+  }
+}
+
+/** What each commit took, in nanoseconds. One that comes late is made at once. */
+async function paced({ insert }: Database, forMs: number): Promise<number[]> {
+  const samples: number[] = [];
+  const startMs = performance.now();
+  let nowMs = startMs;
+  while (nowMs - startMs < forMs) {
+    while (samples.length < (nowMs - startMs) * RATE / 1000) {
+      const beforeMs = performance.now();
+      insert.run(`a row to commit, number ${samples.length}`);
+      samples.push(Math.round((performance.now() - beforeMs) * 1e6));
+      // Who can't keep the pace is not measured for longer.
+      if (performance.now() - startMs > forMs) return samples;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    nowMs = performance.now();
+  }
+  return samples;
+}
+
+const p999 = (samples: number[]) => percentile(samples, 0.999);
+
+function report(series: Series): Report {
+  const none = {} as AsyncVfs;
+  const rows = Object.keys(disks).flatMap((disk) =>
+    contenders(none).map((contender) => ({ disk, contender }))
+  ).filter(({ disk, contender }) => `${contender.name}, ${disk}` in series);
+  const names = rows.map(({ disk, contender }) => `${contender.name}, ${disk}`);
+  const slowest = `${OURS}, 5 ms a sync`;
+  return {
+    table: [
+      ["", ...latencyHeadings, "full waits", "SIGKILL", "power cut"],
+      ...rows.map(({ contender }, i) => [
+        ...latencyLine(series, names[i]!),
+        `${names[i]}, full waits` in series ? count(middle(series, `${names[i]}, full waits`)) : "",
+        ...survivesCells(contender),
+      ]),
+    ],
+    targets: [
+      target(
+        "5 ms a sync: p99.9 by the fast disk's",
+        ratios(series, slowest, `${OURS}, fast`, p999),
+        "at most",
+        1.5,
+      ),
+      target("waits for a full queue", [middle(series, `${slowest}, full waits`)], "at most", 0),
+    ],
+    charts: [
+      percentiles("Commits on slow disks", series, names),
+      overTime("The longest commits over time, 5 ms a sync", series, [
+        `plain WAL/NORMAL, 5 ms a sync`,
+        slowest,
+      ]),
+    ],
+    summary: rows.map(({ contender }, i) => ({
+      contender: names[i]!,
+      survives: contender.survives,
+      figures: {
+        "commit p50": latencyLine(series, names[i]!)[1]!,
+        "p99.9": latencyLine(series, names[i]!)[5]!,
+        longest: latencyLine(series, names[i]!)[6]!,
+      },
+    })),
+  };
+}
+
+/** The workload. */
+export const slow: Workload = {
+  name: "slow",
+  about: "a thousand commits a second on a disk whose syncs take 5 ms or 50 ms, its writes 1 ms",
+  usesNative: true,
+  measure,
+  report,
+};
