@@ -12,7 +12,6 @@
  *
  * @module
  */
-import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { install } from "../mod.ts";
 import { over } from "./charts.ts";
@@ -20,10 +19,10 @@ import type { Contender } from "./contender.ts";
 import { contendersHere, isNode } from "./contenders/all.ts";
 import { oursWal } from "./contenders/builtin.ts";
 import { create, type Database, finish } from "./databases.ts";
+import { bareRate } from "./native.ts";
 import { count, duration } from "./print.ts";
 import { middle, ratios, roundsOf, target } from "./statistics.ts";
-import { NATIVE_PROGRAM, type Report, type Round, type Series } from "./workload.ts";
-import type { Settings, Workload } from "./workload.ts";
+import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
 
 const WAITERS = [1, 4, 16, 64, 256, 512, 1024];
 /** At which the ceiling is taken. */
@@ -93,8 +92,9 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
       const turn = await takeTurn(folder, entry, forMs);
       addTurn(series, entry.name, turn);
       if (entry.name !== named(OURS, MANY)) continue;
-      series[BARE] = [bareRate(folder, turn, 0, forMs)];
-      series[BARE_AGAIN] = [bareRate(folder, turn, turn.walFileBytes, forMs)];
+      series[BARE] = [await bareRate(folder, turn, { forMs })];
+      const endBytes = turn.walFileBytes;
+      series[BARE_AGAIN] = [await bareRate(folder, turn, { forMs, endBytes })];
     }
     if (round >= 0) yield series;
     all.push(all.shift()!);
@@ -144,27 +144,6 @@ async function commitFor(
   };
   await Promise.all(Array.from({ length: waiters }, go));
   return commits;
-}
-
-/**
- * Commits a second of a loop that writes what came on each sync of that turn; it
- * begins anew at endBytes, or never if that is 0.
- */
-function bareRate(folder: string, turn: Turn, endBytes: number, forMs: number): number {
-  const variant = [Math.round(turn.bytes / turn.syncs), endBytes, forMs];
-  const { status, stdout, stderr } = spawnSync(
-    NATIVE_PROGRAM,
-    ["bare", variant.join(","), folder],
-    { encoding: "utf8" },
-  );
-  if (status !== 0) throw new Error(`the bare loop failed: ${stderr}`);
-  const values = new Map<string, number>();
-  for (const line of stdout.trim().split("\n")) {
-    const { series, samples } = JSON.parse(line);
-    values.set(series, samples[0]);
-  }
-  const seconds = values.get("took")! / 1e9;
-  return values.get("batches")! / seconds * (turn.commits / turn.syncs);
 }
 
 function addTurn(series: Round, name: string, turn: Turn): void {

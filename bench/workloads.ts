@@ -6,8 +6,10 @@ import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
 import { http } from "./http.ts";
 import { memory } from "./memory.ts";
+import { opened } from "./opened.ts";
 import { reads } from "./reads.ts";
 import { slow } from "./slow.ts";
+import { spread } from "./spread.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
 import type { Workload } from "./workload.ts";
@@ -23,6 +25,8 @@ export const workloads: Workload[] = [
   wait,
   durable,
   http,
+  spread,
+  opened,
   slow,
   sustained,
 ];
