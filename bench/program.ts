@@ -22,7 +22,10 @@ const rounds = measure({ folder, quick: options.includes("--quick") });
 const turns = options.includes("--turns") ? createInterface({ input: process.stdin }) : undefined;
 const lines = turns?.[Symbol.asyncIterator]();
 for (let round = 0;; round++) {
-  await lines?.next();
+  if ((await lines?.next())?.done) { // who asked for rounds is gone
+    await rounds.return();
+    break;
+  }
   const { value: series, done } = await rounds.next();
   if (done) break;
   for (const [name, samples] of Object.entries(series)) {

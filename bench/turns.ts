@@ -2,6 +2,9 @@
  * Programs that measure round by round, and take turns: program.ts in one
  * runtime each.
  *
+ * A program is given a line on stdin for each round, and answers with the lines of
+ * its series and {"round":N}. It has no further round if it exits with 0 instead.
+ *
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -9,73 +12,94 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import type { Round } from "./workload.ts";
 
-const ROUND_TIMEOUT_MS = 300_000;
+/** How long to wait. */
+export interface Timeouts {
+  /** For one round. */
+  roundMs: number;
+  /** For all rounds of all programs. */
+  allMs: number;
+}
+
+const TIMEOUTS: Timeouts = { roundMs: 300_000, allMs: 1_800_000 };
 
 /** A program that measures. */
-export class Program {
+class Program {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
-  readonly #exited: Promise<string>;
+  /** Why it ended, in words; when all that it wrote was read. */
+  readonly #ending: Promise<string>;
+  /** What it wrote beside its series. */
   #output = "";
-  readonly #kill = () => this.#killGroup();
+  #hasEnded = false;
 
   /** It leads a process group, so that what it started ends with it. */
   constructor([command, ...args]: string[]) {
     this.#child = spawn(command!, args, { detached: true, stdio: ["pipe", "pipe", "pipe"] });
-    this.#child.stderr!.on("data", (data) => this.#output += data);
-    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
-    this.#exited = new Promise((resolve) => {
-      this.#child.on("error", (error) => resolve(error.message));
-      this.#child.on("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
+    const { stdin, stdout, stderr } = this.#child;
+    stdin!.on("error", () => {}); // it reads no more: how it ended says why
+    stderr!.on("data", (data) => this.#output += data);
+    const lines = createInterface({ input: stdout! });
+    this.#lines = lines[Symbol.asyncIterator]();
+    this.#ending = new Promise((resolve) => {
+      this.#child.on("exit", () => this.end()); // or others would hold its pipes open
+      this.#child.on("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
+      this.#child.on("error", (error) => { // it could not be started
+        resolve(error.message);
+        lines.close();
+      });
     });
-    process.on("exit", this.#kill);
   }
 
   /** What the next round measured; undefined if there is none. Throws if the program failed. */
-  async next(): Promise<Round | undefined> {
+  async next(timeoutMs: number): Promise<Round | undefined> {
+    let timedOut = false;
     const timer = setTimeout(() => {
-      this.#output += `no end of a round after ${ROUND_TIMEOUT_MS / 1000} s\n`;
-      this.#killGroup();
-    }, ROUND_TIMEOUT_MS);
+      timedOut = true;
+      this.end();
+    }, timeoutMs);
     try {
       this.#child.stdin!.write("\n");
-      return await this.#readRound();
+      const round: Round = {};
+      if (await this.#readRound(round)) return round;
+      const reason = await this.#ending;
+      const isOver = reason === "exit code 0" && Object.keys(round).length === 0;
+      if (isOver && !timedOut) return undefined;
+      const what = timedOut ? `no end of a round after ${timeoutMs / 1000} s` : reason;
+      throw new Error(`${what}${isOver ? "" : " within a round"}\n${this.#output.trim()}`.trim());
     } finally {
       clearTimeout(timer);
     }
   }
 
-  async #readRound(): Promise<Round | undefined> {
-    const round: Round = {};
+  /** Read to the end of the round; returns false if the program ended before. */
+  async #readRound(round: Round): Promise<boolean> {
     for (;;) {
       const { value: line, done } = await this.#lines.next();
-      if (done) break;
+      if (done) return false;
       const said = parse(line);
       if (said?.series !== undefined) round[said.series] = said.samples ?? [];
-      else if (said?.round !== undefined) return round;
+      else if (said?.round !== undefined) return true;
       else this.#output += `${line}\n`;
     }
-    const reason = await this.#exited;
-    process.off("exit", this.#kill);
-    if (reason !== "exit code 0") throw new Error(`${reason}\n${this.#output.trim()}`);
-    return undefined;
   }
 
-  /** End it, if it has not ended. */
+  /** End it, and what it started. */
   end(): void {
-    this.#killGroup();
-    process.off("exit", this.#kill);
-  }
-
-  #killGroup(): void {
+    if (this.#hasEnded || this.#child.pid === undefined) return;
+    this.#hasEnded = true;
     try {
-      process.kill(-this.#child.pid!, "SIGKILL");
-    } catch { /* it has ended */ }
+      process.kill(-this.#child.pid, "SIGKILL");
+    } catch { /* nobody is left */ }
   }
 }
 
 function parse(line: string): { series?: string; samples?: number[]; round?: number } | undefined {
-  return line.startsWith("{") ? JSON.parse(line) : undefined;
+  if (!/^\{"(series|round)":/.test(line)) return undefined;
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined; // cut off: the program is ending
+  }
 }
 
 /**
@@ -86,22 +110,37 @@ export async function takeTurns<Name extends string>(
   commands: [Name, string[]][],
   onRound: (name: Name, round: Round) => void,
   onFailure: (name: Name, error: Error) => void,
+  { roundMs, allMs }: Timeouts = TIMEOUTS,
 ): Promise<void> {
-  let programs = commands.map(([name, command]) => ({ name, program: new Program(command) }));
+  const endMs = performance.now() + allMs;
+  const running = new Map(commands.map(([name, command]) => [name, new Program(command)]));
+  const endAll = () => {
+    for (const program of running.values()) program.end();
+  };
+  const interrupt = () => {
+    endAll();
+    process.exit(130);
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
   try {
-    while (programs.length > 0) {
-      for (const { name, program } of programs) {
-        let round: Round | undefined;
+    while (running.size > 0) {
+      for (const [name, program] of [...running]) {
+        const timeoutMs = Math.max(0, Math.min(roundMs, endMs - performance.now()));
         try {
-          round = await program.next();
+          const round = await program.next(timeoutMs);
+          if (round === undefined) running.delete(name);
+          else onRound(name, round);
         } catch (error) {
+          program.end();
+          running.delete(name);
           onFailure(name, error as Error);
         }
-        if (round === undefined) programs = programs.filter((other) => other.program !== program);
-        else onRound(name, round);
       }
     }
   } finally {
-    for (const { program } of programs) program.end();
+    endAll();
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
   }
 }
