@@ -1,4 +1,5 @@
 /** Reads with nothing queued and with 100,000 ops queued; see native/reads.c. @module */
+import { percentiles } from "./charts.ts";
 import { latencyTable } from "./print.ts";
 import { middle, ratios, target } from "./statistics.ts";
 import type { Report, Series, Workload } from "./workload.ts";
@@ -24,6 +25,7 @@ function report(series: Series, variant: string): Report {
     targets: others.map((other) =>
       target(`${other}: slower, by p50`, ratios(series, other, base), "at most", SLOWER_MAX)
     ),
+    charts: [percentiles("How long a read takes", series, [base, ...others, ...shown])],
   };
 }
 

@@ -12,14 +12,17 @@
 import { type AsyncVfs, install } from "../mod.ts";
 import { settle } from "./contender.ts";
 import { oursWal } from "./contenders/builtin.ts";
+import { over, overTime } from "./charts.ts";
 import { create, type Database, finish } from "./databases.ts";
 import { count, duration, mebibytes } from "./print.ts";
 import { middle, ratios, roundsOf, target } from "./statistics.ts";
-import type { Report, Round, Series, Settings, Workload } from "./workload.ts";
+import type { Line, Report, Round, Series, Settings, Workload } from "./workload.ts";
 
 const LOAD = 0.8;
 const SLICE_MS = 2;
 const LOOK_MS = 250;
+/** How many times are told of by their longest commit. */
+const WINDOWS = 300;
 /** Commits a second that a burst has memory for. */
 const RATE_MAX = 1_000_000;
 /** Of the commits that are due; below that the pace was not kept. */
@@ -69,6 +72,15 @@ class Committer {
     this.#lookedMs = nowMs;
     const status = vfs.status(this.#database.path);
     this.looks.push({ sinceMs: nowMs - this.startMs, bytes: BYTES.map((name) => status[name]) });
+  }
+
+  /** In nanoseconds, the longest of each of so many parts of the commits, in the order of time. */
+  longest(parts: number): number[] {
+    return Array.from({ length: parts }, (_, part) => {
+      const [from, to] = [part, part + 1].map((at) => Math.floor(this.commits * at / parts));
+      const longestMs = this.#samplesMs.subarray(from, to).reduce((a, b) => Math.max(a, b), 0);
+      return Math.round(longestMs * 1e6);
+    });
   }
 
   /** In nanoseconds, the smallest first. */
@@ -122,6 +134,11 @@ async function run({ name, folder, vfs, forMs, rate, series }: Task): Promise<nu
   add(series, `${name}, then settled in`, (settledMs - endMs) * 1e6);
   addLatencies(series, name, committer.sorted());
   addMost(series, name, committer, forMs);
+  series[`${name}, longest`] = committer.longest(WINDOWS);
+  series[`${name}, looked at`] = committer.looks.map(({ sinceMs }) => sinceMs);
+  for (const [kind, bytesName] of BYTES.entries()) {
+    series[`${name}, ${bytesName}`] = committer.looks.map(({ bytes }) => bytes[kind]!);
+  }
   return perSecond;
 }
 
@@ -207,7 +224,28 @@ function report(series: Series): Report {
         target(`${name}: last third's most by what is flat`, growth(series, name), "at most", 1)
       ),
     ],
+    charts: [
+      overTime("The longest commits over time", longest(series, names), names),
+      over("What waits while commits are paced, first round", "seconds", "MiB", waiting(series), {
+        x: "linear",
+        y: "linear",
+      }),
+    ],
   };
+}
+
+/** The longest commits, by the names. */
+function longest(series: Series, names: string[]): Series {
+  return Object.fromEntries(names.map((name) => [name, roundsOf(series, `${name}, longest`)]));
+}
+
+/** Of the first round, what the status had over time. */
+function waiting(series: Series): Line[] {
+  const times = roundsOf(series, "paced, looked at")[0]!;
+  return BYTES.map((name) => {
+    const bytes = roundsOf(series, `paced, ${name}`)[0]!;
+    return { name, points: times.map((ms, i) => [ms / 1000, bytes[i]! / 2 ** 20]) };
+  });
 }
 
 /** By rounds, the last third's most bytes by the most that would still be flat. */

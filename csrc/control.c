@@ -121,15 +121,21 @@ int async_control_find(const char *zPath, AsyncStream ***streams) {
     *streams = async_registry_all();
     return *streams == NULL ? SQLITE_NOMEM : SQLITE_OK;
   }
+  *streams = calloc(2, sizeof(AsyncStream *));
+  if (*streams == NULL) return SQLITE_NOMEM;
+  /* Most give the path as SQLite has it; to look at each part of it on disk takes longer than
+  ** all else. */
+  (*streams)[0] = zPath[0] == '/' ? async_registry_find(zPath) : NULL;
+  if ((*streams)[0] != NULL) return SQLITE_OK;
   char *full;
   int rc = async_control_full_path(zPath, &full);
-  *streams = rc == SQLITE_OK ? calloc(2, sizeof(AsyncStream *)) : NULL;
-  if (*streams != NULL) {
+  if (rc == SQLITE_OK) {
     (*streams)[0] = async_registry_find(full);
-  } else if (rc == SQLITE_OK) {
-    rc = SQLITE_NOMEM;
+    free(full);
+  } else {
+    free(*streams);
+    *streams = NULL;
   }
-  free(full);
   return rc;
 }
 
@@ -174,7 +180,7 @@ int sqlite3async_start(void) {
   int rc = async_control_ready("start");
   if (rc != SQLITE_OK) return rc;
   async_mutex_enter(&control_mutex);
-  bool ran = async_scheduler.threads > 0; /* which nobody changes meanwhile */
+  bool ran = async_writer_has_threads();
   bool started = async_writer_start() && async_checkpoint_start();
   if (!started && !ran) async_writer_stop();
   if (started) {

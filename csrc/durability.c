@@ -21,6 +21,7 @@ static int report(int rc, const char *path) {
 
 /* A database that failed after it was closed: whoever asks first is told. */
 static int report_past_failure(const char *zPath) {
+  if (!async_registry_has_failure()) return SQLITE_OK; /* and no path is to be resolved */
   bool all = zPath == NULL || zPath[0] == '\0';
   char *full = NULL;
   int rc = all ? SQLITE_OK : async_control_full_path(zPath, &full);

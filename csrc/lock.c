@@ -203,6 +203,12 @@ static bool is_stalled(AsyncStream *stream) {
   return full || !async_scheduler_has_runner();
 }
 
+static void hurry_writer(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  async_stream_hurry(stream);
+  async_mutex_leave(&stream->mutex);
+}
+
 /* How long the lock must be free before the next transaction; 0: it need not. */
 static int64_t owed_us(AsyncStream *stream, int64_t now_us) {
   AsyncLock *lock = &stream->lock;
@@ -234,6 +240,7 @@ static void make_way(AsyncStream *stream) {
     int64_t slice_us = owed < WAIT_SLICE_US ? owed : WAIT_SLICE_US;
     if (lock->os_level != SQLITE_LOCK_NONE) {
       if (is_stalled(stream)) return;
+      hurry_writer(stream);
       slice_us = WAIT_SLICE_US;
     }
     async_cond_wait(&lock->freed, &lock->mutex, slice_us);

@@ -102,6 +102,14 @@ static void note_failure(const AsyncStream *stream) {
   snprintf(failure->path, sizeof failure->path, "%s", stream->path);
 }
 
+bool async_registry_has_failure(void) {
+  bool has = false;
+  async_mutex_enter(&registry_mutex);
+  for (int i = 0; i < failure_count && i < FAILURES_KEPT; i++) has = has || !failures[i].told;
+  async_mutex_leave(&registry_mutex);
+  return has;
+}
+
 bool async_registry_take_failure(const char *path, AsyncFailure *failure) {
   bool found = false;
   async_mutex_enter(&registry_mutex);
@@ -203,7 +211,7 @@ AsyncStream **async_registry_all(void) {
   AsyncStream **streams = calloc((size_t)stream_count + 1, sizeof(AsyncStream *));
   if (streams != NULL) {
     int n = 0;
-    for (int i = 0; i < BUCKETS; i++) {
+    for (int i = 0; i < BUCKETS && n < stream_count; i++) {
       for (AsyncStream *stream = by_id[i]; stream != NULL; stream = stream->id_next) {
         stream->references++;
         streams[n++] = stream;

@@ -68,6 +68,8 @@ typedef struct AsyncFailure {
   int64_t lost; /* committed transactions that are not on disk */
   char path[1024];
 } AsyncFailure;
+/* Is there any? */
+bool async_registry_has_failure(void);
 bool async_registry_take_failure(const char *path, AsyncFailure *failure);
 
 /* What all streams that have gone had done, for the status of all. */

@@ -72,7 +72,7 @@ void async_stream_leave_and_hurry(AsyncStream *stream) {
 }
 
 void async_stream_leave_and_wake(AsyncStream *stream) {
-  if (stream->queue.bytes >= LONG_BYTES) {
+  if (stream->queue.bytes >= LONG_BYTES || stream->full) {
     async_stream_leave_and_hurry(stream);
     return;
   }

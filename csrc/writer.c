@@ -111,12 +111,13 @@ static void run_task(AsyncTask *task, int number) {
   enter();
 }
 
-/* Nothing is ready; is nothing queued, which no lock of ours can tell? */
+/* Nothing is ready; does nobody run anything, and is nothing queued, which no lock of
+** ours can tell? */
 static bool is_idle(void) {
   leave();
   bool queued = async_registry_has_queued();
   enter();
-  return !queued && async_scheduler.ready.first == NULL;
+  return !queued && async_scheduler.ready.first == NULL && async_scheduler.running == 0;
 }
 
 /* Nothing is to be done; after a while without work give memory back. */
@@ -202,6 +203,13 @@ bool async_writer_start(void) {
   }
   leave();
   return ok;
+}
+
+bool async_writer_has_threads(void) {
+  enter();
+  bool has = async_scheduler.threads > 0;
+  leave();
+  return has;
 }
 
 void async_writer_expect(int streams) {

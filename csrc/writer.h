@@ -35,6 +35,8 @@ bool async_writer_start(void);
 void async_writer_expect(int streams);
 /* `writers` was set: some may be one too many now, or no longer. */
 void async_writer_tell(void);
+/* Has it any? */
+bool async_writer_has_threads(void);
 /* End them after the ops under way. */
 void async_writer_stop(void);
 

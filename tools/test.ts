@@ -185,7 +185,7 @@ function typeScriptPrograms(
   command: string[],
   counts: Program["counts"],
 ): Program[] {
-  const folders = ["ffi", "tests/helpers", "examples"];
+  const folders = ["ffi", "tests/helpers", "examples", "bench"];
   const sources = ["mod.ts", ...folders.flatMap((folder) => filesIn(folder, ".ts"))];
   return filesIn("tests", ".test.ts").map((path) => {
     const name = `${runner}/${path.slice("tests/".length)}`;
