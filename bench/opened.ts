@@ -1,7 +1,8 @@
 /**
  * Whether it costs anything to have many databases open: one-row commits to 1, 10, 100
  * and 1,000 of them in turn, the same number in all; and to one of them while the
- * others are idle.
+ * others are idle. Those in memory show what it costs SQLite itself, whose caches, a set
+ * for each, the processor's caches don't hold.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import process from "node:process";
 import { type AsyncVfs, install } from "../mod.ts";
 import { over } from "./charts.ts";
 import { type Contender, settle } from "./contender.ts";
-import { oursWal, PLAIN_NORMAL } from "./contenders/builtin.ts";
+import { MEMORY, oursWal, PLAIN_NORMAL } from "./contenders/builtin.ts";
 import { create, type Database, finish } from "./databases.ts";
 import { count, duration, survivesCells } from "./print.ts";
 import { median, middle, percentile, ratios, roundsOf, target } from "./statistics.ts";
@@ -28,7 +29,7 @@ const one = ({ name }: Contender, databases: number) => `${name}, one of ${datab
 async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
   checkLimit(Math.max(...COUNTS));
   await using vfs = await install();
-  const contenders = [oursWal(vfs), PLAIN_NORMAL];
+  const contenders = [oursWal(vfs), PLAIN_NORMAL, MEMORY];
   for (let round = -1; round < (quick ? 2 : 4); round++) { // the first one warms up
     const series: Round = {};
     for (const databases of round < 0 ? COUNTS.slice(0, 2) : COUNTS) {
@@ -86,7 +87,7 @@ async function takeTurn(
 }
 
 function report(series: Series): Report {
-  const contenders = [oursWal({} as AsyncVfs), PLAIN_NORMAL];
+  const contenders = [oursWal({} as AsyncVfs), PLAIN_NORMAL, MEMORY];
   const [ours] = contenders as [Contender];
   const most = COUNTS.at(-1)!;
   const p = (name: string, part: number) =>
