@@ -11,7 +11,7 @@ export function machineFacts(folder: string): Record<string, string> {
     processor: `${cpus().length} x ${cpu?.model ?? "unknown"}`,
     memory: `${(totalmem() / 2 ** 30).toFixed(1)} GiB`,
     system: `${systemType()} ${release()}`,
-    "file system": said("stat", "-f", "-c", "%T", folder),
+    "file system": said("findmnt", "-n", "-o", "FSTYPE", "-T", folder),
     Deno: said("deno", "eval", versions("node:sqlite")),
     Bun: said("bun", "-e", bunVersions),
     Node: said("node", "--input-type=module", "-e", versions("node:sqlite")),

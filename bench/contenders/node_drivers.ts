@@ -44,7 +44,9 @@ function syncOpener(
   name: string,
   modes: string,
 ): (path: string) => Promise<Store> {
-  const require = createRequire(join(folder(variable)!, "package.json"));
+  const installed = folder(variable);
+  if (installed === undefined) throw new Error(`${variable} is not set`);
+  const require = createRequire(join(installed, "package.json"));
   const Database = require(name) as new (path: string) => SyncDatabase;
   return (path) => {
     const database = new Database(path);
@@ -73,16 +75,19 @@ function wal(driver: string, synchronous: "NORMAL" | "FULL"): Omit<Contender, "o
   };
 }
 
-/** Those that are installed. */
+const SYNC_DRIVERS = { "better-sqlite3": "BETTER_SQLITE3_DIR", libsql: "LIBSQL_DIR" };
+
+/** Those that are installed, and whose addon is there for this system; stderr names the others. */
 export function nodeDrivers(): Contender[] {
   const contenders: Contender[] = [];
-  for (
-    const [variable, name] of [["BETTER_SQLITE3_DIR", "better-sqlite3"], ["LIBSQL_DIR", "libsql"]]
-  ) {
-    if (folder(variable!) === undefined) continue;
-    for (const synchronous of ["NORMAL", "FULL"] as const) {
-      const modes = wal(name!, synchronous);
-      contenders.push({ ...modes, open: syncOpener(variable!, name!, modesOf(modes)) });
+  for (const [name, variable] of Object.entries(SYNC_DRIVERS)) {
+    try {
+      for (const synchronous of ["NORMAL", "FULL"] as const) {
+        const modes = wal(name, synchronous);
+        contenders.push({ ...modes, open: syncOpener(variable, name, modesOf(modes)) });
+      }
+    } catch (error) {
+      console.error(`# without ${name}: ${(error as Error).message}`);
     }
   }
   if (folder("TURSO_DIR") !== undefined) {
