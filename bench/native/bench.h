@@ -32,7 +32,8 @@ void bench_enqueue(const Bench *bench);
 void bench_memory(const Bench *bench);
 void bench_bound(const Bench *bench);
 void bench_backlog(const Bench *bench);
-void bench_bare(const Bench *bench); /* the program of bench/durable.ts starts it */
+void bench_bare(const Bench *bench);   /* the program of bench/durable.ts starts it */
+void bench_commit(const Bench *bench); /* to be run under callgrind or strace */
 
 /* ---- Results ---- */
 

@@ -13,6 +13,7 @@ static const struct {
 } workloads[] = {
     {"reads", bench_reads}, {"enqueue", bench_enqueue}, {"memory", bench_memory},
     {"bound", bench_bound}, {"backlog", bench_backlog}, {"bare", bench_bare},
+    {"commit", bench_commit},
 };
 
 int main(int argc, char **argv) {
