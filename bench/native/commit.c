@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define ROWS_WARM_UP 2000
 #define ROWS_MAX 100000000
@@ -34,6 +35,13 @@ void bench_commit_rows(sqlite3_stmt *insert, int64_t first, int64_t count);
 __attribute__((noinline)) void bench_commit_rows(sqlite3_stmt *insert, int64_t first,
                                                  int64_t count) {
   for (int64_t row = first; row < first + count; row++) bench_step(insert, row);
+}
+
+/* What this thread has used of the processor. */
+static int64_t cpu_ns(void) {
+  struct timespec used;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0) bench_fail("no clock for the thread");
+  return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
 }
 
 static Variant parse(const char *text) {
@@ -75,7 +83,9 @@ void bench_commit(const Bench *bench) {
   bench_commit_rows(insert, 0, ROWS_WARM_UP);
 
   int64_t start_ns = bench_now_ns();
+  int64_t start_cpu_ns = cpu_ns();
   bench_commit_rows(insert, ROWS_WARM_UP, variant.rows);
+  bench_print_one("cpu", 0, cpu_ns() - start_cpu_ns);
   bench_print_one("took", 0, bench_now_ns() - start_ns);
 
   char rows[32];
