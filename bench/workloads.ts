@@ -2,10 +2,10 @@
 import { backlog } from "./backlog.ts";
 import { bound } from "./bound.ts";
 import { commit } from "./commit.ts";
+import { depth } from "./depth.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
 import { memory } from "./memory.ts";
-import { reads } from "./reads.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
 import { wal } from "./wal.ts";
@@ -14,7 +14,7 @@ import type { Workload } from "./workload.ts";
 /** All workloads. */
 export const workloads: Workload[] = [
   commit,
-  reads,
+  depth,
   enqueue,
   memory,
   bound,

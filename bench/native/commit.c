@@ -64,14 +64,6 @@ static sqlite3 *open_way(const Bench *bench, const char *way) {
   return bench_open(bench_path(bench, "commit.db"), ours ? SQLITEASYNC_VFSNAME : NULL);
 }
 
-static void check_value(sqlite3 *db, const char *sql, const char *wanted) {
-  sqlite3_stmt *statement = bench_prepare(db, sql);
-  if (sqlite3_step(statement) != SQLITE_ROW) bench_fail("%s: %s", sql, sqlite3_errmsg(db));
-  const char *found = (const char *)sqlite3_column_text(statement, 0);
-  if (strcmp(found, wanted) != 0) bench_fail("%s: %s instead of %s", sql, found, wanted);
-  sqlite3_finalize(statement);
-}
-
 void bench_commit(const Bench *bench) {
   Variant variant = parse(bench->variant);
   sqlite3 *db = open_way(bench, variant.way);
@@ -90,9 +82,9 @@ void bench_commit(const Bench *bench) {
 
   char rows[32];
   sqlite3_snprintf(sizeof rows, rows, "%lld", (long long)(ROWS_WARM_UP + variant.rows));
-  check_value(db, "SELECT count(*) FROM t", rows);
-  check_value(db, "PRAGMA journal_mode", in_memory ? "memory" : "wal");
-  check_value(db, "PRAGMA synchronous", "1");
+  bench_check_value(db, "SELECT count(*) FROM t", rows);
+  bench_check_value(db, "PRAGMA journal_mode", in_memory ? "memory" : "wal");
+  bench_check_value(db, "PRAGMA synchronous", "1");
   sqlite3_finalize(insert);
   bench_close(db);
   if (strcmp(variant.way, "async") == 0) bench_check(sqlite3async_close(10000), "close");

@@ -11,8 +11,8 @@ static const struct {
   const char *name;
   void (*run)(const Bench *bench);
 } workloads[] = {
-    {"reads", bench_reads}, {"enqueue", bench_enqueue}, {"memory", bench_memory},
-    {"bound", bench_bound}, {"backlog", bench_backlog}, {"bare", bench_bare},
+    {"depth", bench_depth},   {"enqueue", bench_enqueue}, {"memory", bench_memory},
+    {"bound", bench_bound},   {"backlog", bench_backlog}, {"bare", bench_bare},
     {"commit", bench_commit},
 };
 
