@@ -2,6 +2,7 @@
 import { backlog } from "./backlog.ts";
 import { bound } from "./bound.ts";
 import { commit } from "./commit.ts";
+import { cpu } from "./cpu.ts";
 import { depth } from "./depth.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
@@ -14,6 +15,7 @@ import type { Workload } from "./workload.ts";
 /** All workloads. */
 export const workloads: Workload[] = [
   commit,
+  cpu,
   depth,
   enqueue,
   memory,

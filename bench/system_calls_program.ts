@@ -1,0 +1,43 @@
+/**
+ * The program that system_calls.ts runs under strace:
+ *
+ *     bun bench/system_calls_program.ts WAY PACE COMMITS FOLDER
+ *
+ * It commits for a while, then between the two marks, at the same pace.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { install } from "../mod.ts";
+import { create, finish, rowNames, settle, type Way } from "./databases.ts";
+import { paced } from "./pace.ts";
+import { MARKS } from "./system_calls.ts";
+
+const WARM_UP = 10_000;
+const PACED_WARM_UP = 2000;
+
+const [name, pace, commits, folder] = process.argv.slice(2) as [string, string, string, string];
+const rows = Number(commits);
+const perSecond = pace === "paced" ? 10_000 : Infinity;
+const vfs = name === "ours" ? await install() : undefined;
+const way: Way = {
+  name,
+  synchronous: "NORMAL",
+  inMemory: name === "memory",
+  ...(vfs === undefined ? {} : { vfs }),
+};
+const database = await create(folder, way, false);
+const names = rowNames(Math.max(WARM_UP, rows));
+const commit = (row: number) => database.insert.run(names[row]!);
+
+paced(WARM_UP, Infinity, commit);
+await settle(way);
+paced(PACED_WARM_UP, perSecond, commit);
+existsSync(join(folder, MARKS.begin));
+paced(rows, perSecond, commit);
+existsSync(join(folder, MARKS.end));
+
+await finish(database, WARM_UP + PACED_WARM_UP + rows);
+await vfs?.close();
