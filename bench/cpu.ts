@@ -51,8 +51,8 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
   await using vfs = await install();
   const clock = await openThreadClock();
   const ways = waysWith(vfs);
-  const rows: Rows = quick ? { burst: 10_000, paced: 2000 } : { burst: 50_000, paced: 5000 };
-  for (let round = -1; round < (quick ? 3 : 6); round++) { // the first one warms up
+  const rows: Rows = quick ? { burst: 10_000, paced: 1000 } : { burst: 50_000, paced: 5000 };
+  for (let round = -1; round < (quick ? 3 : 5); round++) { // the first one warms up
     const series: Round = {};
     for (const way of ways) {
       for (const [table, indexed] of Object.entries(TABLES)) {

@@ -3,7 +3,8 @@
  *
  *     bun bench/system_calls_program.ts WAY PACE COMMITS FOLDER
  *
- * It commits for a while, then between the two marks, at the same pace.
+ * It commits as many in a burst, then a quarter of them at the pace, and goes on with
+ * all of them between the two marks.
  *
  * @module
  */
@@ -14,9 +15,6 @@ import { install } from "../mod.ts";
 import { create, finish, rowNames, settle, type Way } from "./databases.ts";
 import { paced } from "./pace.ts";
 import { MARKS } from "./system_calls.ts";
-
-const WARM_UP = 10_000;
-const PACED_WARM_UP = 2000;
 
 const [name, pace, commits, folder] = process.argv.slice(2) as [string, string, string, string];
 const rows = Number(commits);
@@ -29,15 +27,15 @@ const way: Way = {
   ...(vfs === undefined ? {} : { vfs }),
 };
 const database = await create(folder, way, false);
-const names = rowNames(Math.max(WARM_UP, rows));
+const names = rowNames(rows);
 const commit = (row: number) => database.insert.run(names[row]!);
 
-paced(WARM_UP, Infinity, commit);
+paced(rows, Infinity, commit);
 await settle(way);
-paced(PACED_WARM_UP, perSecond, commit);
+paced(rows / 4, perSecond, commit);
 existsSync(join(folder, MARKS.begin));
 paced(rows, perSecond, commit);
 existsSync(join(folder, MARKS.end));
 
-await finish(database, WARM_UP + PACED_WARM_UP + rows);
+await finish(database, rows + rows / 4 + rows);
 await vfs?.close();
