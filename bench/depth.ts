@@ -30,7 +30,7 @@ const MERGED_PAGE = "page of the queue, merged";
 const ROW = "row";
 
 const SAMPLES = 1000;
-/** A depth of so much or less is come to anew for each few samples, so as not to get far from it. */
+/** A depth of so much or less is come to anew for each few samples, not to get far from it. */
 const SHALLOW = 1000;
 const SHALLOW_TIMES = 10;
 const ROWS_WARM_UP = 5000;

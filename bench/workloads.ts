@@ -7,9 +7,11 @@ import { depth } from "./depth.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
 import { memory } from "./memory.ts";
+import { sizes } from "./sizes.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
 import { wal } from "./wal.ts";
+import { workers } from "./workers.ts";
 import type { Workload } from "./workload.ts";
 
 /** All workloads. */
@@ -24,5 +26,7 @@ export const workloads: Workload[] = [
   wait,
   wal,
   durable,
+  sizes,
+  workers,
   sustained,
 ];
