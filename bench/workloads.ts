@@ -2,31 +2,37 @@
 import { backlog } from "./backlog.ts";
 import { bound } from "./bound.ts";
 import { commit } from "./commit.ts";
+import { cpu } from "./cpu.ts";
+import { depth } from "./depth.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
 import { http } from "./http.ts";
 import { memory } from "./memory.ts";
 import { opened } from "./opened.ts";
-import { reads } from "./reads.ts";
+import { sizes } from "./sizes.ts";
 import { slow } from "./slow.ts";
 import { spread } from "./spread.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
+import { workers } from "./workers.ts";
 import type { Workload } from "./workload.ts";
 
 /** All workloads. */
 export const workloads: Workload[] = [
   commit,
-  reads,
+  cpu,
+  durable,
+  spread,
+  http,
+  slow,
+  opened,
+  workers,
+  sizes,
+  depth,
+  sustained,
+  wait,
+  backlog,
   enqueue,
   memory,
   bound,
-  backlog,
-  wait,
-  durable,
-  http,
-  spread,
-  opened,
-  slow,
-  sustained,
 ];

@@ -118,6 +118,14 @@ sqlite3_file *bench_file(sqlite3 *db) {
   return file;
 }
 
+void bench_check_value(sqlite3 *db, const char *sql, const char *wanted) {
+  sqlite3_stmt *statement = bench_prepare(db, sql);
+  if (sqlite3_step(statement) != SQLITE_ROW) bench_fail("%s: %s", sql, sqlite3_errmsg(db));
+  const char *found = (const char *)sqlite3_column_text(statement, 0);
+  if (strcmp(found, wanted) != 0) bench_fail("%s: %s instead of %s", sql, found, wanted);
+  sqlite3_finalize(statement);
+}
+
 void bench_copy(const char *from, const char *to) {
   static char buffer[1 << 20];
   int source = open(from, O_RDONLY);

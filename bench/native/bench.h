@@ -27,13 +27,14 @@ typedef struct Bench {
 } Bench;
 
 /* The workloads. */
-void bench_reads(const Bench *bench);
+void bench_depth(const Bench *bench);
 void bench_enqueue(const Bench *bench);
 void bench_memory(const Bench *bench);
 void bench_bound(const Bench *bench);
 void bench_backlog(const Bench *bench);
-void bench_bare(const Bench *bench); /* the programs of bench/durable.ts and */
-void bench_load(const Bench *bench); /* bench/http.ts start these */
+void bench_bare(const Bench *bench);   /* the programs of bench/durable.ts and */
+void bench_load(const Bench *bench);   /* bench/http.ts start these */
+void bench_commit(const Bench *bench); /* to be run under callgrind or strace */
 
 /* ---- Results ---- */
 
@@ -73,6 +74,8 @@ sqlite3_stmt *bench_prepare(sqlite3 *db, const char *sql);
 /* Run the statement with its first parameter bound to value. */
 void bench_step(sqlite3_stmt *statement, int64_t value);
 sqlite3_file *bench_file(sqlite3 *db);
+/* Fail unless the query's value, as a text, is this one. */
+void bench_check_value(sqlite3 *db, const char *sql, const char *wanted);
 
 /* The table of the commit workloads: an integer primary key and an index. */
 #define BENCH_CREATE "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); CREATE INDEX i ON t(name);"

@@ -11,9 +11,9 @@ static const struct {
   const char *name;
   void (*run)(const Bench *bench);
 } workloads[] = {
-    {"reads", bench_reads}, {"enqueue", bench_enqueue}, {"memory", bench_memory},
+    {"depth", bench_depth}, {"enqueue", bench_enqueue}, {"memory", bench_memory},
     {"bound", bench_bound}, {"backlog", bench_backlog}, {"bare", bench_bare},
-    {"load", bench_load},
+    {"load", bench_load},   {"commit", bench_commit},
 };
 
 int main(int argc, char **argv) {

@@ -110,7 +110,7 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
 
 static int file_sync(sqlite3_file *base, int flags) {
   ParentFile *file = of(base);
-  if (recorder.mode == PARENT_DISCARD) return SQLITE_OK;
+  if (recorder.mode == PARENT_DISCARD || recorder.mode == PARENT_UNSYNCED) return SQLITE_OK;
   note(NOTE_SYNC, file->journal);
   return file->real->pMethods->xSync(file->real, flags);
 }
@@ -174,7 +174,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_folder) {
   sqlite3_vfs *real = vfs->pAppData;
   note(NOTE_DELETE, true);
   if (sync_folder) note(NOTE_SYNC_FOLDER, true);
-  return real->xDelete(real, path, sync_folder);
+  return real->xDelete(real, path, recorder.mode != PARENT_UNSYNCED && sync_folder);
 }
 
 void parent_register(void) {

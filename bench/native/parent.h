@@ -14,9 +14,10 @@
 #define PARENT_VFS_NAME "bench-parent"
 
 typedef enum ParentMode {
-  PARENT_PASS,    /* hand everything on */
-  PARENT_RECORD,  /* and note it */
-  PARENT_DISCARD, /* hand on all but writes, truncations and syncs, which are forgotten */
+  PARENT_PASS,     /* hand everything on */
+  PARENT_RECORD,   /* and note it */
+  PARENT_UNSYNCED, /* hand on all but syncs, which are forgotten */
+  PARENT_DISCARD,  /* hand on all but writes, truncations and syncs, which are forgotten */
 } ParentMode;
 
 void parent_register(void);
