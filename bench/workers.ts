@@ -24,7 +24,7 @@ const COUNTS = [1, 2, 4, 8];
 const COUNT_MAX = 8;
 /** One each, or one for all. */
 const SHAPES = ["a database each", "one database"];
-const MODES = "PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 30000";
+const MODES = "PRAGMA busy_timeout = 30000; PRAGMA synchronous = NORMAL";
 /** Commits a second of one Worker that there is memory for. */
 const RATE_MAX = 500_000;
 
