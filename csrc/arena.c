@@ -11,9 +11,9 @@
 #define CHUNK_SIZE ((size_t)256 * 1024)
 /* Spares keep a steady stream of commits from asking the system all the time,
 ** which takes as long as many commits.  These stay for good. */
-#define SPARES_MAX 8
+#define SPARES_MAX 64
 /* A queue that grows takes them while the writer makes more. */
-#define SPARES_READY 4
+#define SPARES_READY 16
 
 struct AsyncChunk {
   AsyncChunk *next_spare;

@@ -107,7 +107,6 @@ static void run_task(AsyncTask *task, int number) {
   AsyncOutcome outcome = async_stream_run(stream, slow ? 1 : STEPS_PER_TURN, &due_us);
   if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(number);
   end_run(stream, outcome, due_us);
-  async_arena_prepare_spare();
   enter();
 }
 
@@ -120,11 +119,19 @@ static bool is_idle(void) {
   return !queued && async_scheduler.ready.first == NULL && async_scheduler.running == 0;
 }
 
+/* Make some of the memory ready that those who commit will need. */
+static bool prepare_memory(void) {
+  leave();
+  bool made = async_arena_prepare_spare();
+  enter();
+  return made;
+}
+
 /* Nothing is to be done; after a while without work give memory back. */
 static void rest(AsyncRunner *runner) {
   int64_t poll_us = async_config.poll_us;
   if (poll_us > 0 && async_os_now_us() - runner->worked_us < LINGER_US) {
-    async_scheduler_nap(runner, poll_us);
+    if (!prepare_memory()) async_scheduler_nap(runner, poll_us);
     return;
   }
   bool surplus = async_arena_has_surplus();
