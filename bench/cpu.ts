@@ -49,8 +49,8 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
   await using vfs = await install();
   const clock = await openThreadClock();
   const contenders: Contender[] = [IN_MEMORY, oursWal(vfs), PLAIN_NORMAL, UNSYNCED];
-  const rows: Rows = quick ? { burst: 10_000, paced: 1000 } : { burst: 50_000, paced: 5000 };
-  for (let round = -1; round < (quick ? 3 : 5); round++) { // the first one warms up
+  const rows: Rows = quick ? { burst: 10_000, paced: 1000 } : { burst: 50_000, paced: 3000 };
+  for (let round = -1; round < (quick ? 3 : 4); round++) { // the first one warms up
     const series: Round = {};
     for (const contender of contenders) {
       for (const [table, indexed] of Object.entries(TABLES)) {
