@@ -9,9 +9,6 @@
 #include <stdalign.h>
 
 #define CHUNK_SIZE ((size_t)256 * 1024)
-/* Spares keep a steady stream of commits from asking the system all the time,
-** which takes as long as many commits.  These stay for good. */
-#define SPARES_MAX 64
 /* A queue that grows takes them while the writer makes more. */
 #define SPARES_READY 16
 
@@ -63,7 +60,7 @@ bool async_arena_prepare_spare(void) {
 
 static AsyncChunk *take_surplus_spare(void) {
   async_mutex_enter(&spare_mutex);
-  AsyncChunk *chunk = spare_count > SPARES_MAX ? spares : NULL;
+  AsyncChunk *chunk = spare_count > ASYNC_ARENA_SPARES_MAX ? spares : NULL;
   if (chunk != NULL) {
     spares = chunk->next_spare;
     spare_count--;
@@ -74,7 +71,7 @@ static AsyncChunk *take_surplus_spare(void) {
 
 bool async_arena_has_surplus(void) {
   async_mutex_enter(&spare_mutex);
-  bool has = spare_count > SPARES_MAX;
+  bool has = spare_count > ASYNC_ARENA_SPARES_MAX;
   async_mutex_leave(&spare_mutex);
   return has;
 }

@@ -18,6 +18,10 @@
 /* The longest piece that can be taken: SQLite's largest write and an op. */
 #define ASYNC_ARENA_PIECE_MAX (65536 + 256)
 
+/* So many spare chunks stay for good: they keep a steady stream of commits, and bursts, from
+** asking the system all the time, which takes as long as many commits. */
+#define ASYNC_ARENA_SPARES_MAX 64
+
 typedef struct AsyncChunk AsyncChunk;
 
 typedef struct AsyncArena {

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define SETS 4
-#define SPARES_TAKEN_MAX 64
+#define SPARES_TAKEN_MAX (4 * ASYNC_ARENA_SPARES_MAX) /* a chunk has room for three */
 
 /* Guarded by the mutex, but that armed may be read without. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

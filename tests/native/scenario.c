@@ -22,7 +22,7 @@
 #define WAIT_MS 20000
 #define STEPS_MAX 20000
 #define SQL_MAX 4000
-#define SPARE_CHUNKS_MAX 16
+#define SPARE_CHUNKS_MAX (ASYNC_ARENA_SPARES_MAX + 8)
 
 /* The run that is under way. */
 static const Scenario *scenario;
