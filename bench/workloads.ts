@@ -5,10 +5,13 @@ import { commit } from "./commit.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
 import { http } from "./http.ts";
+import { bulkImport } from "./import.ts";
 import { memory } from "./memory.ts";
+import { mix } from "./mix.ts";
 import { opened } from "./opened.ts";
 import { reads } from "./reads.ts";
 import { slow } from "./slow.ts";
+import { speedtest } from "./speedtest.ts";
 import { spread } from "./spread.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
@@ -24,6 +27,9 @@ export const workloads: Workload[] = [
   backlog,
   wait,
   durable,
+  mix,
+  bulkImport,
+  speedtest,
   http,
   spread,
   opened,
