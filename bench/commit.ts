@@ -9,11 +9,10 @@
  *
  * @module
  */
-import { type AsyncVfs, install } from "../mod.ts";
+import { install } from "../mod.ts";
 import { overTime, percentiles } from "./charts.ts";
 import { type Contender, settle } from "./contender.ts";
-import { contendersHere, isNode } from "./contenders/all.ts";
-import { oursDelete, oursWal } from "./contenders/builtin.ts";
+import { contendersHere, contendersIn, isNode } from "./contenders/all.ts";
 import { create, type Database, finish, rowNames } from "./databases.ts";
 import { count, latencyHeadings, latencyLine, survivesCells } from "./print.ts";
 import { median, middle, percentile, ratios, target } from "./statistics.ts";
@@ -34,10 +33,9 @@ const ASYNC_DELETE = "sqlite3async DELETE/FULL";
 const p999 = (samples: number[]) => percentile(samples, 0.999);
 const max = (samples: number[]) => percentile(samples, 1);
 
-function rowsOf({ synchronous, journalMode, vfs }: Contender, quick: boolean): number {
-  const synced = synchronous === "FULL" && vfs === undefined;
+function rowsOf({ survives, journalMode }: Contender, quick: boolean): number {
   // A rollback journal's commits are several times as large as the queue's bound.
-  if (synced || journalMode === "delete") return ROWS_SYNCED;
+  if (survives.power === "all" || journalMode === "delete") return ROWS_SYNCED;
   return quick ? ROWS_QUICK : ROWS;
 }
 
@@ -126,20 +124,8 @@ function targets(series: Series): Target[] {
   ];
 }
 
-/** The names and promises of all contenders of a runtime, for a report elsewhere. */
-function shown(series: Series): Contender[] {
-  const none = {} as AsyncVfs;
-  const all = [
-    ...contendersHere(undefined),
-    oursWal(none),
-    oursWal(none, "FULL"),
-    oursDelete(none),
-  ];
-  return all.filter(({ name }) => name in series);
-}
-
 function report(series: Series): Report {
-  const contenders = shown(series);
+  const contenders = contendersIn(series);
   const names = contenders.map(({ name }) => name);
   const cell = (name: string, what: string) =>
     `${name}, ${what}` in series ? count(middle(series, `${name}, ${what}`)) : "";

@@ -24,6 +24,8 @@ export interface Statement {
   /** Run it; the changes are committed when this is done, unless a transaction is open. */
   run(...values: Value[]): Soon<unknown>;
   all(...values: Value[]): Soon<Row[]>;
+  /** Run it for many rows at once, where that is cheaper than one by one. */
+  runMany?(rows: Value[][]): Promise<unknown>;
 }
 
 /** An open database. */
@@ -54,6 +56,10 @@ export interface Contender {
   synchronous: keyof typeof SYNCHRONOUS;
   /** Through the VFS. */
   vfs?: AsyncVfs;
+  /** Each statement that is run is waited for until it is durable, within a transaction, too. */
+  flushesEach?: boolean;
+  /** A statement must have answered before it is run again: else it may bind the wrong values. */
+  needsAnswer?: boolean;
   /** Open or make the database at path, with these modes. */
   open(path: string): Promise<Store>;
 }

@@ -20,6 +20,9 @@ export interface Database {
   insert: Statement;
 }
 
+/** Inserts one row; takes the name. */
+export const INSERT = "INSERT INTO t(name) VALUES (?)";
+
 /** What to insert, made before anything is measured. */
 export function rowNames(rows: number): string[] {
   return Array.from({ length: rows }, (_, row) => `a row to commit, number ${row}`);
@@ -41,7 +44,7 @@ export async function create(
   try {
     await store.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT)");
     if (indexed) await store.exec("CREATE INDEX i ON t(name)");
-    const insert = await store.prepare("INSERT INTO t(name) VALUES (?)");
+    const insert = await store.prepare(INSERT);
     await settle(contender);
     return { contender, path, store, insert };
   } catch (error) {

@@ -15,10 +15,10 @@
 import { statSync } from "node:fs";
 import { install } from "../mod.ts";
 import { over } from "./charts.ts";
-import type { Contender } from "./contender.ts";
+import type { Contender, Statement } from "./contender.ts";
 import { contendersHere, isNode } from "./contenders/all.ts";
 import { oursWal } from "./contenders/builtin.ts";
-import { create, type Database, finish } from "./databases.ts";
+import { create, type Database, finish, INSERT, verify } from "./databases.ts";
 import { bareRate } from "./native.ts";
 import { count, duration } from "./print.ts";
 import { middle, ratios, roundsOf, target } from "./statistics.ts";
@@ -106,15 +106,19 @@ async function takeTurn(folder: string, entry: Entry, forMs: number): Promise<Tu
   const database = await create(folder, contender);
   const status = () => contender.vfs?.status(database.path);
   const before = status();
+  const inserts = await insertsOf(database, entry);
   const startMs = performance.now();
-  const commits = await commitFor(database, entry, startMs + forMs);
+  const commits = await commitFor(inserts, entry, startMs + forMs);
   const tookMs = performance.now() - startMs;
   const after = status();
   if (after !== undefined && after.durable < after.committed) {
     throw new Error(`${entry.name}: ${after.committed - after.durable} commits are not durable`);
   }
   const walFileBytes = statSync(`${database.path}-wal`).size;
-  await finish(database, commits);
+  await finish(database, commits, (plain) => {
+    const [row] = plain.all("SELECT count(DISTINCT name) AS names FROM t");
+    verify(contender, "different names", row!["names"], commits);
+  });
   const grown = (name: "syncs" | "syncMsTotal" | "bytesWritten") =>
     (after?.[name] ?? 0) - (before?.[name] ?? 0);
   return {
@@ -127,14 +131,25 @@ async function takeTurn(folder: string, entry: Entry, forMs: number): Promise<Tu
   };
 }
 
+/** For each waiter the statement that it uses: one for all, if that is safe. */
+async function insertsOf(
+  { insert, store }: Database,
+  { contender, waiters }: Entry,
+): Promise<Statement[]> {
+  const inserts = new Array<Statement>(waiters).fill(insert);
+  if (!contender.needsAnswer) return inserts;
+  for (let i = 1; i < waiters; i++) inserts[i] = await store.prepare(INSERT);
+  return inserts;
+}
+
 /** Returns how many commits there were, all durable. */
 async function commitFor(
-  { insert }: Database,
-  { waiters, wait }: Entry,
+  inserts: Statement[],
+  { wait }: Entry,
   untilMs: number,
 ): Promise<number> {
   let commits = 0;
-  const go = async () => {
+  const go = async (insert: Statement) => {
     while (performance.now() < untilMs) {
       const done = insert.run(`a row to commit, number ${commits++}`);
       if (done instanceof Promise) await done;
@@ -142,7 +157,7 @@ async function commitFor(
       if (waiting !== undefined) await waiting;
     }
   };
-  await Promise.all(Array.from({ length: waiters }, go));
+  await Promise.all(inserts.map(go));
   return commits;
 }
 

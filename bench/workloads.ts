@@ -7,10 +7,13 @@ import { depth } from "./depth.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
 import { http } from "./http.ts";
+import { bulkImport } from "./import.ts";
 import { memory } from "./memory.ts";
+import { mix } from "./mix.ts";
 import { opened } from "./opened.ts";
 import { sizes } from "./sizes.ts";
 import { slow } from "./slow.ts";
+import { speedtest } from "./speedtest.ts";
 import { spread } from "./spread.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
@@ -29,6 +32,9 @@ export const workloads: Workload[] = [
   workers,
   sizes,
   depth,
+  mix,
+  bulkImport,
+  speedtest,
   sustained,
   wait,
   backlog,

@@ -1,9 +1,11 @@
 /** Which contenders there are in this runtime. @module */
 import type { AsyncVfs } from "../../mod.ts";
 import type { Contender } from "../contender.ts";
+import type { Series } from "../workload.ts";
 import {
   MEMORY,
   oursDelete,
+  oursFlushed,
   oursWal,
   PLAIN_DELETE,
   PLAIN_FULL,
@@ -30,5 +32,15 @@ export const isNode: boolean = !("Deno" in globalThis) && !("Bun" in globalThis)
 /** All of this runtime. The VFS is absent in Node. */
 export function contendersHere(vfs: AsyncVfs | undefined): Contender[] {
   if (vfs === undefined) return [...builtin, ...nodeDrivers()];
-  return [...builtin, oursWal(vfs), oursWal(vfs, "FULL"), oursDelete(vfs)];
+  return [...builtin, ...oursBy(vfs)];
+}
+
+function oursBy(vfs: AsyncVfs): Contender[] {
+  return [oursWal(vfs), oursFlushed(vfs), oursWal(vfs, "FULL"), oursDelete(vfs)];
+}
+
+/** Those that a report names, whichever runtime measured; with what they promise, not to be opened. */
+export function contendersIn(series: Series, nameOf = (name: string) => name): Contender[] {
+  const all = [...builtin, ...oursBy({} as AsyncVfs), ...nodeDrivers()];
+  return all.filter(({ name }) => nameOf(name) in series);
 }

@@ -87,6 +87,34 @@ export function oursWal(vfs: AsyncVfs, synchronous: "NORMAL" | "FULL" = "NORMAL"
   }, (path) => vfs.uri(path));
 }
 
+/** Ours, each commit awaited until it is durable. Not for transactions: each statement is one. */
+export function oursFlushed(vfs: AsyncVfs): Contender {
+  const contender = oursWal(vfs);
+  return {
+    ...contender,
+    name: `${contender.name}, flushed`,
+    survives: { kill: "all", power: "all" },
+    flushesEach: true,
+    open: async (path) => {
+      const store = await contender.open(path);
+      return {
+        exec: (sql) => store.exec(sql),
+        prepare: async (sql) => {
+          const statement = await store.prepare(sql);
+          return {
+            run: (...values) => {
+              statement.run(...values);
+              return vfs.flush({ path });
+            },
+            all: (...values) => statement.all(...values),
+          };
+        },
+        close: () => store.close(),
+      };
+    },
+  };
+}
+
 /** Ours, with a rollback journal. */
 export function oursDelete(vfs: AsyncVfs): Contender {
   return contender({

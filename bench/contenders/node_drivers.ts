@@ -4,7 +4,8 @@
  *
  * better-sqlite3 and libsql answer at once, and are built with SQLite's own
  * defaults. Turso is a new implementation of SQLite's format; it has a WAL, which each
- * commit syncs, and its methods are asynchronous.
+ * commit syncs, and its methods are asynchronous. It binds a statement's values before it waits
+ * for its turn, so one that is run again meanwhile runs twice with the later values.
  *
  * @module
  */
@@ -91,7 +92,7 @@ export function nodeDrivers(): Contender[] {
     }
   }
   if (folder("TURSO_DIR") !== undefined) {
-    contenders.push({ ...wal("Turso", "FULL"), open: openTurso });
+    contenders.push({ ...wal("Turso", "FULL"), needsAnswer: true, open: openTurso });
   }
   return contenders;
 }

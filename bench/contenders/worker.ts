@@ -10,13 +10,15 @@
 import { Worker } from "node:worker_threads";
 import { type Contender, modesOf, type Row, type Store, type Value } from "../contender.ts";
 
-/** [number of the message, what to do, its argument, values to bind] */
-export type Question = [number: number, what: Task, argument: string | number, values: Value[]];
+/** [number of the message, what to do, its argument, values to bind: for "many" a row each] */
+export type Question =
+  | [number: number, what: OneTask, argument: string | number, values: Value[]]
+  | [number: number, what: "many", argument: number, rows: Value[][]];
 /** [number of the message, what came of it, what went wrong] */
 export type Answer = [number: number, rows: Row[] | number | undefined, error?: string];
 
-/** What a Worker can be asked. */
-export type Task = "open" | "exec" | "prepare" | "run" | "all" | "close";
+/** What a Worker can be asked, beside running a statement for many rows. */
+export type OneTask = "open" | "exec" | "prepare" | "run" | "all" | "close";
 
 class Remote {
   readonly #worker = new Worker(new URL("./worker_thread.ts", import.meta.url));
@@ -35,10 +37,17 @@ class Remote {
     });
   }
 
-  ask(what: Task, argument: string | number, values: Value[] = []): Promise<Answer[1]> {
+  ask(what: OneTask, argument: string | number, values: Value[] = []): Promise<Answer[1]> {
+    return this.#post([this.#asked++, what, argument, values]);
+  }
+
+  askMany(statement: number, rows: Value[][]): Promise<Answer[1]> {
+    return this.#post([this.#asked++, "many", statement, rows]);
+  }
+
+  #post(question: Question): Promise<Answer[1]> {
     const waiting = Promise.withResolvers<Answer[1]>();
-    this.#waiting.set(this.#asked, waiting);
-    const question: Question = [this.#asked++, what, argument, values];
+    this.#waiting.set(question[0], waiting);
     this.#worker.postMessage(question);
     return waiting.promise;
   }
@@ -59,6 +68,7 @@ async function open(path: string, modes: string): Promise<Store> {
       const number = await remote.ask("prepare", sql) as number;
       return {
         run: (...values) => remote.ask("run", number, values),
+        runMany: (rows) => remote.askMany(number, rows),
         all: async (...values) => await remote.ask("all", number, values) as Row[],
       };
     },

@@ -6,7 +6,13 @@ import type { Answer, Question } from "./worker.ts";
 let connection: Connection | undefined;
 const statements: Statement[] = [];
 
-function answer([, what, argument, values]: Question): Row[] | number | undefined {
+function answer(question: Question): Row[] | number | undefined {
+  if (question[1] === "many") {
+    const statement = statements[question[2]]!;
+    for (const row of question[3]) statement.run(...row);
+    return;
+  }
+  const [, what, argument, values] = question;
   switch (what) {
     case "open":
       connection = open(argument as string);
