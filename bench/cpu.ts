@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { over } from "./charts.ts";
 import { install } from "../mod.ts";
 import { type Contender, settle } from "./contender.ts";
 import {
@@ -157,11 +158,11 @@ function callTargets(series: Series): Target[] {
 }
 
 function chart(series: Series): Chart {
-  return {
-    title: "CPU of the committing thread by round, no index",
-    x: { name: "round", scale: "linear" },
-    y: { name: "microseconds a commit", scale: "linear" },
-    lines: NAMES.flatMap((name) =>
+  return over(
+    "CPU of the committing thread by round, no index",
+    "round",
+    "microseconds a commit",
+    NAMES.flatMap((name) =>
       Object.keys(PACES).map((pace) => ({
         name: `${name}, ${pace}`,
         points: roundsOf(series, `${name}, no index, ${pace}`).map((
@@ -170,7 +171,8 @@ function chart(series: Series): Chart {
         ): [number, number] => [round + 1, ns! / 1000]),
       }))
     ),
-  };
+    { x: "linear", y: "linear" },
+  );
 }
 
 /** The workload. */

@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { over } from "./charts.ts";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, open, type Statement } from "../examples/sqlite.ts";
@@ -187,12 +188,12 @@ function chart(series: Series, kinds: string[], variant: string): Chart {
   const of = kinds.includes(COMMIT)
     ? `commits${inRuntime ? ", WAL" : `, native, ${variant}`}`
     : `reads, ${variant}`;
-  return {
-    title: `Cost over the queue's depth: ${of}`,
-    x: { name: "queued (0 is drawn at 1)", scale: "logarithmic" },
-    y: { name: "microseconds", scale: "logarithmic" },
+  return over(
+    `Cost over the queue's depth: ${of}`,
+    "queued (0 is drawn at 1)",
+    "microseconds",
     lines,
-  };
+  );
 }
 
 /** The workload. */

@@ -14,6 +14,7 @@
  *
  * @module
  */
+import { over } from "./charts.ts";
 import { rmSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, open } from "../examples/sqlite.ts";
@@ -220,12 +221,7 @@ function chart(series: Series, kind: Kind, sizes: string[]): Chart {
       ]),
     }))
   );
-  return {
-    title: `Cost of a random ${kind} over the database's size`,
-    x: { name: "MiB", scale: "logarithmic" },
-    y: { name: "microseconds", scale: "logarithmic" },
-    lines,
-  };
+  return over(`Cost of a random ${kind} over the database's size`, "MiB", "microseconds", lines);
 }
 
 /** The workload. */

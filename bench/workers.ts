@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { over } from "./charts.ts";
 import { rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -224,18 +225,19 @@ function chart(
   what: "commits/s" | "p99",
   divisor: number,
 ): Chart {
-  return {
-    title: `Workers, ${shape}: ${what}`,
-    x: { name: "Workers", scale: "linear" },
-    y: { name: what === "p99" ? "microseconds" : what, scale: "logarithmic" },
-    lines: [PLAIN, OURS].map((name) => ({
+  return over(
+    `Workers, ${shape}: ${what}`,
+    "Workers",
+    what === "p99" ? "microseconds" : what,
+    [PLAIN, OURS].map((name) => ({
       name,
       points: COUNTS.map((workers): [number, number] => [
         workers,
         middle(series, `${seriesName(name, shape, workers)}, ${what}`) / divisor,
       ]),
     })),
-  };
+    { x: "linear" },
+  );
 }
 
 /** The workload. */
