@@ -146,7 +146,7 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 **
 ** POLL_US: a writer that has just had work looks again after so many microseconds
 ** (default 500, at most 1000000), and who commits meanwhile makes no system call to
-** wake it. Who waits for it wakes it at once. After 100 ms without work it sleeps until
+** wake it. Who waits for it wakes it at once. After 5 ms without work it sleeps until
 ** a commit wakes it; with 0 it always does.
 */
 

@@ -15,9 +15,10 @@
 /* Of a helper: what comes after what it waits for is not its work. */
 #define HELP_STEPS 16
 #define DRAIN_POLL_US 200
-/* Without work for so long, a writer rests for good instead of napping; and then the
-** queues' spare memory goes back to the system. */
-#define LINGER_US 100000
+/* Without work for so long, a writer rests for good instead of napping: to look for a
+** commit that comes seldom would take more than to be woken by it. */
+#define LINGER_US 5000
+/* And so long, the queues' spare memory goes back to the system. */
 #define REST_US 1000000
 
 static AsyncOsThread own_threads[ASYNC_WRITERS_MAX]; /* async_scheduler.threads of them */
