@@ -8,7 +8,15 @@
  *
  * @module
  */
-import { closeSync, constants, copyFileSync, fsyncSync, openSync, statSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
+  openSync,
+  statfsSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { open } from "../examples/sqlite.ts";
 import { install } from "../mod.ts";
@@ -43,6 +51,13 @@ interface Draws {
   payloads: string[];
 }
 
+/** A database to be copied, and what to do with a copy. */
+interface Base {
+  path: string;
+  rows: number;
+  draws: Draws;
+}
+
 function draw(rows: number): Draws {
   const key = zipfian(rows, SEED);
   const next = random(SEED);
@@ -53,27 +68,39 @@ function draw(rows: number): Draws {
   };
 }
 
-function payload(seed: number): string {
+function payload(seed: number, length = PAYLOAD): string {
   const next = random(seed);
-  return Array.from({ length: PAYLOAD }, () => String.fromCharCode(97 + next() * 26)).join("");
+  return Array.from({ length }, () => String.fromCharCode(97 + next() * 26)).join("");
+}
+
+/** Takes how many rows, and a text of which each row has a part. */
+const FILL = `WITH RECURSIVE ids(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < ?)
+  INSERT INTO t SELECT id, 0, substr(?, 1 + id % 64, ${PAYLOAD}) FROM ids`;
+
+/** Throws unless there is room for the database, a copy, and a WAL that grows during a turn. */
+function verifyRoom(folder: string, rows: number): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const wanted = 3 * rows * ROW_BYTES;
+  if (bavail * bsize >= wanted) return;
+  const inMiB = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
+  throw new Error(`${folder}: ${inMiB(bavail * bsize)} are free, ${inMiB(wanted)} are needed`);
 }
 
 /** Make the database that is copied. */
-function makeBase(path: string, rows: number): void {
+function makeBase(folder: string, rows: number): Base {
+  verifyRoom(folder, rows);
+  const path = join(folder, `base-${rows}.db`);
   {
     using connection = open(path);
     connection.exec("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF");
     connection.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, version INTEGER, payload TEXT)");
-    const insert = connection.prepare("INSERT INTO t VALUES (?, 0, ?)");
-    const payloads = Array.from({ length: 64 }, (_, i) => payload(100 + i));
-    connection.exec("BEGIN");
-    for (let id = 1; id <= rows; id++) insert.run(id, payloads[id % payloads.length]!);
-    connection.exec("COMMIT");
+    connection.prepare(FILL).run(rows, payload(100, PAYLOAD + 64));
   }
   const { size } = statSync(path);
   if (Math.abs(size / (rows * ROW_BYTES) - 1) > 0.05) {
     throw new Error(`${path}: ${rows} rows of 1 KiB make ${size} bytes`);
   }
+  return { path, rows, draws: draw(rows) };
 }
 
 function copySynced(from: string, to: string): void {
@@ -92,17 +119,16 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
     journalMode !== "memory" && synchronous !== "OFF" &&
     !(vfs !== undefined && journalMode === "wal" && synchronous === "FULL")
   );
-  const rows = quick ? ROWS_QUICK : ROWS;
-  const base = join(folder, "base.db");
-  makeBase(base, rows);
-  const draws = draw(rows);
+  const small = makeBase(folder, ROWS_QUICK);
+  const whole = quick ? small : makeBase(folder, ROWS);
   for (let round = -1; round < (quick ? 2 : 3); round++) { // the first one warms up
+    const base = round < 0 ? small : whole;
     const forMs = round < 0 ? 100 : quick ? 400 : 1500;
     const series: Round = {};
     for (const contender of contenders) {
       const path = pathOf(folder, contender);
-      copySynced(base, path);
-      Object.assign(series, await takeTurn(contender, path, { rows, draws, forMs }));
+      copySynced(base.path, path);
+      Object.assign(series, await takeTurn(contender, path, base, forMs));
     }
     if (round >= 0) yield series;
     contenders.push(contenders.shift()!);
@@ -112,7 +138,8 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
 async function takeTurn(
   contender: Contender,
   path: string,
-  { rows, draws, forMs }: { rows: number; draws: Draws; forMs: number },
+  { rows, draws }: Base,
+  forMs: number,
 ): Promise<Round> {
   const store = await openBulk(contender, path);
   const warm = await operate(store, draws, forMs * WARM_UP);
