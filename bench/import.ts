@@ -23,7 +23,7 @@ import { random } from "./random.ts";
 import { median, middle, roundsOf } from "./statistics.ts";
 import type { Line, Report, Round, Series, Settings, Workload } from "./workload.ts";
 
-const ROWS = 200_000;
+const ROWS = 100_000;
 const ROWS_QUICK = 20_000;
 const BATCH = 1000;
 const SEED = 20;

@@ -28,8 +28,9 @@ const SPREADER = 2_654_435_761;
 
 /**
  * Numbers from 0 to below count, zipfian (count: a power of two, at most 2^21): the most
- * frequent one has about a 15th of all draws of a million. Which ones are frequent is spread
- * over all. The method is Gray's, as in YCSB.
+ * frequent one of a million has about a 15th of all draws. Which ones are frequent is spread
+ * over all. The method is that of Gray and others, "Quickly Generating Billion-Record Synthetic
+ * Databases" (SIGMOD 1994), as in YCSB.
  */
 export function zipfian(count: number, seed: number): () => number {
   const next = random(seed);
