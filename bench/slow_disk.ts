@@ -16,6 +16,20 @@ export const SLOW_VFS = "slow";
 
 const SUFFIXES: Record<string, string> = { darwin: "libslow.dylib", win32: "slow.dll" };
 
+/** How often the disk was called. */
+export interface SlowCalls {
+  syncs: number;
+  writes: number;
+}
+
+/** Since it was registered. */
+export function slowCalls(): SlowCalls {
+  using connection = open(":memory:");
+  const sql = "SELECT slow_disk_calls('sync') AS syncs, slow_disk_calls('write') AS writes";
+  const [{ syncs, writes } = {}] = connection.all(sql);
+  return { syncs: Number(syncs), writes: Number(writes) };
+}
+
 /** Register the VFS "slow". What it returns sets how slow it is. */
 export async function registerSlowDisk(): Promise<(slowness: Slowness) => Promise<void>> {
   const library = resolve("zig-out/native-bench", SUFFIXES[process.platform] ?? "libslow.so");

@@ -34,7 +34,7 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
       for (const waiters of WAITERS) {
         const name = nameOf(writers, waiters);
         const synced = await takeTurn(folder, vfs, waiters, forMs);
-        series[name] = [synced.commits / forMs * 1000];
+        series[name] = [synced.commits / synced.tookMs * 1000];
         series[`${name}, commits a sync`] = [synced.commits / synced.syncs];
         const bare = { forMs, threads: writers, files: DATABASES };
         series[bareName(name)] = [await bareRate(folder, synced, bare)];
@@ -49,14 +49,15 @@ async function takeTurn(
   vfs: AsyncVfs,
   waiters: number,
   forMs: number,
-): Promise<Synced> {
+): Promise<Synced & { tookMs: number }> {
   const databases: Database[] = [];
   for (let i = 0; i < DATABASES; i++) {
     databases.push(await create(folder, { ...oursWal(vfs), name: `database ${i}` }));
   }
   const commits = databases.map(() => 0);
   const before = vfs.status();
-  const untilMs = performance.now() + forMs;
+  const startMs = performance.now();
+  const untilMs = startMs + forMs;
   const go = async (i: number) => {
     const { insert, path } = databases[i]!;
     while (performance.now() < untilMs) {
@@ -65,12 +66,18 @@ async function takeTurn(
     }
   };
   await Promise.all(Array.from({ length: waiters }, (_, waiter) => go(waiter % DATABASES)));
+  const tookMs = performance.now() - startMs; // to the end of the last sync
   const after = vfs.status();
+  for (const { path } of databases) {
+    const { committed, durable } = vfs.status(path);
+    if (durable < committed) throw new Error(`${path}: ${committed - durable} are not durable`);
+  }
   for (const [i, database] of databases.entries()) await finish(database, commits[i]!);
   return {
     commits: commits.reduce((sum, some) => sum + some, 0),
     syncs: after.syncs - before.syncs,
     bytes: after.bytesWritten - before.bytesWritten,
+    tookMs,
   };
 }
 
