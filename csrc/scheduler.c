@@ -190,6 +190,7 @@ void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   bool again = more || task->state == ASYNC_TASK_RUNNING_WOKEN;
   async_scheduler.running--;
   async_scheduler.ended++;
+  async_scheduler.worked_us = async_os_now_us();
   if (again) {
     make_ready(task);
   } else if (due_us > 0) {

@@ -57,10 +57,9 @@ typedef struct AsyncRunner AsyncRunner;
 struct AsyncRunner {
   AsyncRunner *next; /* of those that rest: the one that did before */
   AsyncCond cond;
-  bool resting;      /* on the list; who wakes it takes it off */
-  bool napping;      /* and will look again by itself */
-  int64_t until_us;  /* when it will look again by itself */
-  int64_t worked_us; /* when it last had a task */
+  bool resting;     /* on the list; who wakes it takes it off */
+  bool napping;     /* and will look again by itself */
+  int64_t until_us; /* when it will look again by itself */
 };
 
 typedef struct AsyncScheduler {
@@ -77,12 +76,13 @@ typedef struct AsyncScheduler {
   int waiting;
 
   /* What writer.c knows of the threads that run tasks. */
-  int looping;   /* threads in the loop */
-  int halt;      /* SQLITEASYNC_HALT_... */
-  int threads;   /* of our own that were started */
-  bool stopping; /* which shall end */
-  int parked;    /* of them that wait until halt becomes NEVER, or there are to be more */
-  int64_t ended; /* runs, so far */
+  int looping;       /* threads in the loop */
+  int halt;          /* SQLITEASYNC_HALT_... */
+  int threads;       /* of our own that were started */
+  bool stopping;     /* which shall end */
+  int parked;        /* of them that wait until halt becomes NEVER, or there are to be more */
+  int64_t ended;     /* runs, so far; also those of threads that help */
+  int64_t worked_us; /* when the last of them ended */
 
   /* No lock: whoever runs a task shall come back after the step under way. */
   atomic_bool interrupt;

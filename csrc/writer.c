@@ -15,7 +15,7 @@
 /* Of a helper: what comes after what it waits for is not its work. */
 #define HELP_STEPS 16
 #define DRAIN_POLL_US 200
-/* Without work for so long, a writer rests for good instead of napping: to look for a
+/* Without work for so long, by anybody, a writer rests for good instead of napping: to look for a
 ** commit that comes seldom would take more than to be woken by it. */
 #define LINGER_US 5000
 /* And so long, the queues' spare memory goes back to the system. */
@@ -131,7 +131,7 @@ static bool prepare_memory(void) {
 /* Nothing is to be done; after a while without work give memory back. */
 static void rest(AsyncRunner *runner) {
   int64_t poll_us = async_config.poll_us;
-  if (poll_us > 0 && async_os_now_us() - runner->worked_us < LINGER_US) {
+  if (poll_us > 0 && async_os_now_us() - async_scheduler.worked_us < LINGER_US) {
     if (!prepare_memory()) async_scheduler_nap(runner, poll_us);
     return;
   }
@@ -141,14 +141,13 @@ static void rest(AsyncRunner *runner) {
 }
 
 static void loop(int number) {
-  AsyncRunner runner = {.worked_us = INT64_MIN / 2};
+  AsyncRunner runner = {0};
   async_cond_init(&runner.cond);
   async_scheduler.looping++;
   while (!shall_return(number)) {
     AsyncTask *task = async_scheduler_take();
     if (task != NULL) {
       run_task(task, number);
-      runner.worked_us = async_os_now_us();
       continue;
     }
     int64_t ended = async_scheduler.ended;
