@@ -3,13 +3,8 @@
  * them, from inserts to VACUUM, until the database is closed and all of it on disk.
  *
  * All contenders must come to the same results. Closing is left out for a driver whose close
-<<<<<<< HEAD
  * leaves a WAL behind, and for one that syncs nothing: its total is no whole one. The steps
  * are in speedtest_steps.ts.
-=======
- * leaves a WAL behind, and for one that syncs nothing: its total is no whole one. The steps are in
- * speedtest_steps.ts.
->>>>>>> bench-drivers
  *
  * @module
  */
