@@ -13,7 +13,7 @@
 /* While waiting for room, how often to see whether the writer was stopped. */
 #define WAIT_SLICE_US 50000
 /* With so many bytes queued the writer is to begin, also before a transaction ends. */
-#define LONG_BYTES (256 * 1024)
+#define LONG_BYTES (1024 * 1024)
 
 AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id) {
   AsyncStream *stream = calloc(1, sizeof *stream);

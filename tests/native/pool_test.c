@@ -215,7 +215,7 @@ static void much_that_is_queued_ends_the_nap(void) {
   WAIT_FOR(WAIT_MS, napping() == 1);
   int64_t start_ms = now_ms();
   int64_t before = status_number(NULL, "opsApplied");
-  exec(db, "INSERT INTO t VALUES (zeroblob(500000))");
+  exec(db, "INSERT INTO t VALUES (zeroblob(3000000))");
   WAIT_FOR(WAIT_MS, status_number(NULL, "opsApplied") > before); /* the rest is little again */
   CHECK(now_ms() - start_ms < 500);
   close_database(db);
