@@ -6,6 +6,7 @@ import { cpu } from "./cpu.ts";
 import { depth } from "./depth.ts";
 import { durable } from "./durable.ts";
 import { enqueue } from "./enqueue.ts";
+import { full } from "./full.ts";
 import { http } from "./http.ts";
 import { bulkImport } from "./import.ts";
 import { memory } from "./memory.ts";
@@ -28,6 +29,7 @@ export const workloads: Workload[] = [
   spread,
   http,
   slow,
+  full,
   opened,
   workers,
   sizes,
