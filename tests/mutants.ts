@@ -323,6 +323,59 @@ export const mutants: Mutant[] = [
     killers: ["error_test"],
   },
 
+  // ---- Writers: who is woken ----
+  {
+    name: "a commit signals though a writer naps",
+    file: "scheduler.c",
+    from: "if (how == ASYNC_WAKE_NOW || async_scheduler.napping == 0) async_scheduler_delegate();",
+    to: "async_scheduler_delegate();",
+    killers: ["pool_test naps_wakes_nobody"],
+  },
+  {
+    name: "who waits does not end a nap",
+    file: "scheduler.c",
+    from: "if (how == ASYNC_WAKE_NOW) async_scheduler_delegate();",
+    to: "",
+    killers: ["pool_test who_waits"],
+  },
+  {
+    name: "nobody watches what will be due",
+    file: "scheduler.c",
+    from: "  return runner != NULL;\n",
+    to: "  return true;\n",
+    killers: ["help_test what_comes_in", "pool_test", "explore_test"],
+  },
+  {
+    name: "a writer is woken for each further task, and none for the first",
+    file: "scheduler.c",
+    from: "if (due || async_scheduler.ready.count > async_scheduler.coming) {",
+    to: "if (due || async_scheduler.ready.count > async_scheduler.coming + 1) {",
+    killers: ["pool_test", "explore_test"],
+  },
+  {
+    name: "a surplus writer goes on",
+    file: "writer.c",
+    from: "return number >= async_config.writers;",
+    to: "return number >= 16 + async_config.writers;",
+    killers: ["pool_test there_are_as_many"],
+  },
+  {
+    name: "while one pauses after an op another takes the database",
+    file: "writer.c",
+    from: "  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(number);\n" +
+      "  end_run(stream, outcome, due_us);\n",
+    to: "  end_run(stream, outcome, due_us);\n" +
+      "  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(number);\n",
+    killers: ["pool_test the_delay"],
+  },
+  {
+    name: "the overlay takes what only follows in the file for a continuation",
+    file: "overlay.c",
+    from: "old->data + (old->end - old->start) == data",
+    to: "data != NULL",
+    killers: ["overlay_test"],
+  },
+
   // ---- Bounds, threads, the end ----
   {
     name: "the queue has no bound",
