@@ -39,8 +39,12 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
   AsyncStream **streams;
   rc = async_control_find(zPath, &streams);
   if (rc != SQLITE_OK) return report(rc, zPath);
-  /* First ask all, so that their syncs can overlap; then wait for each. */
-  for (AsyncStream **stream = streams; *stream != NULL; stream++) async_flush_request(*stream);
+  /* First ask all, so that their syncs can overlap; then wait for each.  A single one is asked
+  ** when it is waited for: this thread may do the work itself, and then nobody is to be woken. */
+  bool several = streams[0] != NULL && streams[1] != NULL;
+  for (AsyncStream **stream = streams; several && *stream != NULL; stream++) {
+    async_flush_request(*stream);
+  }
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
     int one = async_flush_until(*stream, until_us);
     if (one != SQLITE_OK && rc == SQLITE_OK) rc = report(one, (*stream)->path);

@@ -8,8 +8,7 @@
 /* How often to see whether the writer was stopped. */
 #define WAIT_SLICE_US 50000
 
-/* Note the wish, and nothing else: under the mutex, which stays entered if the ticket
-** is more than 0, and somebody is to be told. */
+/* Note the wish, of which a writer is still to be told if the ticket is more than 0. */
 static int64_t want(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   int64_t ticket = stream->pushed.seq;
@@ -19,17 +18,19 @@ static int64_t want(AsyncStream *stream) {
   } else if (stream->durable.seq >= ticket) {
     ticket = 0;
   }
-  if (ticket <= 0) {
-    async_mutex_leave(&stream->mutex);
-    return ticket;
-  }
   if (stream->flush_wanted < ticket) stream->flush_wanted = ticket;
+  async_mutex_leave(&stream->mutex);
   return ticket;
+}
+
+static void tell(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  async_stream_leave_and_hurry(stream);
 }
 
 int64_t async_flush_request(AsyncStream *stream) {
   int64_t ticket = want(stream);
-  if (ticket > 0) async_stream_leave_and_hurry(stream);
+  if (ticket > 0) tell(stream);
   return ticket;
 }
 
@@ -56,13 +57,9 @@ static int wait_for(AsyncStream *stream, int64_t ticket, int64_t until_us) {
 int async_flush_until(AsyncStream *stream, int64_t until_us) {
   int64_t ticket = want(stream);
   if (ticket <= 0) return (int)-ticket;
-  async_mutex_leave(&stream->mutex);
   /* A step of the writer's has no bound. */
   bool helped = until_us < 0 && async_writer_help(stream, ticket);
-  if (!helped) {
-    async_mutex_enter(&stream->mutex);
-    async_stream_leave_and_hurry(stream);
-  }
+  if (!helped) tell(stream);
   return wait_for(stream, ticket, until_us);
 }
 
