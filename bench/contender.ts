@@ -64,8 +64,21 @@ export interface Contender {
   open(path: string): Promise<Store>;
 }
 
+/** What there is to say of a contender before it is opened. */
+export type Modes = Omit<Contender, "open">;
+
+/** A driver with a WAL that each commit syncs (FULL), or that checkpoints sync (NORMAL). */
+export function walModes(driver: string, synchronous: "NORMAL" | "FULL"): Modes {
+  return {
+    name: `${driver} WAL/${synchronous}`,
+    survives: { kill: "all", power: synchronous === "FULL" ? "all" : "a prefix" },
+    journalMode: "wal",
+    synchronous,
+  };
+}
+
 /** The statements that set a contender's modes. */
-export function modesOf({ journalMode, synchronous }: Omit<Contender, "open">): string {
+export function modesOf({ journalMode, synchronous }: Modes): string {
   const journal = journalMode === "memory" ? "" : `PRAGMA journal_mode = ${journalMode};`;
   return `${journal} PRAGMA synchronous = ${synchronous};`;
 }

@@ -7,9 +7,7 @@
 import { pathToFileURL } from "node:url";
 import { open } from "../../examples/sqlite.ts";
 import type { AsyncVfs } from "../../mod.ts";
-import { type Contender, modesOf } from "../contender.ts";
-
-type Modes = Omit<Contender, "open">;
+import { type Contender, type Modes, modesOf, walModes } from "../contender.ts";
 
 function contender(modes: Modes, nameOf: (path: string) => string): Contender {
   return {
@@ -53,20 +51,10 @@ export const PLAIN_DELETE: Contender = plain({
 });
 
 /** A WAL that each commit syncs. */
-export const PLAIN_FULL: Contender = plain({
-  name: "plain WAL/FULL",
-  survives: { kill: "all", power: "all" },
-  journalMode: "wal",
-  synchronous: "FULL",
-});
+export const PLAIN_FULL: Contender = plain(walModes("plain", "FULL"));
 
 /** A WAL that checkpoints sync. */
-export const PLAIN_NORMAL: Contender = plain({
-  name: "plain WAL/NORMAL",
-  survives: { kill: "all", power: "a prefix" },
-  journalMode: "wal",
-  synchronous: "NORMAL",
-});
+export const PLAIN_NORMAL: Contender = plain(walModes("plain", "NORMAL"));
 
 /** A WAL that nobody syncs. */
 export const PLAIN_OFF: Contender = plain({

@@ -13,7 +13,14 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { type Contender, modesOf, type Row, type Store, type Value } from "../contender.ts";
+import {
+  type Contender,
+  modesOf,
+  type Row,
+  type Store,
+  type Value,
+  walModes,
+} from "../contender.ts";
 
 interface SyncStatement {
   run(...values: Value[]): unknown;
@@ -67,15 +74,6 @@ async function openTurso(path: string): Promise<Store> {
   return await connect(path);
 }
 
-function wal(driver: string, synchronous: "NORMAL" | "FULL"): Omit<Contender, "open"> {
-  return {
-    name: `${driver} WAL/${synchronous}`,
-    survives: { kill: "all", power: synchronous === "FULL" ? "all" : "a prefix" },
-    journalMode: "wal",
-    synchronous,
-  };
-}
-
 const SYNC_DRIVERS = { "better-sqlite3": "BETTER_SQLITE3_DIR", libsql: "LIBSQL_DIR" };
 
 /** Those that are installed, and whose addon is there for this system; stderr names the others. */
@@ -84,7 +82,7 @@ export function nodeDrivers(): Contender[] {
   for (const [name, variable] of Object.entries(SYNC_DRIVERS)) {
     try {
       for (const synchronous of ["NORMAL", "FULL"] as const) {
-        const modes = wal(name, synchronous);
+        const modes = walModes(name, synchronous);
         contenders.push({ ...modes, open: syncOpener(variable, name, modesOf(modes)) });
       }
     } catch (error) {
@@ -92,7 +90,7 @@ export function nodeDrivers(): Contender[] {
     }
   }
   if (folder("TURSO_DIR") !== undefined) {
-    contenders.push({ ...wal("Turso", "FULL"), needsAnswer: true, open: openTurso });
+    contenders.push({ ...walModes("Turso", "FULL"), needsAnswer: true, open: openTurso });
   }
   return contenders;
 }

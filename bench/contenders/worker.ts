@@ -8,7 +8,15 @@
  * @module
  */
 import { Worker } from "node:worker_threads";
-import { type Contender, modesOf, type Row, type Store, type Value } from "../contender.ts";
+import {
+  type Contender,
+  type Modes,
+  modesOf,
+  type Row,
+  type Store,
+  type Value,
+  walModes,
+} from "../contender.ts";
 
 /** [number of the message, what to do, its argument, values to bind: for "many" a row each] */
 export type Question =
@@ -76,22 +84,12 @@ async function open(path: string, modes: string): Promise<Store> {
   };
 }
 
-function contender(modes: Omit<Contender, "open">): Contender {
+function contender(modes: Modes): Contender {
   return { ...modes, open: (path) => open(path, modesOf(modes)) };
 }
 
 /** As {@linkcode PLAIN_NORMAL}, in a Worker. */
-export const WORKER_NORMAL: Contender = contender({
-  name: "Worker WAL/NORMAL",
-  survives: { kill: "all", power: "a prefix" },
-  journalMode: "wal",
-  synchronous: "NORMAL",
-});
+export const WORKER_NORMAL: Contender = contender(walModes("Worker", "NORMAL"));
 
 /** As {@linkcode PLAIN_FULL}, in a Worker. */
-export const WORKER_FULL: Contender = contender({
-  name: "Worker WAL/FULL",
-  survives: { kill: "all", power: "all" },
-  journalMode: "wal",
-  synchronous: "FULL",
-});
+export const WORKER_FULL: Contender = contender(walModes("Worker", "FULL"));
