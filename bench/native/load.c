@@ -1,10 +1,10 @@
 /*
 ** A load of HTTP/1.1 requests on loopback, from a process of its own.
 **
-** The variant is "PORT,WRITERS,WRITES,PINGS,MS": connections that POST rows to
+** The variant is "PORT,WRITERS,WRITES,ROWS,PINGS,MS": connections that POST rows to
 ** /rows, how many such requests a second (0: each connection sends the next one as
-** soon as it has an answer, which finds the capacity), how many GETs of /ping a
-** second beside them, and for how long.
+** soon as it has an answer, which finds the capacity), rows in each of them, how many
+** GETs of /ping a second beside them, and for how long.
 **
 ** With a rate the load is open: a request is due at its time whether or not others
 ** were answered, and what it waits for a connection counts.  So a server that stands
@@ -29,6 +29,8 @@
 #define PING_CONNECTIONS 8
 #define CONNECTIONS_MAX 1100
 #define ANSWER_MAX 4096
+#define ROWS_MAX 32
+#define BODY_MAX (64 * ROWS_MAX)
 #define LATE_MAX_NS 60000000000 /* an answer may come that long after the end */
 
 typedef struct Connection {
@@ -39,7 +41,7 @@ typedef struct Connection {
 
 /* Requests of one kind, on connections of their own. */
 typedef struct Kind {
-  bool posts;
+  int rows;  /* in each; 0: they are GETs */
   int first; /* connection */
   int count;
   int64_t interval_ns; /* between two; 0: closed */
@@ -66,13 +68,23 @@ static void connect_to(int port, int i) {
   polled[i] = (struct pollfd){.fd = s, .events = POLLIN};
 }
 
+/* {"names":["...","..."]}; returns the length. */
+static int write_body(const Kind *kind, char *body) {
+  int length = 0;
+  for (int row = 0; row < kind->rows; row++) {
+    length += snprintf(body + length, BODY_MAX - (size_t)length,
+                       "%s\"a row to commit, number %lld\"", row == 0 ? "{\"names\":[" : ",",
+                       (long long)kind->sent * kind->rows + row);
+  }
+  return length + snprintf(body + length, BODY_MAX - (size_t)length, "]}");
+}
+
 static void send_request(Kind *kind, int i, int64_t due_ns) {
-  char request[512];
+  char request[BODY_MAX + 256];
   int n;
-  if (kind->posts) {
-    char body[128];
-    int length = snprintf(body, sizeof body, "{\"name\":\"a row to commit, number %lld\"}",
-                          (long long)kind->sent);
+  if (kind->rows > 0) {
+    char body[BODY_MAX];
+    int length = write_body(kind, body);
     n = snprintf(request, sizeof request,
                  "POST /rows HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                  "Content-Length: %d\r\n\r\n%s",
@@ -180,13 +192,16 @@ void bench_load(const Bench *bench) {
   int port;
   int writers;
   int writes;
+  int rows;
   int pings;
   int ms;
-  if (sscanf(bench->variant, "%d,%d,%d,%d,%d", &port, &writers, &writes, &pings, &ms) != 5 ||
-      writers < 1 || writers + PING_CONNECTIONS > CONNECTIONS_MAX) {
-    bench_fail("the variant is to be PORT,WRITERS,WRITES,PINGS,MS: \"%s\"", bench->variant);
+  int found = sscanf(bench->variant, "%d,%d,%d,%d,%d,%d", &port, &writers, &writes, &rows, &pings,
+                     &ms);
+  if (found != 6 || writers < 1 || writers + PING_CONNECTIONS > CONNECTIONS_MAX || rows < 1 ||
+      rows > ROWS_MAX) {
+    bench_fail("the variant is to be PORT,WRITERS,WRITES,ROWS,PINGS,MS: \"%s\"", bench->variant);
   }
-  Kind posts = {.posts = true, .count = writers, .interval_ns = interval_of(writes)};
+  Kind posts = {.rows = rows, .count = writers, .interval_ns = interval_of(writes)};
   Kind gets = {.first = writers,
                .count = pings == 0 ? 0 : PING_CONNECTIONS,
                .interval_ns = interval_of(pings)};
