@@ -49,13 +49,16 @@ static void chunk_free(AsyncChunk *chunk) {
   async_mutex_leave(&spare_mutex);
 }
 
-bool async_arena_prepare_spare(void) {
+bool async_arena_wants_spare(void) {
   async_mutex_enter(&spare_mutex);
   bool few = spare_count < SPARES_READY;
   async_mutex_leave(&spare_mutex);
-  AsyncChunk *chunk = few ? async_os_pages_new(CHUNK_SIZE) : NULL;
+  return few;
+}
+
+void async_arena_prepare_spare(void) {
+  AsyncChunk *chunk = async_os_pages_new(CHUNK_SIZE);
   if (chunk != NULL) chunk_free(chunk);
-  return chunk != NULL;
 }
 
 static AsyncChunk *take_surplus_spare(void) {

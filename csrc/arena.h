@@ -47,11 +47,12 @@ void async_arena_give(AsyncArena *arena, AsyncChunk *chunk);
 void async_arena_free(AsyncArena *arena);
 
 /*
-** Have a few spare chunks ready: makes one if there are fewer, and returns whether it
-** did.  For the writer's thread, which has the time: the system takes some 100 us to
-** back a chunk with memory, as long as tens of commits take.
+** Have a few spare chunks ready: are there fewer than that, and make one more, which takes
+** about 100 us.  For a moment of rest: a commit that needs one does not have to wait for it
+** then.
 */
-bool async_arena_prepare_spare(void);
+bool async_arena_wants_spare(void);
+void async_arena_prepare_spare(void);
 
 /*
 ** Give spare chunks back to the system, but for a few.  For a moment of rest:

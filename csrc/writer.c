@@ -120,24 +120,20 @@ static bool is_idle(void) {
   return !queued && async_scheduler.ready.first == NULL && async_scheduler.running == 0;
 }
 
-/* Make some of the memory ready that those who commit will need. */
-static bool prepare_memory(void) {
-  leave();
-  bool made = async_arena_prepare_spare();
-  enter();
-  return made;
-}
-
-/* Nothing is to be done; after a while without work give memory back. */
+/* Nothing is to be done.  Whatever leaves the mutex here must not rest: it has to look again. */
 static void rest(AsyncRunner *runner) {
   int64_t poll_us = async_config.poll_us;
-  if (poll_us > 0 && async_os_now_us() - async_scheduler.worked_us < LINGER_US) {
-    if (!prepare_memory()) async_scheduler_nap(runner, poll_us);
-    return;
-  }
   bool surplus = async_arena_has_surplus();
-  bool woken = async_scheduler_rest(runner, surplus ? REST_US : -1);
-  if (surplus && !woken && async_scheduler.running == 0) async_arena_trim_spares();
+  if (poll_us <= 0 || async_os_now_us() - async_scheduler.worked_us >= LINGER_US) {
+    bool woken = async_scheduler_rest(runner, surplus ? REST_US : -1);
+    if (surplus && !woken && async_scheduler.running == 0) async_arena_trim_spares();
+  } else if (async_arena_wants_spare()) {
+    leave();
+    async_arena_prepare_spare(); /* if there is no memory it is tried for LINGER_US */
+    enter();
+  } else {
+    async_scheduler_nap(runner, poll_us);
+  }
 }
 
 static void loop(int number) {

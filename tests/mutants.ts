@@ -353,6 +353,15 @@ export const mutants: Mutant[] = [
     killers: ["pool_test", "explore_test"],
   },
   {
+    name: "a writer naps without looking again at what was asked for meanwhile",
+    file: "writer.c",
+    from: "    async_arena_prepare_spare(); /* if there is no memory it is tried for LINGER_US */\n" +
+      "    enter();\n",
+    to: "    async_arena_prepare_spare();\n    enter();\n" +
+      "    async_scheduler_nap(runner, poll_us);\n",
+    killers: ["explore_pool_test"],
+  },
+  {
     name: "a surplus writer goes on",
     file: "writer.c",
     from: "return number >= async_config.writers;",

@@ -72,9 +72,9 @@ static void connect_to(int port, int i) {
 static int write_body(const Kind *kind, char *body) {
   int length = 0;
   for (int row = 0; row < kind->rows; row++) {
-    length += snprintf(body + length, BODY_MAX - (size_t)length,
-                       "%s\"a row to commit, number %lld\"", row == 0 ? "{\"names\":[" : ",",
-                       (long long)kind->sent * kind->rows + row);
+    length +=
+        snprintf(body + length, BODY_MAX - (size_t)length, "%s\"a row to commit, number %lld\"",
+                 row == 0 ? "{\"names\":[" : ",", (long long)kind->sent * kind->rows + row);
   }
   return length + snprintf(body + length, BODY_MAX - (size_t)length, "]}");
 }
@@ -195,8 +195,8 @@ void bench_load(const Bench *bench) {
   int rows;
   int pings;
   int ms;
-  int found = sscanf(bench->variant, "%d,%d,%d,%d,%d,%d", &port, &writers, &writes, &rows, &pings,
-                     &ms);
+  int found =
+      sscanf(bench->variant, "%d,%d,%d,%d,%d,%d", &port, &writers, &writes, &rows, &pings, &ms);
   if (found != 6 || writers < 1 || writers + PING_CONNECTIONS > CONNECTIONS_MAX || rows < 1 ||
       rows > ROWS_MAX) {
     bench_fail("the variant is to be PORT,WRITERS,WRITES,ROWS,PINGS,MS: \"%s\"", bench->variant);
