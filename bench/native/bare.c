@@ -1,5 +1,9 @@
 /*
-** A bare loop of durable writes: each batch is one write and one fdatasync().
+** A bare loop of durable writes: each batch is one write and one fsync().
+**
+** fsync(), since that is what SQLite's unix VFS calls: it takes fdatasync() only if it was
+** compiled with HAVE_FDATASYNC, which neither Deno's nor Bun's SQLite is (as strace shows),
+** nor the one of this program.
 **
 ** The variant is "BYTES,END,MS,THREADS,FILES": bytes of a batch; where in a file to begin
 ** anew at its start, as a WAL does, or 0 to append for ever; for how long; how many threads
@@ -39,7 +43,7 @@ static void write_batch(const Worker *worker, File *file) {
   if (worker->end > 0 && file->offset + worker->bytes > worker->end) file->offset = 0;
   ssize_t n = pwrite(file->file, worker->batch, (size_t)worker->bytes, (off_t)file->offset);
   if (n != worker->bytes) bench_fail("write %s", file->path);
-  if (fdatasync(file->file) != 0) bench_fail("sync %s", file->path);
+  if (fsync(file->file) != 0) bench_fail("sync %s", file->path);
   file->offset += worker->bytes;
 }
 
