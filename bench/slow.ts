@@ -6,7 +6,8 @@
  * WALs that are checkpointed whenever they have grown by 4 MiB, ours and SQLite's
  * alike, so that checkpoints meet the slow disk too. And a burst of 4,000 commits, as fast as
  * they go, on the disk with 5 ms a sync: fewer than fill the queue, which is verified, since a
- * burst that waits for room tells of the bound, not of the burst. The disk is slow in SQLite's VFS
+ * burst that waits for room tells of the bound, not of the burst. With --quick there are 1,000,
+ * and who syncs each commit stops when a turn's time is over. The disk is slow in SQLite's VFS
  * (extension/slow.c), under ours and under plain SQLite.
  *
  * @module
