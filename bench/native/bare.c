@@ -1,6 +1,9 @@
 /*
 ** A bare loop of durable writes: each batch is one write and one fdatasync().
 **
+** SQLite's unix VFS calls fsync(), which does no less, unless it was compiled with
+** HAVE_FDATASYNC, as neither Deno's nor Bun's SQLite is.  The ceiling is what a disk can do.
+**
 ** The variant is "BYTES,END,MS,THREADS,FILES": bytes of a batch; where in a file to begin
 ** anew at its start, as a WAL does, or 0 to append for ever; for how long; how many threads
 ** do it at once; and how many files they go round, each thread its own.
