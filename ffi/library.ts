@@ -104,7 +104,7 @@ async function carriedLibrary(runtime: Runtime): Promise<string> {
   return resolveLinks(path) ?? path;
 }
 
-/** The path without links, the path itself if it may not be looked at, undefined if nothing is there. */
+/** The path without links; as it is, if it may not be looked at; undefined if nothing is there. */
 function resolveLinks(path: string): string | undefined {
   try {
     return realpathSync(path);

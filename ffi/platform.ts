@@ -21,7 +21,11 @@ export const PLATFORMS = [
 /** The name of a platform: system, processor and, on Linux, C library. */
 export type Platform = typeof PLATFORMS[number];
 
-/** The platform this process runs on, or an error that says how to do without a package's library. */
+/**
+ * The platform this process runs on.
+ *
+ * @throws {AsyncVfsError} If the package has no library for it. Says how to do without.
+ */
 export function currentPlatform(): Platform {
   const systems: Record<string, string> = { linux: "linux", darwin: "macos", win32: "windows" };
   const system = systems[process.platform] ?? process.platform;

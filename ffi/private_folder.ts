@@ -45,7 +45,7 @@ export const WRITABLE_BY_OTHERS = 0o022;
 /** Of a folder's mode: only the owner of what is in it may rename or remove that. */
 const STICKY = 0o1000;
 
-/** What makes a place one that cannot be written, and no foreign or dangerous one. */
+/** The codes of errors by which a place cannot be used. What is dangerous has none of them. */
 const unwritable = new Set(["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"]);
 
 /** What names the user's cache folder, the first that is set. */
@@ -102,7 +102,7 @@ function cacheFolder(environment: Environment): string | undefined {
 /** A folder in the temporary directory, where others cannot put another in its place. */
 function temporaryFolder(environment: Environment): PrivateFolder {
   const parent = realpathSync(environment("TMPDIR") || "/tmp");
-  const { mode } = lstatSync(parent);
+  const { mode, uid: owner } = lstatSync(parent);
   if ((mode & WRITABLE_BY_OTHERS) !== 0 && (mode & STICKY) === 0) {
     throw refused(parent, "others may rename what is in it, for it is not sticky");
   }
@@ -110,6 +110,7 @@ function temporaryFolder(environment: Environment): PrivateFolder {
   const probe = mkdtempSync(join(parent, `${NAME}-`));
   const { uid } = lstatSync(probe);
   rmdirSync(probe);
+  if (owner !== uid && owner !== 0) throw foreign(parent, owner, uid);
   return makePrivate(join(parent, `${NAME}-${uid}`));
 }
 
@@ -125,18 +126,24 @@ function makePrivate(path: string): PrivateFolder {
   const ours = fstatSync(file).uid;
   closeSync(file);
   unlinkSync(probe);
-  if (uid !== ours) {
-    throw refused(path, `it belongs to user ${uid}, and this process is user ${ours}`);
-  }
+  if (uid !== ours) throw foreign(path, uid, ours);
   if ((mode & WRITABLE_BY_OTHERS) !== 0) throw refused(path, "others may write to it");
   return { path, uid };
 }
 
+/** The error for a folder that is as no folder of the user's should be. */
 function refused(path: string, reason: string): Error {
-  const message = `Cannot unpack the sqlite3async library into "${path}": ${reason}; remove it, ` +
+  const message =
+    `Cannot unpack the sqlite3async library into "${path}": ${reason}; change that, ` +
     `or let ${VARIABLES[0]} name a folder of yours, or give the path of a library as the option ` +
     `"library" or in SQLITE3ASYNC_LIBRARY`;
   return cannotOpen(message, path);
+}
+
+/** The error for another user's folder: as with one that cannot be written, another will do. */
+function foreign(path: string, owner: number, ours: number): Error {
+  const message = `"${path}" belongs to user ${owner}, and this process is user ${ours}`;
+  return Object.assign(new Error(message), { code: "EPERM" });
 }
 
 function isUnwritable(error: unknown): boolean {

@@ -149,7 +149,7 @@ test("unpack() refuses a folder that isn't the user's alone", onlyPosix, async (
   for (const writable of [0o720, 0o702]) {
     chmodSync(scene.folder, writable);
     const error = await errorOf(() => scene.unpack());
-    assert.match(error.message, /sqlite3async": others may write to it; remove it/);
+    assert.match(error.message, /sqlite3async": others may write to it; change that/);
   }
   chmodSync(scene.folder, 0o755);
   assert.equal(scene.unpack(), path);
@@ -168,14 +168,31 @@ test("unpack() refuses a folder that isn't the user's alone", onlyPosix, async (
   assert.match((await errorOf(() => scene.unpack())).message, /EEXIST|exists/);
 });
 
-test("unpack() refuses a folder of another user", {
+test("unpack() uses no folder of another user", {
   skip: process.getuid?.() === 0 ? false : "only root can give a folder away",
 }, async () => {
   using scene = new Scene();
-  scene.unpack();
+  const environment = { XDG_CACHE_HOME: scene.caches, TMPDIR: scene.file("tmp") };
+  mkdirSync(environment.TMPDIR);
+  scene.unpack(environment);
   chownSync(scene.folder, 65534, 65534);
-  const error = await errorOf(() => scene.unpack());
-  assert.match(error.message, /it belongs to user 65534, and this process is user 0/);
+  const path = scene.unpack(environment);
+  assert.ok(path.startsWith(realpathSync(environment.TMPDIR)), path);
+
+  const ours = join(environment.TMPDIR, "sqlite3async-0");
+  chownSync(ours, 65534, 65534);
+  const error = await errorOf(() => scene.unpack(environment));
+  assert.match(error.message, /caches.* belongs to user 65534, and this process is user 0; /);
+  assert.match(
+    error.message,
+    /sqlite3async-0" belongs to user 65534, and this process is user 0\)/,
+  );
+
+  // Its owner may rename what is in a folder, though it is sticky.
+  rmSync(ours, { recursive: true });
+  chmodSync(environment.TMPDIR, 0o1777);
+  chownSync(environment.TMPDIR, 65534, 65534);
+  assert.match((await errorOf(() => scene.unpack(environment))).message, /tmp" belongs to user/);
 });
 
 test("unpack() refuses a damaged package", async () => {

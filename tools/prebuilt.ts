@@ -44,7 +44,7 @@ if (Deno.args.includes("--twice")) await compareWithAnother();
 async function compareWithAnother(): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "sqlite3async-again-" });
   try {
-    const sources = ["build.zig", "build.zig.zon", "csrc"];
+    const sources = ["build.zig", "build.zig.zon", "csrc", "tests"]; // the last is looked into
     // No name of the folder of the sources, or of SQLite's headers, may get into a library.
     const sqlite = Deno.env.get("SQLITE_DIR")!;
     const copied = await run(["cp", "-R", ...sources, sqlite, folder], { timeoutMs: 60_000 });
