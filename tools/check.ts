@@ -36,6 +36,7 @@ const steps: [name: string, check: Check][] = [
   ["libraries as modules", () => modules()],
   ["types", () => program("deno", "check")],
   ["documentation of mod.ts", () => program("deno", "doc", "--lint", "mod.ts")],
+  ["package for Deno", () => program("deno", "publish", "--dry-run", "--allow-dirty")],
 ];
 
 let failed = 0;
