@@ -1,9 +1,9 @@
-//! Builds libsqlite3async, its native tests and the cross-compilation check.
+//! Builds libsqlite3async, for here and for every platform of the package, and its native tests.
 //!
 //!     zig build               zig-out/lib/libsqlite3async.so (.dylib, .dll)
 //!     zig build native-tests  zig-out/native-tests/*_test
 //!     zig build native-bench  zig-out/native-bench/native-bench
-//!     zig build cross         zig-out/cross/TARGET/: the library for each of `cross_targets`
+//!     zig build prebuilt      zig-out/prebuilt/TARGET/: the library for each of `platforms`
 //!
 //! `./run build` calls it with the pinned Zig and with -Dsqlite set.
 
@@ -21,11 +21,17 @@ comptime {
     }
 }
 
-/// The porting layer must compile for each of these on any machine.
-const cross_targets = [_][]const u8{
-    "aarch64-linux-musl",
-    "aarch64-macos",
-    "x86_64-windows-gnu",
+/// What the package carries a library for: the names of ffi/platform.ts, which is held to them by
+/// the gate. The gnu ones ask for no newer glibc than the one of their triple.
+const platforms = [_]struct { name: []const u8, triple: []const u8 }{
+    .{ .name = "linux_x64_gnu", .triple = "x86_64-linux-gnu.2.17" },
+    .{ .name = "linux_arm64_gnu", .triple = "aarch64-linux-gnu.2.17" },
+    .{ .name = "linux_x64_musl", .triple = "x86_64-linux-musl" },
+    .{ .name = "linux_arm64_musl", .triple = "aarch64-linux-musl" },
+    .{ .name = "macos_x64", .triple = "x86_64-macos.11.0" },
+    .{ .name = "macos_arm64", .triple = "aarch64-macos.11.0" },
+    .{ .name = "windows_x64", .triple = "x86_64-windows-gnu" },
+    .{ .name = "windows_arm64", .triple = "aarch64-windows-gnu" },
 };
 
 const warnings = [_][]const u8{
@@ -102,11 +108,12 @@ pub fn build(b: *Build) void {
     const native_bench = b.step("native-bench", "Build the native benchmarks");
     addNativeBench(b, native_bench, sqlite, target);
 
-    const cross = b.step("cross", "Build the library for foreign targets");
-    for (cross_targets) |triple| {
-        const query = Build.parseTargetQuery(.{ .arch_os_abi = triple }) catch @panic("bad target");
-        const dir: Build.InstallDir = .{ .custom = b.fmt("cross/{s}", .{triple}) };
-        installLibrary(b, cross, dir, sqlite, b.resolveTargetQuery(query), .fast);
+    const prebuilt = b.step("prebuilt", "Build the library for every platform of the package");
+    for (platforms) |platform| {
+        const query = Build.parseTargetQuery(.{ .arch_os_abi = platform.triple }) catch |err|
+            std.process.fatal("{s}: {t}", .{ platform.triple, err });
+        const dir: Build.InstallDir = .{ .custom = b.fmt("prebuilt/{s}", .{platform.name}) };
+        installLibrary(b, prebuilt, dir, sqlite, b.resolveTargetQuery(query), .fast);
     }
 }
 

@@ -94,7 +94,7 @@ async function delays(
 async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void> {
   await using vfs = await install();
   const runtime = await currentRuntime();
-  const library = locateLibrary(runtime);
+  const library = await locateLibrary(runtime);
   const native = new Native(openLibrary(runtime, library));
   const shared: Shared = {
     library,

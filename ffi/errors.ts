@@ -65,3 +65,9 @@ export class AsyncVfsError extends Error {
 export function misuse(operation: string, message: string, path?: string): AsyncVfsError {
   return new AsyncVfsError(message, { codeName: "SQLITE_MISUSE", operation, path });
 }
+
+/** The error for a library that cannot be loaded. */
+export function cannotOpen(message: string, path: string | null, cause?: unknown): AsyncVfsError {
+  const details = { codeName: "SQLITE_CANTOPEN", operation: "install", path, cause };
+  return new AsyncVfsError(message, details);
+}

@@ -48,12 +48,13 @@ let installation: Installation | undefined;
 export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
   const checked = checkOptions(options);
   const runtime = await currentRuntime();
+  const isWanted = installation === undefined || checked.library !== undefined;
+  const library = isWanted ? await locateLibrary(runtime, checked.library) : undefined;
   // From here on nothing is awaited, so two calls cannot get mixed up.
   if (installation === undefined) {
-    const library = locateLibrary(runtime, checked.library);
-    installation = installAnew(runtime, library, checked);
+    installation = installAnew(runtime, library!, checked);
   } else {
-    if (checked.library !== undefined) checkLibrary(runtime, installation, checked.library);
+    if (checked.library !== undefined) checkLibrary(installation, library!);
     prepare(installation.native, checked);
     setParameters(installation.native, checked);
     installation.native.start();
@@ -96,8 +97,7 @@ function setParameters(native: Native, { parameters }: CheckedOptions): void {
   for (const [name, value] of parameters) native.set(verbOf(name), value, name);
 }
 
-function checkLibrary(runtime: Runtime, installed: Installation, wanted: string | URL): void {
-  const library = locateLibrary(runtime, wanted);
+function checkLibrary(installed: Installation, library: string): void {
   if (library === installed.library) return;
   const message = `Cannot install sqlite3async from "${library}": ` +
     `it is installed from "${installed.library}", and a process has one`;

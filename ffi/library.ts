@@ -7,9 +7,12 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { AsyncVfsError } from "./errors.ts";
+import { cannotOpen } from "./errors.ts";
+import { currentPlatform } from "./platform.ts";
+import { type Prebuilt, prebuiltModules } from "./prebuilt.ts";
 import type { Runtime } from "./runtime.ts";
 import type { NativeFunctions } from "./symbols.ts";
+import { unpack } from "./unpack.ts";
 
 /** The environment variable that names the library. */
 const VARIABLE = "SQLITE3ASYNC_LIBRARY";
@@ -17,30 +20,26 @@ const VARIABLE = "SQLITE3ASYNC_LIBRARY";
 /** The library's major and minor version that this code was written for. */
 const VERSION_WANTED = { major: 0, minor: 1 } as const;
 
-/** The file name of the library on this system, in the folder where the build puts it. */
-function builtLibrary(): URL {
-  const file = process.platform === "win32"
-    ? "sqlite3async.dll"
-    : process.platform === "darwin"
-    ? "libsqlite3async.dylib"
-    : "libsqlite3async.so";
-  return new URL(`../zig-out/lib/${file}`, import.meta.url);
-}
-
-function cannotOpen(message: string, path: string, cause?: unknown): AsyncVfsError {
-  const details = { codeName: "SQLITE_CANTOPEN", operation: "install", path, cause };
-  return new AsyncVfsError(message, details);
-}
-
 /**
  * The library's absolute path with symbolic links resolved, so that the dynamic
  * loader gives one instance however often and by whomever it is opened.
  *
+ * It is the one that was named; else, in a checkout, the one that was built
+ * there; else the one that the package carries, which is unpacked.
+ *
  * @param wanted The `library` option, if it was given.
  */
-export function locateLibrary(runtime: Runtime, wanted?: string | URL): string {
+export async function locateLibrary(runtime: Runtime, wanted?: string | URL): Promise<string> {
   const given = wanted ?? runtime.environment(VARIABLE);
-  const place = given ?? builtLibrary();
+  if (given !== undefined && given !== "") {
+    const origin = wanted === undefined ? `environment variable ${VARIABLE}` : `option "library"`;
+    return givenLibrary(given, origin);
+  }
+  return builtLibrary() ?? await carriedLibrary(runtime);
+}
+
+/** The library that the caller named. */
+function givenLibrary(place: string | URL, origin: string): string {
   if (String(place).includes("\0")) {
     const shown = JSON.stringify(String(place));
     const message =
@@ -55,17 +54,62 @@ export function locateLibrary(runtime: Runtime, wanted?: string | URL): string {
       `it is not a file on this machine; give its path as the option "library" or in ${VARIABLE}`;
     throw cannotOpen(message, String(place), cause);
   }
+  const resolved = resolveLinks(path);
+  if (resolved !== undefined) return resolved;
+  const message =
+    `Cannot load the sqlite3async library "${path}": no such file; check the ${origin}`;
+  throw cannotOpen(message, path);
+}
+
+/** The library that the build made in this checkout; undefined if it didn't, or this is none. */
+function builtLibrary(): string | undefined {
+  const path = buildPath();
+  return path && resolveLinks(path);
+}
+
+/**
+ * Where the build would put it. A checkout is known by the sources themselves: in a package from
+ * npm they are JavaScript, from elsewhere they are no files of this machine, and a program that
+ * was compiled to one file has none either.
+ */
+function buildPath(): string | undefined {
+  const isCompiled = "Deno" in globalThis && Deno.build.standalone;
+  if (!/^file:.*\.ts$/.test(import.meta.url) || isCompiled) return undefined;
+  const file = process.platform === "win32"
+    ? "sqlite3async.dll"
+    : process.platform === "darwin"
+    ? "libsqlite3async.dylib"
+    : "libsqlite3async.so";
+  return fileURLToPath(new URL(`../zig-out/lib/${file}`, import.meta.url));
+}
+
+/** The library of this platform that the package carries, unpacked. */
+async function carriedLibrary(runtime: Runtime): Promise<string> {
+  const platform = currentPlatform();
+  let prebuilt: Prebuilt;
+  try {
+    ({ prebuilt } = await prebuiltModules[platform]());
+  } catch (cause) {
+    const path = buildPath();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = path === undefined
+      ? `Cannot load the sqlite3async library for ${platform} out of the package: ${reason}; ` +
+        `install the package again, or give the path of a library as the option "library" or in ` +
+        VARIABLE
+      : `Cannot load the sqlite3async library "${path}": no such file; build it with ` +
+        `"./run build", or give its path as the option "library" or in ${VARIABLE}`;
+    throw cannotOpen(message, path ?? null, cause);
+  }
+  const path = unpack(prebuilt, runtime.environment);
+  return resolveLinks(path) ?? path;
+}
+
+/** The path without links; as it is, if it may not be looked at; undefined if nothing is there. */
+function resolveLinks(path: string): string | undefined {
   try {
     return realpathSync(path);
-  } catch (cause) {
-    if ((cause as { code?: string }).code !== "ENOENT") return path;
-    const advice = given === undefined
-      ? `build it with "./run build", or give its path as the option "library" or in ${VARIABLE}`
-      : wanted === undefined
-      ? `check the environment variable ${VARIABLE}`
-      : `check the option "library"`;
-    const message = `Cannot load the sqlite3async library "${path}": no such file; ${advice}`;
-    throw cannotOpen(message, path, cause);
+  } catch (error) {
+    return (error as { code?: string }).code === "ENOENT" ? undefined : path;
   }
 }
 

@@ -14,7 +14,9 @@ import { encode, isParameter, type OnQueueFull, type ParameterName } from "./par
 export interface InstallOptions {
   /**
    * The shared library's file. Default: the environment variable
-   * `SQLITE3ASYNC_LIBRARY`, else the one that `./run build` made in this package.
+   * `SQLITE3ASYNC_LIBRARY`; else, in a checkout, the one that `./run build` made
+   * there; else the one that the package carries for this platform, which is
+   * unpacked into the user's cache folder and verified on every load.
    */
   library?: string | URL | undefined;
   /** Name of the VFS that does the real I/O. Default: SQLite's default VFS. */

@@ -442,6 +442,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   }
 
   // ---- Events ----
+  // Types by way of EventTarget's methods, for not all declarations of it have the web's names.
 
   /**
    * Listen to background events. Listening doesn't keep the process alive.
@@ -453,7 +454,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   override addEventListener<Type extends keyof AsyncVfsEventMap>(
     type: Type,
     listener: ((event: AsyncVfsEventMap[Type]) => void) | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
   /**
    * Listen to events of other names, which this package never sends.
@@ -464,16 +465,20 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   override addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
   override addEventListener(
     type: string,
     listener: unknown,
-    options?: boolean | AddEventListenerOptions,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void {
     const native = this.#native("addEventListener");
-    super.addEventListener(type, listener as EventListener | null, options);
+    super.addEventListener(
+      type,
+      listener as Parameters<EventTarget["addEventListener"]>[1],
+      options,
+    );
     this.#eventCursor ??= native.eventCursor();
     this.#updateInterest();
   }
@@ -488,7 +493,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   override removeEventListener<Type extends keyof AsyncVfsEventMap>(
     type: Type,
     listener: ((event: AsyncVfsEventMap[Type]) => void) | null,
-    options?: boolean | EventListenerOptions,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
   /**
    * Stop listening to events of other names.
@@ -499,15 +504,19 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   override removeEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
+    listener: Parameters<EventTarget["removeEventListener"]>[1],
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
   override removeEventListener(
     type: string,
     listener: unknown,
-    options?: boolean | EventListenerOptions,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void {
-    super.removeEventListener(type, listener as EventListener | null, options);
+    super.removeEventListener(
+      type,
+      listener as Parameters<EventTarget["removeEventListener"]>[1],
+      options,
+    );
   }
 
   // ---- Inside ----

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { builtLibraries, moduleFaults, writeModules } from "./embed.ts";
 import { cFiles, filesIn } from "./files.ts";
 import { limitViolations } from "./limits.ts";
 import { mutantFaults } from "./mutants.ts";
@@ -30,10 +31,12 @@ const steps: [name: string, check: Check][] = [
   ["places of the planted faults", () => mutantFaults().join("\n")],
   ["versions agree", () => versionFaults().join("\n")],
   ["lint", () => program("deno", "lint")],
+  ["library, for here and for all platforms", () => build("install", "prebuilt")],
+  ["exported symbols", () => libraries().flatMap(symbolFaults).join("\n")],
+  ["libraries as modules", () => modules()],
   ["types", () => program("deno", "check")],
   ["documentation of mod.ts", () => program("deno", "doc", "--lint", "mod.ts")],
-  ["library, for here and for foreign targets", () => build("install", "cross")],
-  ["exported symbols", () => builtElfFiles().flatMap(symbolFaults).join("\n")],
+  ["package for Deno", () => program("deno", "publish", "--dry-run", "--allow-dirty")],
 ];
 
 let failed = 0;
@@ -57,7 +60,7 @@ async function program(...command: string[]): Promise<string> {
 
 async function build(...zigSteps: string[]): Promise<string> {
   // A file from an earlier build must not pass for one of this.
-  await Deno.remove("zig-out/cross", { recursive: true }).catch(() => {});
+  await Deno.remove("zig-out/prebuilt", { recursive: true }).catch(() => {});
   const { ok, output } = await zigBuild(...zigSteps);
   return ok ? "" : output;
 }
@@ -82,9 +85,14 @@ async function format(
   return complaint === "" || fix ? complaint : `${complaint}\nTo format: ./run check --fix`;
 }
 
-function builtElfFiles(): string[] {
-  const folders = ["zig-out/lib", "zig-out/cross/aarch64-linux-musl"];
-  const files = folders.flatMap((folder) => filesIn(folder, ".so"));
-  if (files.length === 0) throw new Error("no .so was built");
-  return files;
+function libraries(): string[] {
+  const here = filesIn("zig-out/lib", ".so", ".dylib", ".dll");
+  if (here.length === 0) throw new Error("no library was built");
+  return [...here, ...builtLibraries().map(({ path }) => path)];
+}
+
+/** Also so that the next step can see their types. */
+function modules(): string {
+  writeModules();
+  return moduleFaults().join("\n");
 }

@@ -18,12 +18,13 @@ export interface Result {
  */
 export async function run(
   command: string[],
-  options: { timeoutMs: number; env?: Record<string, string> },
+  options: { timeoutMs: number; env?: Record<string, string>; cwd?: string },
 ): Promise<Result> {
   const start = performance.now();
   const child = new Deno.Command(command[0], {
     args: command.slice(1),
     env: { NO_COLOR: "1", ...options.env },
+    cwd: options.cwd,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -5,6 +5,10 @@
  * @module
  */
 
+import { type Elf, readElf } from "./elf.ts";
+import { readMachO } from "./macho.ts";
+import { readPe } from "./pe.ts";
+
 const HEADER = "csrc/sqlite3async.h";
 
 /** How SQLite finds an extension: by its file's name, and by the name common to all. */
@@ -13,24 +17,44 @@ const ENTRY_POINTS = ["sqlite3_sqlite3async_init", "sqlite3_extension_init"];
 /** How a runtime finds a Node-API module; the library may be one. */
 const NODE_API = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
 
-const SHT_DYNAMIC = 6;
-const SHT_DYNSYM = 11;
-const DT_FLAGS_1 = 0x6ffffffb;
-const DF_1_NODELETE = 0x8;
+/** What Zig's linker exports of each Mach-O library, as names without the first underscore. */
+const LINKER = ["_mh_dylib_header", "__dso_handle"];
 
-/** A line for each thing that is wrong with an ELF library's dynamic section. */
+/** No newer glibc than this is needed: that of 2012. As in build.zig. */
+const GLIBC = [2, 17] as const;
+
+/** A line for each thing that is wrong with what a library shows to the outside. */
 export function symbolFaults(path: string): string[] {
-  const { exported, noDelete } = readElf(path);
+  const bytes = Deno.readFileSync(path);
+  const elf = readElf(bytes);
+  const library = elf ?? readMachO(bytes) ?? readPe(bytes);
+  if (library === undefined) return [`${path}: not a 64-bit ELF, Mach-O or PE library`];
+  const { exported } = library;
   const wanted = [...declaredFunctions(), ...ENTRY_POINTS];
   const missing = wanted.filter((name) => !exported.has(name));
-  const foreign = [...exported].filter((name) => ![...wanted, ...NODE_API].includes(name));
+  const allowed = new Set([...wanted, ...NODE_API, ...(elf === undefined ? LINKER : [])]);
+  const foreign = [...exported].filter((name) => !allowed.has(name));
   const faults: string[] = [];
   if (missing.length > 0) faults.push(`not exported: ${missing.join(", ")}`);
   if (foreign.length > 0) {
     faults.push(`exported, but not declared in ${HEADER}: ${foreign.join(", ")}`);
   }
-  if (!noDelete) faults.push("the flag NODELETE is missing: link with -z nodelete");
+  if (elf !== undefined) faults.push(...elfFaults(path, elf));
   return faults.map((fault) => `${path}: ${fault}`);
+}
+
+function elfFaults(path: string, { noDelete, versions }: Elf): string[] {
+  const faults: string[] = [];
+  if (!noDelete) faults.push("the flag NODELETE is missing: link with -z nodelete");
+  const newer = versions.filter((version) => {
+    const [major, minor] = version.slice("GLIBC_".length).split(".").map(Number);
+    return major !== GLIBC[0] || minor > GLIBC[1];
+  });
+  // What is built for this machine alone may need its glibc.
+  if (newer.length > 0 && path.includes("/prebuilt/")) {
+    faults.push(`needs a newer glibc than ${GLIBC.join(".")}: ${newer.join(", ")}`);
+  }
+  return faults;
 }
 
 function declaredFunctions(): string[] {
@@ -38,41 +62,4 @@ function declaredFunctions(): string[] {
     .replace(/\/\*[\s\S]*?\*\//g, "")
     .replace(/^\s*#.*$/gm, "");
   return [...code.matchAll(/\bSQLITE3ASYNC_API\s[^;(]*?(\w+)\s*\(/g)].map((match) => match[1]);
-}
-
-/** The defined dynamic symbols of a little-endian 64-bit ELF file, and whether it is NODELETE. */
-function readElf(path: string): { exported: Set<string>; noDelete: boolean } {
-  const bytes = Deno.readFileSync(path);
-  const view = new DataView(bytes.buffer);
-  const u16 = (at: number) => view.getUint16(at, true);
-  const u32 = (at: number) => view.getUint32(at, true);
-  const u64 = (at: number) => Number(view.getBigUint64(at, true));
-  if (u32(0) !== 0x464c457f || bytes[4] !== 2 || bytes[5] !== 1) {
-    throw new Error(`${path}: not a little-endian 64-bit ELF file`);
-  }
-  const sections = Array.from({ length: u16(60) }, (_, index) => {
-    const at = u64(40) + index * u16(58);
-    return { type: u32(at + 4), offset: u64(at + 24), size: u64(at + 32), link: u32(at + 40) };
-  });
-
-  const exported = new Set<string>();
-  let noDelete = false;
-  for (const { type, offset, size, link } of sections) {
-    if (type === SHT_DYNSYM) {
-      const strings = sections[link].offset;
-      for (let at = offset; at < offset + size; at += 24) {
-        const isDefined = u16(at + 6) !== 0;
-        const isLocal = bytes[at + 4] >> 4 === 0;
-        if (!isDefined || isLocal) continue;
-        const start = strings + u32(at);
-        exported.add(new TextDecoder().decode(bytes.subarray(start, bytes.indexOf(0, start))));
-      }
-    }
-    if (type === SHT_DYNAMIC) {
-      for (let at = offset; at < offset + size; at += 16) {
-        if (u64(at) === DT_FLAGS_1) noDelete = (u64(at + 8) & DF_1_NODELETE) !== 0;
-      }
-    }
-  }
-  return { exported, noDelete };
 }

@@ -1,0 +1,423 @@
+/**
+ * The library that the package carries: unpacking it, and loading it from there.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:http";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { currentPlatform, PLATFORMS } from "../ffi/platform.ts";
+import type { Prebuilt } from "../ffi/prebuilt.ts";
+import { unpack } from "../ffi/unpack.ts";
+import { moduleText, prebuiltOf } from "../tools/embed.ts";
+import { errorOf } from "./helpers/check.ts";
+import { Child, type Ended, runProgram } from "./helpers/child.ts";
+import { Folder } from "./helpers/folder.ts";
+
+const isWindows = process.platform === "win32";
+const onlyPosix = { skip: isWindows ? "Windows has no modes and owners" : false };
+const onlyDeno = { skip: "Deno" in globalThis ? false : "Deno's" };
+
+/** A folder for a test, with something to unpack and a place for caches. */
+class Scene extends Folder {
+  readonly bytes: Uint8Array = new Uint8Array(randomBytes(5000));
+  readonly prebuilt: Prebuilt;
+  readonly caches: string = this.file("caches");
+  /** Where it is unpacked. */
+  readonly folder: string = join(this.caches, "sqlite3async");
+
+  constructor() {
+    super();
+    const original = this.file("libsqlite3async.so");
+    writeFileSync(original, this.bytes);
+    this.prebuilt = prebuiltOf(original);
+  }
+
+  /** Unpack with these variables set and no other. */
+  unpack(
+    environment: Record<string, string> = { XDG_CACHE_HOME: this.caches },
+    prebuilt: Prebuilt = this.prebuilt,
+  ): string {
+    const names = isWindows ? { LOCALAPPDATA: environment.XDG_CACHE_HOME } : environment;
+    return unpack(prebuilt, (name) => (names as Record<string, string | undefined>)[name]);
+  }
+}
+
+const urlOf = (path: string) => new URL(path, import.meta.url).href;
+const mode = (path: string) => lstatSync(path).mode & 0o777;
+
+test("unpack() makes a file under its hash and leaves it there", () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  assert.equal(path, join(scene.folder, `libsqlite3async-${scene.prebuilt.sha256}.so`));
+  assert.deepEqual(new Uint8Array(readFileSync(path)), new Uint8Array(scene.bytes));
+  if (!isWindows) assert.deepEqual([mode(scene.folder), mode(path)], [0o700, 0o600]);
+  const { ino } = statSync(path);
+  assert.equal(scene.unpack(), path);
+  assert.equal(statSync(path).ino, ino);
+  assert.equal(readdirSync(scene.folder).length, 1);
+});
+
+test("unpack() keeps the libraries of two versions apart", () => {
+  using scene = new Scene();
+  using other = new Scene();
+  const paths = [scene.prebuilt, other.prebuilt].map((prebuilt) => {
+    return scene.unpack({ XDG_CACHE_HOME: scene.caches }, prebuilt);
+  });
+  assert.deepEqual(new Uint8Array(readFileSync(paths[0]!)), new Uint8Array(scene.bytes));
+  assert.deepEqual(new Uint8Array(readFileSync(paths[1]!)), new Uint8Array(other.bytes));
+});
+
+test("unpack() replaces a file that isn't the library", () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  const changed = scene.bytes.slice();
+  changed[2500]! ^= 1;
+  for (const content of [changed, scene.bytes.subarray(0, 2500), new Uint8Array()]) {
+    writeFileSync(path, content);
+    assert.equal(scene.unpack(), path);
+    assert.deepEqual(new Uint8Array(readFileSync(path)), new Uint8Array(scene.bytes));
+  }
+});
+
+test("unpack() replaces a link, and doesn't touch what it leads to", onlyPosix, () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  const elsewhere = scene.file("elsewhere");
+  for (const content of ["something", scene.bytes]) {
+    writeFileSync(elsewhere, content);
+    rmSync(path);
+    symlinkSync(elsewhere, path);
+    assert.equal(scene.unpack(), path);
+    assert.ok(lstatSync(path).isFile());
+    assert.deepEqual(readFileSync(elsewhere), Buffer.from(content as string));
+  }
+});
+
+test("unpack() replaces a file that others may write to", onlyPosix, () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  chmodSync(path, 0o666);
+  scene.unpack();
+  assert.equal(mode(path), 0o600);
+});
+
+test("unpack() replaces a file of another user", {
+  skip: process.getuid?.() === 0 ? false : "only root can give a file away",
+}, () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  chownSync(path, 65534, 65534);
+  scene.unpack();
+  assert.equal(lstatSync(path).uid, 0);
+});
+
+test("unpack() says what is in the way", async () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  rmSync(path);
+  mkdirSync(join(path, "sub"), { recursive: true });
+  const error = await errorOf(() => scene.unpack());
+  assert.equal(error.codeName, "SQLITE_CANTOPEN");
+  assert.match(error.message, /^Cannot unpack .*libsqlite3async-.*SQLITE3ASYNC_LIBRARY$/);
+  assert.deepEqual(readdirSync(scene.folder).length, 1); // nothing temporary is left
+});
+
+test("unpack() refuses a folder that isn't the user's alone", onlyPosix, async () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  for (const writable of [0o720, 0o702]) {
+    chmodSync(scene.folder, writable);
+    const error = await errorOf(() => scene.unpack());
+    assert.match(error.message, /sqlite3async": others may write to it; change that/);
+  }
+  chmodSync(scene.folder, 0o755);
+  assert.equal(scene.unpack(), path);
+
+  rmSync(scene.folder, { recursive: true });
+  mkdirSync(scene.file("elsewhere"));
+  symlinkSync(scene.file("elsewhere"), scene.folder);
+  assert.match(
+    (await errorOf(() => scene.unpack())).message,
+    /sqlite3async": it is a symbolic link/,
+  );
+  assert.deepEqual(readdirSync(scene.file("elsewhere")), []);
+
+  rmSync(scene.folder);
+  writeFileSync(scene.folder, "");
+  assert.match((await errorOf(() => scene.unpack())).message, /EEXIST|exists/);
+});
+
+test("unpack() uses no folder of another user", {
+  skip: process.getuid?.() === 0 ? false : "only root can give a folder away",
+}, async () => {
+  using scene = new Scene();
+  const environment = { XDG_CACHE_HOME: scene.caches, TMPDIR: scene.file("tmp") };
+  mkdirSync(environment.TMPDIR);
+  scene.unpack(environment);
+  chownSync(scene.folder, 65534, 65534);
+  const path = scene.unpack(environment);
+  assert.ok(path.startsWith(realpathSync(environment.TMPDIR)), path);
+
+  const ours = join(environment.TMPDIR, "sqlite3async-0");
+  chownSync(ours, 65534, 65534);
+  const error = await errorOf(() => scene.unpack(environment));
+  assert.match(error.message, /caches.* belongs to user 65534, and this process is user 0; /);
+  assert.match(
+    error.message,
+    /sqlite3async-0" belongs to user 65534, and this process is user 0\)/,
+  );
+
+  // Its owner may rename what is in a folder, though it is sticky.
+  rmSync(ours, { recursive: true });
+  chmodSync(environment.TMPDIR, 0o1777);
+  chownSync(environment.TMPDIR, 65534, 65534);
+  assert.match((await errorOf(() => scene.unpack(environment))).message, /tmp" belongs to user/);
+});
+
+test("unpack() refuses a damaged package", async () => {
+  using scene = new Scene();
+  const environment = { XDG_CACHE_HOME: scene.caches };
+  const { prebuilt } = scene;
+  const wrongHash = { ...prebuilt, sha256: "0".repeat(64) };
+  const first = await errorOf(() => scene.unpack(environment, wrongHash));
+  assert.match(first.message, /damaged: it has the SHA-256 \w{64} and should have 0{64}; install/);
+  const cut = { ...prebuilt, brotli: prebuilt.brotli.slice(0, 4000) };
+  const second = await errorOf(() => scene.unpack(environment, cut));
+  assert.match(second.message, /damaged: it (cannot be decompressed|has the SHA-256)/);
+  const bomb = { ...prebuilt, size: 100 };
+  const third = await errorOf(() => scene.unpack(environment, bomb));
+  assert.match(third.message, /damaged: it cannot be decompressed/);
+  assert.deepEqual(readdirSync(scene.folder), []);
+});
+
+test("unpack() finds the user's cache folder", onlyPosix, () => {
+  using scene = new Scene();
+  const home = scene.file("home");
+  const cache = process.platform === "darwin" ? "Library/Caches" : ".cache";
+  const inHome = scene.unpack({ HOME: home, XDG_CACHE_HOME: "" });
+  assert.ok(inHome.startsWith(join(home, cache, "sqlite3async/")));
+  const relative = scene.unpack({ HOME: home, XDG_CACHE_HOME: "relative" });
+  assert.equal(relative, inHome);
+});
+
+test("unpack() without a home takes a folder in the temporary directory", onlyPosix, async () => {
+  using scene = new Scene();
+  const file = scene.file("file");
+  writeFileSync(file, "");
+  const TMPDIR = scene.file("tmp");
+  mkdirSync(TMPDIR, { mode: 0o700 });
+  const { uid } = lstatSync(file);
+  const wanted = join(realpathSync(TMPDIR), `sqlite3async-${uid}`);
+  const homes: Record<string, string>[] = [{}, { HOME: file }, { XDG_CACHE_HOME: join(file, "x") }];
+  for (const home of homes) {
+    assert.ok(scene.unpack({ ...home, TMPDIR }).startsWith(`${wanted}/`));
+  }
+  assert.deepEqual(readdirSync(TMPDIR), [`sqlite3async-${uid}`]);
+  assert.equal(mode(wanted), 0o700);
+
+  // As /tmp should be, and as it should not.
+  chmodSync(TMPDIR, 0o1777);
+  assert.ok(scene.unpack({ TMPDIR }).startsWith(`${wanted}/`));
+  chmodSync(TMPDIR, 0o777);
+  assert.match((await errorOf(() => scene.unpack({ TMPDIR }))).message, /not sticky/);
+
+  const error = await errorOf(() => scene.unpack({ HOME: file, TMPDIR: join(file, "x") }));
+  assert.match(error.message, /^Cannot unpack .*no folder can be written to \(.*ENOTDIR.*; .*\); /);
+  assert.match(error.message, /let XDG_CACHE_HOME name .* "library" or in SQLITE3ASYNC_LIBRARY$/);
+});
+
+test("unpack() by many processes at once gives all the same file", async () => {
+  using scene = new Scene();
+  const program = `
+    import { unpack } from "${urlOf("../ffi/unpack.ts")}";
+    import { readFileSync } from "node:fs";
+    while (Date.now() < Number(process.env.GO_AT));
+    const path = unpack(${JSON.stringify(scene.prebuilt)}, () => process.env.CACHES);
+    console.log(path, readFileSync(path).length);
+  `;
+  const env = { CACHES: scene.caches, GO_AT: String(Date.now() + 1500) };
+  const children = Array.from({ length: 6 }, () => new Child(program, env));
+  try {
+    const path = join(scene.folder, `libsqlite3async-${scene.prebuilt.sha256}.so`);
+    for (const child of children) {
+      const { stdout, stderr } = await child.ended();
+      assert.equal(stdout, `${path} ${scene.bytes.length}`, stderr);
+    }
+  } finally {
+    for (const child of children) child[Symbol.dispose]();
+  }
+  assert.equal(readdirSync(scene.folder).length, 1);
+});
+
+/** A package that carries the library that was built in this checkout. */
+class Package extends Folder {
+  readonly caches: string = this.file("caches");
+  /** Where it is unpacked. */
+  readonly folder: string = join(this.caches, "sqlite3async");
+
+  constructor() {
+    super();
+    const isOurs = (path: string) => !path.includes("prebuilt/");
+    const target = this.file("ffi");
+    cpSync(new URL("../ffi", import.meta.url), target, { recursive: true, filter: isOurs });
+    cpSync(new URL("../mod.ts", import.meta.url), this.file("mod.ts"));
+    mkdirSync(this.file("ffi/prebuilt"), { recursive: true });
+    const text = moduleText(prebuiltOf(fileURLToPath(builtLibrary)));
+    for (const name of PLATFORMS) writeFileSync(this.file(`ffi/prebuilt/${name}.ts`), text);
+  }
+
+  /** Print what install() of the package does, with no other library named. */
+  async install(
+    settings: { env?: Record<string, string>; flags?: string[]; url?: string; before?: string } =
+      {},
+  ): Promise<Ended> {
+    const url = settings.url ?? `file://${this.path}/mod.ts`;
+    const caches = { [isWindows ? "LOCALAPPDATA" : "XDG_CACHE_HOME"]: this.caches };
+    const program = `
+      import { install as installPackage } from "${url}";
+      ${settings.before ?? ""}
+      const { name, codeName, message } = await installPackage().catch((error) => error);
+      console.log(name, codeName, message);
+    `;
+    const env = { SQLITE3ASYNC_LIBRARY: "", ...caches, ...settings.env };
+    return await runProgram(program, env, settings.flags);
+  }
+}
+
+const builtLibrary = new URL(
+  `../zig-out/lib/${
+    isWindows
+      ? "sqlite3async.dll"
+      : process.platform === "darwin"
+      ? "libsqlite3async.dylib"
+      : "libsqlite3async.so"
+  }`,
+  import.meta.url,
+);
+
+test("install() loads the library that the package carries", async () => {
+  using carrier = new Package();
+  for (const state of ["missing", "there", "damaged"]) {
+    if (state === "damaged") {
+      const [file] = readdirSync(carrier.folder);
+      writeFileSync(join(carrier.folder, file!), "not a library");
+    }
+    const { stdout, stderr } = await carrier.install();
+    assert.equal(stdout, "sqlite3async undefined undefined", `${state}: ${stderr}`);
+  }
+  assert.equal(readdirSync(carrier.folder).length, 1);
+});
+
+test("install() of a checkout takes what was built there, and unpacks nothing", async () => {
+  using carrier = new Package();
+  mkdirSync(carrier.file("zig-out/lib"), { recursive: true });
+  const copy = carrier.file(`zig-out/lib/${basename(fileURLToPath(builtLibrary))}`);
+  writeFileSync(copy, "not a library");
+  const { stdout } = await carrier.install();
+  assert.ok(stdout.startsWith("AsyncVfsError SQLITE_CANTOPEN"), stdout);
+  assert.ok(stdout.includes(copy), stdout);
+  cpSync(builtLibrary, copy);
+  const second = await carrier.install();
+  assert.equal(second.stdout, "sqlite3async undefined undefined", second.stderr);
+  assert.equal(existsSync(carrier.folder), false);
+});
+
+test("install() takes the library that was named, and unpacks nothing", async () => {
+  using carrier = new Package();
+  const { stdout } = await carrier.install({ env: { SQLITE3ASYNC_LIBRARY: "/no/such.so" } });
+  assert.match(
+    stdout,
+    /"\/no\/such.so": no such file; check the environment variable SQLITE3ASYNC/,
+  );
+  const env = { SQLITE3ASYNC_LIBRARY: fileURLToPath(builtLibrary) };
+  const second = await carrier.install({ env });
+  assert.equal(second.stdout, "sqlite3async undefined undefined", second.stderr);
+  assert.equal(existsSync(carrier.folder), false);
+});
+
+test("install() says that a platform has no library, and how to build one", async () => {
+  using carrier = new Package();
+  const cases = [["platform", "freebsd"], ["arch", "riscv64"]];
+  for (const [property, value] of cases) {
+    const before = `Object.defineProperty(process, "${property}", { value: "${value}" });`;
+    const { stdout, stderr } = await carrier.install({ before });
+    assert.match(stdout, new RegExp(`carries none for .*${value}.*; build it with "./run`), stderr);
+  }
+});
+
+test("install() says where the library is missing from the package", async () => {
+  using carrier = new Package();
+  rmSync(carrier.file("ffi/prebuilt"), { recursive: true });
+  const { stdout, stderr } = await carrier.install();
+  assert.match(stdout, /SQLITE_CANTOPEN .*": no such file; build it with "\.\/run build"/, stderr);
+});
+
+test("install() from a server names the permissions that Deno lacks", onlyDeno, async () => {
+  using carrier = new Package();
+  const server = createServer((request, response) => {
+    try {
+      const body = readFileSync(carrier.file(request.url!));
+      response.writeHead(200, { "content-type": "application/typescript" }).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const settings = {
+    url: `http://127.0.0.1:${port}/mod.ts`,
+    env: { DENO_DIR: carrier.file("deno"), HOME: carrier.path },
+  };
+  const imports = `--allow-import=127.0.0.1:${port}`;
+  const folder = carrier.folder;
+  const wanted = "--allow-ffi --allow-env=XDG_CACHE_HOME,HOME " +
+    `--allow-read=${folder} --allow-write=${folder}`;
+  const [ffi, env, read, write] = wanted.split(" ") as [string, string, string, string];
+  const fails = [[ffi, env], [ffi, env, read], [ffi, env, write]];
+  for (const flags of fails) {
+    const { stdout, stderr } = await carrier.install({ ...settings, flags: [imports, ...flags] });
+    assert.match(stdout, /^AsyncVfsError SQLITE_CANTOPEN Cannot unpack .*Requires/, stderr);
+    assert.ok(stdout.includes(`run it with ${wanted}, or`), stdout);
+  }
+  // Then it doesn't know the folder.
+  const { stdout: unknown } = await carrier.install({ ...settings, flags: [imports, ffi] });
+  assert.match(unknown, /--allow-read=\$HOME\/\.?\w+.*\/sqlite3async --allow-write=/);
+  assert.deepEqual(readdirSync(folder), []);
+
+  const flags = [imports, ffi, env, read, write];
+  const { stdout, stderr } = await carrier.install({ ...settings, flags });
+  assert.equal(stdout, "sqlite3async undefined undefined", stderr);
+  // Without the server, from Deno's cache.
+  await new Promise((resolve) => server.close(resolve));
+  const offline = await carrier.install({ ...settings, flags: [...flags, "--cached-only"] });
+  assert.equal(offline.stdout, "sqlite3async undefined undefined", offline.stderr);
+});
+
+test("currentPlatform() tells the C library", {
+  skip: process.platform === "linux" ? false : "Linux's",
+}, () => {
+  const isMusl = /\bmusl\b/.test(readFileSync("/proc/self/maps", "utf8"));
+  const wanted = `linux_${process.arch}_${isMusl ? "musl" : "gnu"}`;
+  assert.equal(currentPlatform(), wanted);
+});
