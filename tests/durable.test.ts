@@ -25,11 +25,13 @@ if ("Bun" in globalThis) {
 
 /** A new database with a table t, closed at the end of the scope that uses it. */
 class Fixture implements AsyncDisposable {
+  readonly vfs: AsyncVfs;
   readonly folder: Folder = new Folder();
   readonly path: string = this.folder.file("a.db");
   readonly database: Database;
 
-  constructor(readonly vfs: AsyncVfs, open: (uri: string) => Database) {
+  constructor(vfs: AsyncVfs, open: (uri: string) => Database) {
+    this.vfs = vfs;
     this.database = open(vfs.uri(this.path));
     this.database.exec("PRAGMA journal_mode = WAL");
     this.database.exec("CREATE TABLE t(n INTEGER PRIMARY KEY)");

@@ -1,6 +1,6 @@
 /**
  * All tests: `./run test [--full [--fresh]] [FILTER]`. Builds the library and the native tests,
- * runs those, then every tests/*.test.ts under Deno and under Bun, each program by itself.
+ * runs those, then every tests/*.test.ts under Deno, Bun and Node, each program by itself.
  *
  * FILTER is a part of a program's name: "queue", "native/", "bun/install".
  *
@@ -47,6 +47,12 @@ const filter = filters[0] ?? "";
 const withAsan = full && await hasGcc();
 const timeoutMs = full ? 1_800_000 : 300_000;
 const record = new RunRecord();
+/** For a test file, which Node runs as any program, and for the programs that a test starts. */
+const NODE_FLAGS = [
+  "--import",
+  `file://${Deno.cwd()}/tests/helpers/node_worker.ts`,
+  "--disable-warning=ExperimentalWarning", // before 26: of node:sqlite and of TypeScript
+];
 /** The variable that makes tests run for longer. */
 const FULL = "SQLITE3ASYNC_TEST_FULL";
 
@@ -60,6 +66,7 @@ const programs = [
   ...(full ? [mutantHunt()] : []),
   ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
+  ...typeScriptPrograms("node", ["node", ...NODE_FLAGS], nodeCounts),
 ].filter(({ name }) => name.includes(filter));
 
 /** Programs at a time. Most have one thread; a full run shall end some time. */
@@ -232,6 +239,18 @@ function bunCounts(output: string): Counts {
     passed: count(lines, "pass"),
     failed: count(lines, "fail"),
     skipped: count(lines, "skip"),
+  };
+}
+
+/** `ℹ pass 12`, `ℹ fail 0`, `ℹ cancelled 0` and `ℹ skipped 1`, each on a line of its own */
+function nodeCounts(output: string): Counts {
+  const countOf = (word: string) => {
+    return Number(output.match(new RegExp(`^ℹ ${word} (\\d+)$`, "m"))?.[1] ?? 0);
+  };
+  return {
+    passed: countOf("pass"),
+    failed: countOf("fail") + countOf("cancelled"),
+    skipped: countOf("skipped"),
   };
 }
 

@@ -80,10 +80,14 @@ function connect(vfs: AsyncVfs, plan: Plan): Connection {
 
 /** One thread's part. */
 class Actor {
+  readonly vfs: AsyncVfs;
+  readonly plan: Plan;
   readonly #random: Random;
   readonly numbered: Numbered[];
 
-  constructor(readonly vfs: AsyncVfs, readonly plan: Plan) {
+  constructor(vfs: AsyncVfs, plan: Plan) {
+    this.vfs = vfs;
+    this.plan = plan;
     this.#random = new Random(plan.seed);
     this.numbered = Array.from({ length: plan.connections }, () => {
       const connection = connect(vfs, plan);
