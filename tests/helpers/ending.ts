@@ -58,9 +58,15 @@ export interface Plan {
 
 const BACKLOG_MS = 200;
 
-/** Out before the next step. */
+/** Out before the next step. Node does not wait for room in a pipe. */
 function say(line: string): void {
-  writeSync(1, `${line}\n`);
+  for (let left = new TextEncoder().encode(`${line}\n`); left.length > 0;) {
+    try {
+      left = left.subarray(writeSync(1, left));
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") throw error;
+    }
+  }
 }
 
 /** Transaction n is so safe, in one database or in all. */
