@@ -169,8 +169,7 @@ static bool read_argument(NapiEnv env, NapiValue value, char letter, Argument *r
 static bool is_large_enough(char letter, const Argument *room) {
   if (letter != 'o' && letter != 'p') return true;
   int64_t unit = letter == 'p' ? 2 : 1;
-  int64_t count = room[1].i32;
-  return count >= 0 && (uint64_t)(count * unit) <= room->length;
+  return (uint64_t)(room[1].i32 * unit) <= room->length; /* below 0 it is huge */
 }
 
 /* All of them; false, and a TypeError is pending, if one is wrong. */

@@ -13,30 +13,30 @@ void async_napi_init(void) {}
 
 #include "os.h"
 
-#define NAPI_FUNCTION(name) {"napi_" #name, offsetof(AsyncNapi, name)}
+#define ENTRY(name) {"napi_" #name, offsetof(AsyncNapi, name)}
 static const struct {
   const char *name;
   size_t offset;
 } napi_functions[] = {
-    NAPI_FUNCTION(create_function),
-    NAPI_FUNCTION(set_named_property),
-    NAPI_FUNCTION(get_cb_info),
-    NAPI_FUNCTION(get_value_int32),
-    NAPI_FUNCTION(get_value_double),
-    NAPI_FUNCTION(get_value_bigint_int64),
-    NAPI_FUNCTION(get_typedarray_info),
-    NAPI_FUNCTION(get_undefined),
-    NAPI_FUNCTION(create_int32),
-    NAPI_FUNCTION(create_bigint_int64),
-    NAPI_FUNCTION(create_string_utf8),
-    NAPI_FUNCTION(call_function),
-    NAPI_FUNCTION(throw_error),
-    NAPI_FUNCTION(throw_type_error),
-    NAPI_FUNCTION(add_env_cleanup_hook),
-    NAPI_FUNCTION(create_threadsafe_function),
-    NAPI_FUNCTION(call_threadsafe_function),
-    NAPI_FUNCTION(ref_threadsafe_function),
-    NAPI_FUNCTION(unref_threadsafe_function),
+    ENTRY(create_function),
+    ENTRY(set_named_property),
+    ENTRY(get_cb_info),
+    {"napi_typeof", offsetof(AsyncNapi, type_of)},
+    ENTRY(get_value_double),
+    ENTRY(get_value_bigint_int64),
+    ENTRY(get_typedarray_info),
+    ENTRY(get_undefined),
+    ENTRY(create_int32),
+    ENTRY(create_bigint_int64),
+    ENTRY(create_string_utf8),
+    ENTRY(call_function),
+    ENTRY(throw_error),
+    ENTRY(throw_type_error),
+    ENTRY(add_env_cleanup_hook),
+    ENTRY(create_threadsafe_function),
+    ENTRY(call_threadsafe_function),
+    ENTRY(ref_threadsafe_function),
+    ENTRY(unref_threadsafe_function),
 };
 
 #define FUNCTION_COUNT (sizeof napi_functions / sizeof napi_functions[0])

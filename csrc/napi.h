@@ -30,14 +30,15 @@ typedef void (*NapiCallJs)(NapiEnv env, NapiValue function, void *context, void 
 #define NAPI_VERSION_WANTED 8
 
 enum { NAPI_NONBLOCKING = 0 };
+enum { NAPI_FUNCTION = 7 };                             /* of values */
 enum { NAPI_UINT8_ARRAY = 1, NAPI_BIGINT64_ARRAY = 9 }; /* of typed arrays */
 
-/* Each function is named napi_*.  All are NULL if async_napi_found() is false. */
+/* Each function is named napi_*, type_of is napi_typeof.  All are NULL if async_napi_found() is false. */
 typedef struct AsyncNapi {
   NapiStatus (*create_function)(NapiEnv, const char *, size_t, NapiCallback, void *, NapiValue *);
   NapiStatus (*set_named_property)(NapiEnv, NapiValue, const char *, NapiValue);
   NapiStatus (*get_cb_info)(NapiEnv, NapiCall, size_t *, NapiValue *, NapiValue *, void **);
-  NapiStatus (*get_value_int32)(NapiEnv, NapiValue, int32_t *);
+  NapiStatus (*type_of)(NapiEnv, NapiValue, int *);
   NapiStatus (*get_value_double)(NapiEnv, NapiValue, double *);
   NapiStatus (*get_value_bigint_int64)(NapiEnv, NapiValue, int64_t *, bool *);
   NapiStatus (*get_typedarray_info)(NapiEnv, NapiValue, int *, size_t *, void **, NapiValue *,

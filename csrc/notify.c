@@ -86,7 +86,8 @@ void async_notify(void) {
   async_mutex_enter(&notify_mutex);
   for (Subscription *each = subscriptions; each != NULL; each = each->next) {
     if (each->interest == INTEREST_IDLE || each->wake_pending) continue;
-    each->wake_pending = async_napi.call_threadsafe_function(each->wake, NULL, NAPI_NONBLOCKING) == 0;
+    each->wake_pending =
+        async_napi.call_threadsafe_function(each->wake, NULL, NAPI_NONBLOCKING) == 0;
   }
   async_mutex_leave(&notify_mutex);
 }
@@ -150,11 +151,11 @@ static NapiValue js_set_interest(NapiEnv env, NapiCall call) {
   size_t count = 1;
   NapiValue argument = NULL;
   void *data = NULL;
-  int32_t wanted;
+  double wanted = -1;
   if (async_napi.get_cb_info(env, call, &count, &argument, NULL, &data) != 0) return NULL;
-  if (count != 1 || async_napi.get_value_int32(env, argument, &wanted) != 0 || wanted < INTEREST_IDLE ||
-      wanted > INTEREST_WAITING) {
-    async_napi.throw_error(env, NULL, "interest must be 0, 1 or 2");
+  if (count != 1 || async_napi.get_value_double(env, argument, &wanted) != 0 ||
+      (wanted != INTEREST_IDLE && wanted != INTEREST_LISTENING && wanted != INTEREST_WAITING)) {
+    async_napi.throw_type_error(env, NULL, "interest must be 0, 1 or 2");
     return NULL;
   }
   Subscription *subscription = data;
@@ -179,7 +180,12 @@ static NapiValue js_set_interest(NapiEnv env, NapiCall call) {
 NapiValue async_notify_subscribe(NapiEnv env, NapiCall call) {
   size_t count = 1;
   NapiValue wake = NULL;
+  int type = -1;
   if (async_napi.get_cb_info(env, call, &count, &wake, NULL, NULL) != 0) return NULL;
+  if (count != 1 || async_napi.type_of(env, wake, &type) != 0 || type != NAPI_FUNCTION) {
+    async_napi.throw_type_error(env, NULL, "subscribe: argument 1 must be a function");
+    return NULL;
+  }
   Subscription *subscription = calloc(1, sizeof *subscription);
   if (subscription == NULL) {
     async_napi.throw_error(env, NULL, "out of memory");
@@ -189,8 +195,9 @@ NapiValue async_notify_subscribe(NapiEnv env, NapiCall call) {
 
   NapiValue name;
   if (async_napi.create_string_utf8(env, "sqlite3async", strlen("sqlite3async"), &name) != 0 ||
-      async_napi.create_threadsafe_function(env, wake, NULL, name, 0, 1, subscription, on_wake_finalized,
-                                      subscription, on_wake, &subscription->wake) != 0) {
+      async_napi.create_threadsafe_function(env, wake, NULL, name, 0, 1, subscription,
+                                            on_wake_finalized, subscription, on_wake,
+                                            &subscription->wake) != 0) {
     free(subscription);
     async_napi.throw_error(env, NULL, "subscribe: the runtime refused a threadsafe function");
     return NULL;
@@ -204,8 +211,8 @@ NapiValue async_notify_subscribe(NapiEnv env, NapiCall call) {
   link_subscription(subscription);
 
   NapiValue set_interest = NULL;
-  async_napi.create_function(env, "setInterest", strlen("setInterest"), js_set_interest, subscription,
-                       &set_interest);
+  async_napi.create_function(env, "setInterest", strlen("setInterest"), js_set_interest,
+                             subscription, &set_interest);
   return set_interest;
 }
 

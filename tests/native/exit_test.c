@@ -25,7 +25,7 @@ typedef struct Scene {
   int drain;
   int deadline_ms;
   bool on_signals;
-  bool goes_on; /* commits further rows after the signal */
+  bool goes_on;         /* commits further rows after the signal */
   void (*handler)(int); /* the program's own, from before */
   bool once;            /* which the system forgets when it calls it */
   bool twice;           /* the signal comes again, after further rows */
