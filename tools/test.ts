@@ -7,7 +7,7 @@
  * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer. It
  * adds the native tests under the thread sanitizer and, if there is a gcc, the address sanitizer;
  * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; and the planted faults
- * (mutants.ts). It keeps a record of what has passed (record.ts) and goes on from there, unless
+ * (mutants.ts); and the TypeScript tests under older lines of Node (older_nodes.ts). It keeps a record of what has passed (record.ts) and goes on from there, unless
  * --fresh is said, too.
  *
  * @module
@@ -15,6 +15,7 @@
 
 import { ASAN_FOLDER, buildAsan, hasGcc } from "./asan.ts";
 import { cFiles, filesIn } from "./files.ts";
+import { lower, type OlderNode, olderNodes } from "./older_nodes.ts";
 import { run, zigBuild } from "./process.ts";
 import { type Entry, hashOf, RunRecord } from "./record.ts";
 
@@ -47,12 +48,6 @@ const filter = filters[0] ?? "";
 const withAsan = full && await hasGcc();
 const timeoutMs = full ? 1_800_000 : 300_000;
 const record = new RunRecord();
-/** For a test file, which Node runs as any program, and for the programs that a test starts. */
-const NODE_FLAGS = [
-  "--import",
-  `file://${Deno.cwd()}/tests/helpers/node_worker.ts`,
-  "--disable-warning=ExperimentalWarning", // before 26: of node:sqlite and of TypeScript
-];
 /** The variable that makes tests run for longer. */
 const FULL = "SQLITE3ASYNC_TEST_FULL";
 
@@ -66,7 +61,8 @@ const programs = [
   ...(full ? [mutantHunt()] : []),
   ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
-  ...typeScriptPrograms("node", ["node", ...NODE_FLAGS], nodeCounts),
+  ...nodePrograms({ name: "node", command: ["node"], folder: "." }),
+  ...(full ? olderNodes().flatMap(nodePrograms) : []),
 ].filter(({ name }) => name.includes(filter));
 
 /** Programs at a time. Most have one thread; a full run shall end some time. */
@@ -88,6 +84,12 @@ async function build(): Promise<void> {
   for (const args of builds) {
     const { ok, output } = await zigBuild(...args);
     if (!ok) fail(`zig build ${args.join(" ")}`, output);
+  }
+  if (full && olderNodes().length > 0) {
+    const { ok, output } = await lower();
+    if (!ok) fail("the tests for Node 22, by esbuild", output);
+  } else if (full) {
+    console.log("skipped node22, node24: they could not be installed here");
   }
   if (withAsan) {
     const { ok, output } = await buildAsan();
@@ -199,6 +201,20 @@ function typeScriptPrograms(
     const files = [library(), path, ...sources];
     return { name, command: [...command, `./${path}`], files, longer: full, counts };
   });
+}
+
+/** Node runs a test file as any program. The programs that a test starts get the same flags. */
+function nodePrograms({ name, command, folder }: OlderNode): Program[] {
+  const worker = `file://${Deno.cwd()}/${folder}/tests/helpers/node_worker.ts`;
+  const flags = [
+    ...["--import", worker, "--test-reporter=spec"],
+    "--disable-warning=ExperimentalWarning", // before 26: of node:sqlite and of TypeScript
+  ];
+  return typeScriptPrograms(name, [...command, ...flags], nodeCounts).map((program) => ({
+    ...program,
+    command: [...program.command.slice(0, -1), `./${folder}/${program.command.at(-1)}`],
+    longer: full && folder === "." && name === "node",
+  }));
 }
 
 /** Faults are planted in the core, and the native tests must find each. */
