@@ -33,7 +33,8 @@ enum { NAPI_NONBLOCKING = 0 };
 enum { NAPI_FUNCTION = 7 };                             /* of values */
 enum { NAPI_UINT8_ARRAY = 1, NAPI_BIGINT64_ARRAY = 9 }; /* of typed arrays */
 
-/* Each function is named napi_*, type_of is napi_typeof.  All are NULL if async_napi_found() is false. */
+/* Each function is named napi_*; type_of is napi_typeof.  All are NULL if
+** async_napi_found() is false. */
 typedef struct AsyncNapi {
   NapiStatus (*create_function)(NapiEnv, const char *, size_t, NapiCallback, void *, NapiValue *);
   NapiStatus (*set_named_property)(NapiEnv, NapiValue, const char *, NapiValue);

@@ -1,8 +1,6 @@
 /**
- * Node: Node-API and `node:sqlite`, from Node 22.13 on.
- *
- * Node needs no flag for it, but for its permission model, which wants
- * `--allow-addons`.
+ * Node: Node-API and `node:sqlite`, from Node 22.16 on, with no flag. Under its
+ * permission model it lets no SQLite load an extension.
  *
  * @module
  */
@@ -20,15 +18,16 @@ interface NodeSqlite {
 }
 
 /**
- * `node:sqlite`, loaded when it is needed: Node before 26 warns at that, once, that it is
- * experimental, and 22 has it from 22.13 on.
+ * `node:sqlite`, loaded when it is needed, for Node 22 warns at that, once, that it is
+ * experimental. 22 has it without a flag from 22.13 on; before 22.15 it takes no URIs, and before
+ * 22.16 it doesn't tell whether a transaction is open.
  */
 function loadSqlite(): NodeSqlite {
   const found = (process as unknown as {
     getBuiltinModule?: (name: string) => NodeSqlite | undefined;
   }).getBuiltinModule?.("node:sqlite");
   if (found !== undefined) return found;
-  throw new Error(`this Node, ${process.version}, has no node:sqlite: use 22.13 or a later one`);
+  throw new Error(`this Node, ${process.version}, has no node:sqlite: use 22.16 or a later one`);
 }
 
 /** The Node runtime. */

@@ -6,9 +6,9 @@
  *
  * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer. It
  * adds the native tests under the thread sanitizer and, if there is a gcc, the address sanitizer;
- * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; and the planted faults
- * (mutants.ts); and the TypeScript tests under older lines of Node (older_nodes.ts). It keeps a record of what has passed (record.ts) and goes on from there, unless
- * --fresh is said, too.
+ * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; the planted faults
+ * (mutants.ts); and the TypeScript tests under older lines of Node (older_nodes.ts). It keeps a
+ * record of what has passed (record.ts) and goes on from there, unless --fresh is said, too.
  *
  * @module
  */
@@ -208,7 +208,7 @@ function nodePrograms({ name, command, folder }: OlderNode): Program[] {
   const worker = `file://${Deno.cwd()}/${folder}/tests/helpers/node_worker.ts`;
   const flags = [
     ...["--import", worker, "--test-reporter=spec"],
-    "--disable-warning=ExperimentalWarning", // before 26: of node:sqlite and of TypeScript
+    "--disable-warning=ExperimentalWarning", // Node 22: of node:sqlite and of TypeScript
   ];
   return typeScriptPrograms(name, [...command, ...flags], nodeCounts).map((program) => ({
     ...program,
