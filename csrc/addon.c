@@ -4,7 +4,7 @@
 **
 **   Node       calls the library's functions through it and is woken by it,
 **   Deno, Bun  are woken by it (notify.c); they call by their own foreign-
-**              function interfaces, as cheaply and with no code of ours.
+**              function interfaces, which is cheaper in Bun.
 **
 ** The functions' table below is the addon's interface, and the same as that of
 ** ffi/symbols.ts: one line each.  What JavaScript passes is checked, so that no
