@@ -2,6 +2,9 @@
 //!
 //!     zig build               zig-out/lib/libsqlite3async.so (.dylib, .dll)
 //!     zig build native-tests  zig-out/native-tests/*_test
+//!     zig build hosts -Dhost=DIR
+//!                             zig-out/hosts/*: for each DIR with an amalgamation, a program that
+//!                             loads the library into that SQLite
 //!     zig build native-bench  zig-out/native-bench/native-bench
 //!     zig build prebuilt      zig-out/prebuilt/TARGET/: the library for each of `platforms`
 //!
@@ -104,6 +107,10 @@ pub fn build(b: *Build) void {
         .planted = b.option([]const u8, "planted", "Native tests with this instead of the " ++
             "file of csrc/ of that name; see tools/mutants.ts"),
     });
+
+    const hosts = b.step("hosts", "Build the tests in other versions of SQLite");
+    const host_dirs = b.option([]const []const u8, "host", "Folder with such an amalgamation");
+    for (host_dirs orelse &.{}) |host| addHostTest(b, hosts, host, target);
 
     const native_bench = b.step("native-bench", "Build the native benchmarks");
     addNativeBench(b, native_bench, sqlite, target);
@@ -300,6 +307,27 @@ fn addFuzzTests(
         const program = b.addExecutable(.{ .name = name, .root_module = module });
         step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
     }
+}
+
+/// The tests of the shared library in the SQLite of a folder, by which the program is named.
+fn addHostTest(b: *Build, step: *Build.Step, dir: []const u8, target: Build.ResolvedTarget) void {
+    const sqlite = b.graph.cwdRelativePath(dir);
+    const module = b.createModule(.{ .target = target, .optimize = .debug, .link_libc = true });
+    module.addCMacro("SQLITE_CORE", "1"); // it calls SQLite as a program does, not an extension
+    module.addIncludePath(b.path("tests/native"));
+    module.addSystemIncludePath(sqlite);
+    module.addCSourceFiles(.{
+        .root = b.path("tests"),
+        .files = &.{ "hosts/host_test.c", "native/harness.c" },
+        .flags = &test_flags,
+    });
+    module.addCSourceFile(.{
+        .file = sqlite.path(b, "sqlite3.c"),
+        .flags = &.{ "-DSQLITE_THREADSAFE=1", "-fno-sanitize=undefined", "-w" },
+    });
+    const program = b.addExecutable(.{ .name = std.fs.path.basename(dir), .root_module = module });
+    const place: Build.InstallDir = .{ .custom = "hosts" };
+    step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = place } }).step);
 }
 
 /// One program of all files in bench/native, with the C core and SQLite; and the slow disk.

@@ -26,7 +26,7 @@
  * @module
  */
 export { install } from "./ffi/install.ts";
-export type { InstallOptions } from "./ffi/options.ts";
+export type { HostConnection, InstallOptions } from "./ffi/options.ts";
 export { AsyncVfs } from "./ffi/vfs.ts";
 export type { DrainOptions, FlushOptions, FlushSyncOptions } from "./ffi/vfs.ts";
 export { AsyncVfsError } from "./ffi/errors.ts";

@@ -10,6 +10,7 @@
 #include "fence.h"
 #include "file.h"
 #include "notify.h"
+#include "parent.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -72,14 +73,12 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op) {
   case ASYNC_OP_CREATE:
     return async_file_apply_open(file, op->flags);
   case ASYNC_OP_WRITE:
-    return parent->pMethods->xWrite(parent, op->payload, (int)op->length, op->offset);
+    return async_parent_write(stream, parent, op->payload, (int)op->length, op->offset);
   case ASYNC_OP_TRUNCATE:
     return parent->pMethods->xTruncate(parent, op->offset);
-  case ASYNC_OP_SIZE_HINT: {
-    sqlite3_int64 size = op->offset;
-    parent->pMethods->xFileControl(parent, SQLITE_FCNTL_SIZE_HINT, &size);
+  case ASYNC_OP_SIZE_HINT:
+    async_parent_size_hint(stream, parent, op->offset);
     return SQLITE_OK; /* only a hint */
-  }
   case ASYNC_OP_SYNC:
     return async_stream_sync_file(stream, parent, op->flags);
   case ASYNC_OP_DELETE:

@@ -4,6 +4,7 @@
 ** All state is the process's, so one SQLite library may load us, any number
 ** of times (each Worker of a runtime does).  A second, different SQLite in
 ** the same process has its own VFS list and its own locks; it is refused.
+** So is one that is too old.  One with a known bug in WAL mode is warned about.
 */
 #ifndef SQLITE_CORE
 
@@ -13,11 +14,12 @@
 SQLITE_EXTENSION_INIT1
 
 #include "control.h"
+#include "os.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
-
-/* WAL-reset corruption: a bug of SQLite's own, from 3.7.0 on, mended in 3.51.3. */
-#define WAL_RESET_BUG_LAST 3051002
+#include <string.h>
 
 /* What sqlite3async_prepare() said; before that the extension's own choice. */
 static char prepared_parent[256];
@@ -47,7 +49,38 @@ int sqlite3async_prepare(const char *zParent, int isDefault) {
   return SQLITE_OK;
 }
 
+/*
+** WAL-reset corruption: a bug of SQLite's own, from 3.7.0 on, mended in 3.51.3, 3.50.7 and
+** 3.44.6.  It takes a checkpoint beside a commit, and ours run beside commits.
+*/
+static bool has_wal_reset_bug(int version) {
+  int branch = version / 1000;
+  if (branch == 3044) return version < 3044006;
+  if (branch == 3050) return version < 3050007;
+  return version < 3051003;
+}
+
+/* On stderr as well: hardly a program sets SQLite's log. */
+static void warn_of_wal_reset_bug(void) {
+  static atomic_flag warned = ATOMIC_FLAG_INIT;
+  if (atomic_flag_test_and_set(&warned)) return;
+  char words[256];
+  snprintf(words, sizeof words,
+           "sqlite3async: SQLite %s has a bug that can, rarely, damage a database in WAL mode; "
+           "3.51.3 and later are free of it\n",
+           sqlite3_libversion());
+  async_os_complain(words);
+  sqlite3_log(SQLITE_WARNING, "%.*s", (int)strlen(words) - 1, words);
+}
+
 static int load(char **error, const sqlite3_api_routines *api) {
+  if (api->libversion_number() < ASYNC_HOST_OLDEST) {
+    if (error != NULL) {
+      *error = api->mprintf("sqlite3async needs SQLite 3.37 or a later one, and this is %s",
+                            api->libversion());
+    }
+    return SQLITE_ERROR;
+  }
   if (sqlite3_api != NULL && sqlite3_api != api) {
     if (error != NULL) {
       *error = api->mprintf("sqlite3async is in use already by another SQLite library of this "
@@ -66,12 +99,7 @@ static int load(char **error, const sqlite3_api_routines *api) {
     if (error != NULL) *error = sqlite3_mprintf("sqlite3async: %s", words);
     return rc;
   }
-  if (sqlite3_libversion_number() <= WAL_RESET_BUG_LAST) {
-    sqlite3_log(SQLITE_WARNING,
-                "sqlite3async: SQLite %s has a bug that can corrupt databases in "
-                "WAL mode; 3.51.3 and later are free of it",
-                sqlite3_libversion());
-  }
+  if (has_wal_reset_bug(sqlite3_libversion_number())) warn_of_wal_reset_bug();
   return SQLITE_OK_LOAD_PERMANENTLY;
 }
 

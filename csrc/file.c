@@ -4,6 +4,8 @@
 */
 #include "file.h"
 
+#include "parent.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -63,7 +65,7 @@ static bool read_disk(AsyncFile *file, unsigned char *buf, int64_t offset, int n
   async_mutex_leave(mutex);
   *rc = SQLITE_OK;
   if (from_disk > 0) {
-    *rc = parent->pMethods->xRead(parent, buf, from_disk, offset);
+    *rc = async_parent_read(file->stream, parent, buf, from_disk, offset);
     /* A short read has filled the rest with zeros. */
     if (*rc == SQLITE_IOERR_SHORT_READ) *rc = SQLITE_OK;
   }
@@ -83,7 +85,7 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
   if (rc != SQLITE_OK || (file->pending == 0 && file->parent != NULL)) {
     async_mutex_leave(&stream->mutex);
     if (rc != SQLITE_OK) return rc;
-    return file->parent->pMethods->xRead(file->parent, buf, n, offset);
+    return async_parent_read(stream, file->parent, buf, n, offset);
   }
 
   /* With ops pending the size is known, async_file_write() and others see to it; unless all
@@ -202,7 +204,7 @@ int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t o
   async_mutex_leave(&stream->mutex);
   if (rc != SQLITE_OK) return rc;
   if (!direct) return async_file_write(file, data, n, offset);
-  rc = file->parent->pMethods->xWrite(file->parent, data, n, offset);
+  rc = async_parent_write(stream, file->parent, data, n, offset);
   async_mutex_enter(&stream->mutex);
   if (rc != SQLITE_OK) {
     if (file->pending == 0) file->size_known = false; /* a part may have been written */

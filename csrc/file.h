@@ -80,7 +80,7 @@ struct AsyncFile {
   /* The parent's handle: NULL until opened, then constant while a handle of
   ** SQLite is open, or an op that works on it is queued, or in_use says so
   ** (but see async_file_reopen_wal).  Its methods are called without the mutex,
-  ** by any number of threads. */
+  ** by any number of threads; xRead and xWrite through parent.h. */
   sqlite3_file *parent;
   sqlite3_file *parent_room;
   int open_flags; /* what the parent's xOpen said it did */

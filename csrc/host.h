@@ -14,6 +14,12 @@
 SQLITE_EXTENSION_INIT3
 #endif
 
+/* The oldest host that the tests know to do; an older one is refused. */
+#define ASYNC_HOST_OLDEST 3037000
+#if SQLITE_VERSION_NUMBER < ASYNC_HOST_OLDEST
+#error "sqlite3async needs the headers of SQLite 3.37 or a later one"
+#endif
+
 #include "sqlite3async.h"
 
 #endif /* ASYNC_HOST_H */

@@ -3,6 +3,7 @@
 */
 #include "config.h"
 #include "file.h"
+#include "parent.h"
 
 #include <assert.h>
 #include <string.h>
@@ -107,9 +108,9 @@ static int lock_parent(AsyncStream *stream, sqlite3_file *parent, int level) {
 static bool says_wal(const unsigned char *versions) { return versions[0] == 2 || versions[1] == 2; }
 
 /* What the header on disk says, of a database that others cannot change now. */
-static int read_mode(sqlite3_file *parent, bool *wal) {
+static int read_mode(AsyncStream *stream, sqlite3_file *parent, bool *wal) {
   unsigned char versions[2] = {0, 0};
-  int rc = parent->pMethods->xRead(parent, versions, 2, HEADER_VERSIONS);
+  int rc = async_parent_read(stream, parent, versions, 2, HEADER_VERSIONS);
   *wal = rc == SQLITE_OK && says_wal(versions);
   return rc == SQLITE_IOERR_SHORT_READ ? SQLITE_OK : rc; /* it is empty */
 }
@@ -122,7 +123,7 @@ static int take_os_lock(AsyncStream *stream, sqlite3_file *parent) {
   AsyncLock *lock = &stream->lock;
   int rc = lock_parent(stream, parent, SQLITE_LOCK_SHARED);
   if (rc != SQLITE_OK) return rc;
-  rc = read_mode(parent, &lock->wal);
+  rc = read_mode(stream, parent, &lock->wal);
   if (rc == SQLITE_OK && lock->wal) {
     rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);
     bool refused = rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY;

@@ -23,6 +23,7 @@ typedef enum AsyncRank {
   ASYNC_RANK_NOTIFY,      /* notify.c: subscriptions of JavaScript environments */
   ASYNC_RANK_ROUTER,      /* router.c: the routes */
   ASYNC_RANK_ARENA,       /* arena.c: spare chunks */
+  ASYNC_RANK_POSITION,    /* parent.h: the parent's descriptors of a stream, where they have one */
 } AsyncRank;
 
 typedef struct AsyncMutex {

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "doorbell.h"
+#include "parent.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   memcpy(stream->path, path, size);
   stream->parent = parent;
   stream->id = id;
+  stream->one_at_a_time = async_parent_has_position(parent);
+  async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_mutex_init(&stream->mutex, ASYNC_RANK_STREAM);
   async_cond_init(&stream->durable_moved.cond);
   async_cond_init(&stream->applied_moved.cond);
@@ -49,6 +52,7 @@ void async_stream_free(AsyncStream *stream) {
   async_cond_free(&stream->checkpointed.cond);
   async_cond_free(&stream->room_made.cond);
   async_mutex_free(&stream->mutex);
+  async_mutex_free(&stream->position_mutex);
   free(stream->side_error.path);
   free(stream->error.path);
   free(stream->path);

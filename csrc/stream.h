@@ -95,6 +95,9 @@ struct AsyncStream {
   AsyncLock lock;         /* has its own mutex */
   AsyncWalIndex walindex; /* has its own mutex */
 
+  bool one_at_a_time;        /* constant: the parent's files are read and written so */
+  AsyncMutex position_mutex; /* of those: parent.h */
+
   AsyncMutex mutex;
   AsyncSignal durable_moved; /* or the stream failed */
   AsyncSignal applied_moved; /* up to applied_wanted; or the stream failed */

@@ -6,7 +6,12 @@
 import { AsyncVfsError, misuse } from "./errors.ts";
 import { locateLibrary, openLibrary } from "./library.ts";
 import { Native } from "./native.ts";
-import { type CheckedOptions, checkOptions, type InstallOptions } from "./options.ts";
+import {
+  type CheckedOptions,
+  checkOptions,
+  type HostConnection,
+  type InstallOptions,
+} from "./options.ts";
 import { verbOf } from "./parameters.ts";
 import { currentRuntime, type Runtime } from "./runtime.ts";
 import { type AsyncVfs, createVfs } from "./vfs.ts";
@@ -22,13 +27,14 @@ interface Installation {
 let installation: Installation | undefined;
 
 /**
- * Load the library into the runtime's SQLite, register the VFS there and start
- * its writer.
+ * Load the library into the runtime's SQLite, or into that of the option `host`,
+ * register the VFS there and start its writer.
  *
  * Calling it again, also in a Worker, gives the VFS that is installed. Options
  * given then are applied to it: a parameter is set as by the property of its
  * name; another `library`, `parent` or `makeDefault` than the installed one's
- * throws SQLITE_MISUSE, since a process has one VFS.
+ * throws SQLITE_MISUSE, since a process has one VFS; a `host` with another
+ * SQLite throws SQLITE_ERROR.
  *
  * @example
  * ```ts ignore
@@ -55,6 +61,7 @@ export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
     installation = installAnew(runtime, library!, checked);
   } else {
     if (checked.library !== undefined) checkLibrary(installation, library!);
+    if (checked.host !== undefined) load(runtime, installation.library, checked.host);
     prepare(installation.native, checked);
     setParameters(installation.native, checked);
     installation.native.start();
@@ -67,18 +74,7 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   prepare(native, checked);
   runtime.claimSignals();
   setParameters(native, checked);
-  try {
-    runtime.loadExtension(library);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const message = `Cannot load "${library}" into the runtime's SQLite: ${reason}`;
-    throw new AsyncVfsError(message, {
-      codeName: "SQLITE_ERROR",
-      operation: "install",
-      path: library,
-      cause,
-    });
-  }
+  load(runtime, library, checked.host);
   native.start();
   const vfs = createVfs({
     native,
@@ -86,6 +82,22 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
     closed: () => installation = undefined,
   });
   return { library, native, vfs };
+}
+
+/** Load the library as an extension. Into the SQLite that has it already this changes nothing. */
+function load(runtime: Runtime, path: string, host: HostConnection | undefined): void {
+  try {
+    (host ?? runtime).loadExtension(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const where = host === undefined ? "the runtime's SQLite" : 'the SQLite of the option "host"';
+    throw new AsyncVfsError(`Cannot load "${path}" into ${where}: ${reason}`, {
+      codeName: "SQLITE_ERROR",
+      operation: "install",
+      path,
+      cause,
+    });
+  }
 }
 
 /** Tell the library what to register. Once it is registered this only compares. */

@@ -6,6 +6,12 @@
 import { misuse } from "./errors.ts";
 import { encode, isParameter, type OnQueueFull, type ParameterName } from "./parameters.ts";
 
+/** A connection of a driver, as far as loading an extension needs it. */
+export interface HostConnection {
+  /** Loads a shared library as an extension into the SQLite of the connection, before it returns. */
+  loadExtension(path: string): unknown;
+}
+
 /**
  * Options of {@linkcode install}. Each may be absent. Those from `maxQueueBytes`
  * on are parameters of the whole process, which can be changed later by the
@@ -19,6 +25,14 @@ export interface InstallOptions {
    * unpacked into the user's cache folder and verified on every load.
    */
   library?: string | URL | undefined;
+  /**
+   * A connection of a driver that brings a SQLite of its own, such as better-sqlite3's or
+   * libsql's `Database`: that SQLite gets the VFS. It must be allowed to load extensions
+   * (`allowExtension` of node:sqlite's `DatabaseSync`), may be one to `":memory:"`, and is not
+   * needed afterwards. A process has one SQLite with the VFS, so install() in a Worker needs a
+   * connection of the same driver. Default: the SQLite inside the runtime.
+   */
+  host?: HostConnection | undefined;
   /** Name of the VFS that does the real I/O. Default: SQLite's default VFS. */
   parent?: string | undefined;
   /** Send every database through sqlite3async that names no VFS. Default: false. */
@@ -93,6 +107,7 @@ export interface InstallOptions {
 /** Options that were found right. */
 export interface CheckedOptions {
   library?: string | URL;
+  host?: HostConnection;
   parent?: string;
   makeDefault?: boolean;
   /** The parameters that were given, encoded, in the order in which they are to be set. */
@@ -114,6 +129,11 @@ export function checkOptions(options: InstallOptions): CheckedOptions {
         throw badOption(name, value, "a path or a file URL");
       }
       checked.library = value;
+    } else if (name === "host") {
+      if (typeof (value as HostConnection | null)?.loadExtension !== "function") {
+        throw badOption(name, value, "a driver's connection, with a method loadExtension(path)");
+      }
+      checked.host = value;
     } else if (name === "parent") {
       if (typeof value !== "string" || value === "") throw badOption(name, value, "a VFS's name");
       checked.parent = value;
@@ -130,7 +150,11 @@ export function checkOptions(options: InstallOptions): CheckedOptions {
 }
 
 function badOption(name: string, value: unknown, wanted: string): Error {
-  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const shown = typeof value === "string"
+    ? JSON.stringify(value)
+    : typeof value === "object" && value !== null
+    ? "an object" // whose own words may be anything
+    : String(value);
   const message = `Cannot install sqlite3async with the option ${name} = ${shown}: ` +
     `it must be ${wanted}`;
   return misuse("install", message);

@@ -15,6 +15,6 @@ export function filesIn(folder: string, ...suffixes: string[]): string[] {
 
 /** Our C files: the core, the native tests, the fuzz targets and the native benchmarks. */
 export function cFiles(): string[] {
-  const folders = ["csrc", "tests/native", "tests/fuzz", "bench/native"];
+  const folders = ["csrc", "tests/native", "tests/hosts", "tests/fuzz", "bench/native"];
   return folders.flatMap((folder) => filesIn(folder, ".c", ".h"));
 }

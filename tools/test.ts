@@ -54,6 +54,7 @@ const FULL = "SQLITE3ASYNC_TEST_FULL";
 const programs = [
   ...nativePrograms("native", "zig-out/native-tests"),
   ...fuzzTests("native", "zig-out/native-tests"),
+  ...hostPrograms(),
   ...(full ? nativePrograms("native-tsan", "zig-out/native-tests-tsan") : []),
   ...(withAsan ? nativePrograms("native-asan", ASAN_FOLDER) : []),
   ...(withAsan ? fuzzTests("native-asan", ASAN_FOLDER) : []),
@@ -80,7 +81,11 @@ console.log(`${passed} passed, ${failed} failed`);
 Deno.exit(failed === 0 ? 0 : 1);
 
 async function build(): Promise<void> {
-  const builds = [["install", "native-tests"], ...(full ? [["native-tests", "-Dtsan=true"]] : [])];
+  const hosts = hostFolders().map((folder) => `-Dhost=${folder}`);
+  const builds = [
+    ["install", "native-tests", "hosts", ...hosts],
+    ...(full ? [["native-tests", "-Dtsan=true"]] : []),
+  ];
   for (const args of builds) {
     const { ok, output } = await zigBuild(...args);
     if (!ok) fail(`zig build ${args.join(" ")}`, output);
@@ -165,6 +170,27 @@ function nativeProgram(runner: string, name: string, folder: string): Program {
     longer: full && runner === "native", // with sanitizers all takes many times as long
     counts: nativeCounts,
   };
+}
+
+/** Folders with SQLite in other versions: some older ones, and that of the other tests. */
+function hostFolders(): string[] {
+  const folders = (Deno.env.get("SQLITE_HOSTS") ?? "").split(":");
+  return [...folders, Deno.env.get("SQLITE_DIR") ?? ""].filter((folder) => folder !== "");
+}
+
+/** The library in each of these. */
+function hostPrograms(): Program[] {
+  return hostFolders().map((folder) => {
+    const name = folder.slice(folder.lastIndexOf("/") + 1);
+    const program = `zig-out/hosts/${name}`;
+    return {
+      name: `host/${name}`,
+      command: [program],
+      files: [program, library()],
+      longer: false,
+      counts: nativeCounts,
+    };
+  });
 }
 
 /** The fuzz targets as ordinary tests: what is kept of their inputs, and some random ones. */
