@@ -31,7 +31,7 @@ let installation: Installation | undefined;
  * throws SQLITE_MISUSE, since a process has one VFS.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { install } from "@sqlite3async/vfs";
  * import { DatabaseSync } from "node:sqlite";
  *
@@ -41,7 +41,10 @@ let installation: Installation | undefined;
  * await vfs.flush(); // on stable storage
  * ```
  *
+ * In Deno it needs `--allow-ffi` without a scope.
+ *
  * @param options Where the library is and how the VFS shall behave.
+ * @returns The VFS, with its writer started.
  * @throws {AsyncVfsError} With an unknown option or a bad value, a library that
  * is missing or not ours, or if SQLite refuses to load it.
  */
