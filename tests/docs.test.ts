@@ -5,17 +5,19 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { AsyncVfs, install } from "../mod.ts";
 import { execute, moduleOf, pages, type Program } from "./helpers/docs.ts";
 import { programsOf, ROOT, run, runsHere, RUNTIME, sources, textOf } from "./helpers/docs.ts";
 import { Folder } from "./helpers/folder.ts";
+import { cMessages, piecesOf, typeScriptMessages } from "./helpers/messages.ts";
 
 const guides = pages().filter((path) => path === "README.md" || path.startsWith("docs/guides/"));
-const everyPage = [...pages(), ...sources()];
-const programs = everyPage.flatMap((path) => programsOf(path)).filter(runsHere);
+// docs/drivers/ has a test of its own, which brings the drivers.
+const withPrograms = [...pages(), ...sources()].filter((path) => !path.startsWith("docs/drivers/"));
+const programs = withPrograms.flatMap((path) => programsOf(path)).filter(runsHere);
 
 /** At a time: most of their time they wait. */
 const JOBS = 4;
@@ -56,15 +58,34 @@ test("the types of all programs are right", {
   assert.equal(await execute("deno", ["check", "--quiet", ...files], folder), "");
 });
 
-test("links between pages lead somewhere", () => {
+test("the API reference has a page for each class", {
+  skip: RUNTIME === "deno" ? false : "deno doc makes it",
+}, async () => {
+  using folder = new Folder();
+  const mod = join(ROOT, "mod.ts");
+  const args = ["doc", "--html", "--name=sqlite3async", `--output=${folder.path}`, mod];
+  assert.equal(await execute("deno", args, folder), "");
+  assert.match(readFileSync(folder.file("~/AsyncVfs.html"), "utf8"), /maxQueueBytes/);
+  assert.ok(existsSync(folder.file("~/AsyncVfsError.html")));
+});
+
+test("links between pages lead to a file, and to a heading of it", () => {
   const broken = pages().flatMap((path) => {
-    const links = [...textOf(path).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)];
-    return links.map(([, link]) => link!)
-      .filter((link) => !existsSync(join(ROOT, dirname(path), link)))
-      .map((link) => `${path}: ${link}`);
+    return [...textOf(path).matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)]
+      .filter(([, link, heading]) => !leadsSomewhere(path, link!, heading))
+      .map(([link]) => `${path}: ${link}`);
   });
   assert.deepEqual(broken, []);
 });
+
+function leadsSomewhere(path: string, link: string, heading: string | undefined): boolean {
+  const file = link === "" ? path : join(dirname(path), link);
+  if (heading === undefined || !existsSync(join(ROOT, file))) return existsSync(join(ROOT, file));
+  const headings = [...textOf(file).matchAll(/^#+ (.*)$/gm)];
+  return headings.some(([, text]) => {
+    return text!.toLowerCase().replace(/[^\w\s-]/g, "").replaceAll(" ", "-") === heading;
+  });
+}
 
 test("every guide is linked from docs/README.md", () => {
   const index = textOf("docs/README.md");
@@ -77,7 +98,7 @@ test("every guide is linked from docs/README.md", () => {
 // ---- Nothing is left out ----
 
 /** What the README and the guides have as code. */
-const written = guides.map(textOf).join("\n");
+const written = guides.flatMap((path) => textOf(path).match(/```.*?```|`[^`]+`/gs)).join("\n");
 
 function isNamed(word: string): boolean {
   return new RegExp(`\\b${word}\\b`).test(written);
@@ -134,36 +155,3 @@ test("troubleshooting.md has every message", () => {
   const missing = messages.filter((message) => !piecesOf(message).every((p) => page.includes(p)));
   assert.deepEqual(missing, []);
 });
-
-/** The fixed parts of a message with an inset: those that have some words. */
-function piecesOf(message: string): string[] {
-  return message.split("\0").map((piece) => piece.trim()).filter((piece) => /\w \w/.test(piece));
-}
-
-/** The format strings of what the core says, with NUL for what is inset. */
-function cMessages(): string[] {
-  const call =
-    /(?:async_control_error|sqlite3_log|mprintf|snprintf)\(((?:[^;"]|"(?:[^"\\]|\\.)*")*);/g;
-  return readdirSync(join(ROOT, "csrc")).filter((file) => file.endsWith(".c")).flatMap((file) => {
-    return [...textOf(`csrc/${file}`).matchAll(call)].map(([, parameters]) => {
-      const literals = [...parameters!.matchAll(/((?:"(?:[^"\\]|\\.)*"\s*)+)/g)];
-      const format = literals.map(([text]) => text).find((text) => /\w \w/.test(text)) ?? '""';
-      const joined = format.replace(/"\s*"/g, "").trim();
-      const filled = joined.slice(1, -1).replace("\\n", "").replaceAll('\\"', '"');
-      return filled.replace(/%[.\d]*(?:ll)?[sd]/g, "\0");
-    });
-  }).filter((message) => piecesOf(message).length > 0);
-}
-
-/** The messages of the TypeScript side, in the same form. */
-function typeScriptMessages(): string[] {
-  const literal =
-    /(["`])((?:Cannot|The background) (?:(?!\1).)*)\1((?:\s*\+\s*(["`])(?:(?!\4).)*\4)*)/gs;
-  return sources().flatMap((path) => {
-    const code = textOf(path).replace(/^\s*(\/?\*|\/\/).*$/gm, "");
-    return [...code.matchAll(literal)].map(([, , first, rest]) => {
-      const more = [...rest!.matchAll(/(["`])(.*?)\1/gs)].map(([, , text]) => text);
-      return [first, ...more].join("").replace(/\$\{.*?\}/gs, "\0");
-    });
-  });
-}
