@@ -254,6 +254,9 @@ fn addNativeTests(
         "native-tests-planted"
     else if (tests.tsan) "native-tests-tsan" else "native-tests";
     const dir: Build.InstallDir = .{ .custom = folder };
+    // For the C programs in docs/, which tests/docs.test.ts compiles.
+    const archive = b.addInstallArtifact(sqlite_library, .{ .dest_dir = .{ .override = dir } });
+    step.dependOn(&archive.step);
     const libraries = [_]*Build.Step.Compile{ helper_library, core_library, sqlite_library };
     for (cFiles(b, "tests/native", "_test.c")) |file| {
         const name = std.fs.path.stem(file);

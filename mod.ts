@@ -11,7 +11,7 @@
  * after it has been awaited, or `maxDelayMs` has passed. Whatever is lost, the
  * database on disk holds a whole-transaction prefix of what was committed.
  *
- * ```ts ignore
+ * ```ts
  * import { install } from "@sqlite3async/vfs";
  * import { DatabaseSync } from "node:sqlite";
  *

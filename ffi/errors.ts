@@ -20,10 +20,14 @@ export interface AsyncVfsErrorDetails {
 }
 
 /**
- * Everything this package throws and rejects with.
+ * Everything this package throws and rejects with, but for the reason of an aborted signal. What
+ * a driver throws, such as "database is locked", is the driver's.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { AsyncVfsError, install } from "@sqlite3async/vfs";
+ *
+ * const vfs = await install();
  * try {
  *   vfs.route("app.db");
  * } catch (error) {

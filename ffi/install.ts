@@ -37,7 +37,7 @@ let installation: Installation | undefined;
  * SQLite throws SQLITE_ERROR.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { install } from "@sqlite3async/vfs";
  * import { DatabaseSync } from "node:sqlite";
  *
@@ -47,7 +47,10 @@ let installation: Installation | undefined;
  * await vfs.flush(); // on stable storage
  * ```
  *
+ * In Deno it needs `--allow-ffi` without a scope.
+ *
  * @param options Where the library is and how the VFS shall behave.
+ * @returns The VFS, with its writer started.
  * @throws {AsyncVfsError} With an unknown option or a bad value, a library that
  * is missing or not ours, or if SQLite refuses to load it.
  */

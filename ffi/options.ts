@@ -16,6 +16,20 @@ export interface HostConnection {
  * Options of {@linkcode install}. Each may be absent. Those from `maxQueueBytes`
  * on are parameters of the whole process, which can be changed later by the
  * properties of the same names.
+ *
+ * @example
+ * ```ts
+ * import { install, type InstallOptions } from "@sqlite3async/vfs";
+ *
+ * const options: InstallOptions = {
+ *   maxQueueBytes: 16 * 2 ** 20,
+ *   onQueueFull: "busy",
+ *   maxDelayMs: 250,
+ *   drainOnSignals: true,
+ * };
+ * const vfs = await install(options);
+ * vfs.maxDelayMs = 500; // for the whole process, from now on
+ * ```
  */
 export interface InstallOptions {
   /**
@@ -33,7 +47,7 @@ export interface InstallOptions {
    * connection of the same driver. Default: the SQLite inside the runtime.
    */
   host?: HostConnection | undefined;
-  /** Name of the VFS that does the real I/O. Default: SQLite's default VFS. */
+  /** Name of the VFS that does the real I/O, such as `"unix-excl"`. Default: SQLite's default. */
   parent?: string | undefined;
   /** Send every database through sqlite3async that names no VFS. Default: false. */
   makeDefault?: boolean | undefined;
@@ -93,13 +107,16 @@ export interface InstallOptions {
    * the database. Default: true.
    */
   lockFiles?: boolean | undefined;
-  /** Write what is queued when the process exits. Default: true. */
+  /**
+   * Write what is queued when the process exits, for at most `exitDrainMs`. What could not be
+   * written is told on stderr. Default: true.
+   */
   drainOnExit?: boolean | undefined;
   /** Milliseconds that the drain at exit may take. Default: 10000. */
   exitDrainMs?: number | undefined;
   /**
-   * Write what is queued at SIGTERM and SIGINT, before the signal takes its effect.
-   * Default: false.
+   * Write what is queued at SIGTERM and SIGINT, for at most `exitDrainMs`, before the signal takes
+   * its effect. Default: false.
    */
   drainOnSignals?: boolean | undefined;
 }

@@ -14,7 +14,7 @@ export interface AsyncVfsFault {
   path: string;
   /** The step that failed, such as `"write"` or `"sync"`. */
   operation: string;
-  /** What happened, in words. */
+  /** What happened, in SQLite's words. */
   message: string;
 }
 
@@ -37,9 +37,9 @@ export interface AsyncVfsStatus {
   applied: number;
   /** Of these, on stable storage. */
   durable: number;
-  /** Milliseconds the oldest queued step has been waiting. */
+  /** Milliseconds the oldest queued step has been waiting; 0 if nothing is queued. */
   oldestQueuedMs: number;
-  /** Milliseconds since the oldest commit that isn't durable yet. */
+  /** Milliseconds since the oldest commit that isn't durable yet; 0 if all are. */
   undurableMs: number;
   /** The most milliseconds that a commit waited until it was durable. */
   undurableMsMax: number;
@@ -47,7 +47,7 @@ export interface AsyncVfsStatus {
   lateFlushes: number;
   /** Bytes of the WAL in use. */
   walBytes: number;
-  /** Checkpoints that the checkpointer made. */
+  /** Checkpoints that were made in the background. */
   checkpoints: number;
   /** Readers kept the latest of them from letting the WAL start anew. */
   checkpointBlocked: boolean;
@@ -67,7 +67,10 @@ export interface AsyncVfsStatus {
   fullWaits: number;
   /** Milliseconds that callers waited for a full queue. */
   fullWaitMs: number;
-  /** `"halted"`: no writer is running. `"disk-full"`: the writer holds a step and tries again. */
+  /**
+   * `"halted"`: no writer is running. `"disk-full"`: the writer holds a step and tries again.
+   * `"failed"`: a database takes no more writes, see `error`.
+   */
   state: "running" | "halted" | "disk-full" | "failed";
   /** The error that stopped a database, or null. */
   error: AsyncVfsFault | null;

@@ -54,11 +54,25 @@ const RELEASE_POLL_MS = 2;
 
 /**
  * The installed VFS. There is one a process: in a Worker, {@linkcode install}
- * gives an object for the same VFS with the same parameters.
+ * gives an object for the same VFS with the same parameters. Any thread may
+ * call anything at any time.
  *
  * Every property but {@linkcode name} is read from and written to the native
  * side; assigning a value that it refuses throws an {@linkcode AsyncVfsError}
- * and changes nothing.
+ * with SQLITE_MISUSE and changes nothing. After {@linkcode close} every use of
+ * it throws SQLITE_MISUSE.
+ *
+ * @example Being told of what happens in the background
+ * ```ts
+ * import { install } from "@sqlite3async/vfs";
+ *
+ * const vfs = await install();
+ * vfs.addEventListener("error", ({ path, error }) => {
+ *   console.error(`${path} takes no more writes: ${error?.message}`);
+ * });
+ * vfs.addEventListener("diskfull", ({ path }) => console.warn(`no room for ${path}`));
+ * vfs.addEventListener("resume", ({ path }) => console.warn(`there is room for ${path} again`));
+ * ```
  */
 export class AsyncVfs extends EventTarget implements AsyncDisposable {
   static {
@@ -93,12 +107,20 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * The URI that opens a database through this VFS.
    *
    * @example
-   * ```ts ignore
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
    * const database = new DatabaseSync(vfs.uri("app.db"));
+   * database.exec("CREATE TABLE t(x)");
    * ```
    *
-   * @param path The database's file.
+   * @param path The database's file; a relative one counts from the working directory.
    * @param params Further parameters of SQLite's, such as `{ mode: "ro" }`.
+   * @returns The URI, to be given to a driver in the place of a path.
+   * @throws {AsyncVfsError} SQLITE_MISUSE with a path or a parameter that is empty or no plain
+   * text, or with a parameter `vfs`.
    */
   uri(path: string | URL, params: Record<string, string> = {}): string {
     this.#native("uri");
@@ -110,14 +132,35 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
 
   /**
    * Send a plain path through this VFS: from now on the database of that name
-   * is opened through it by whoever names no VFS, an ORM or `Deno.openKv`.
-   * Throws SQLITE_BUSY if the file is open already.
+   * is opened through it by whoever names no VFS, an ORM or `Deno.openKv`. The
+   * file need not exist yet. Routing a path again does nothing.
+   *
+   * @example
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
+   * vfs.route("app.db");
+   * const database = new DatabaseSync("app.db"); // through sqlite3async
+   * database.exec("CREATE TABLE t(x)");
+   * ```
+   *
+   * @param path The database's file. It is resolved now, symbolic links included.
+   * @throws {AsyncVfsError} SQLITE_BUSY if this process has the file open already, outside of
+   * this VFS; SQLITE_CANTOPEN if it is a directory or cannot be resolved.
    */
   route(path: string | URL): void {
     this.#native("route").route(toPath(path, "route"));
   }
 
-  /** Take a {@linkcode route} back. Throws SQLITE_BUSY while the database is open through it. */
+  /**
+   * Take a {@linkcode route} back.
+   *
+   * @param path The database's file.
+   * @throws {AsyncVfsError} SQLITE_BUSY while the database is open through this VFS or not all of
+   * it is written; SQLITE_NOTFOUND if it was not routed.
+   */
   unroute(path: string | URL): void {
     this.#native("unroute").unroute(toPath(path, "unroute"));
   }
@@ -132,6 +175,21 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * A pending flush keeps the process alive. If the writer is halted meanwhile,
    * it stays pending; called while no writer is running, it rejects with
    * SQLITE_MISUSE.
+   *
+   * @example
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
+   * const database = new DatabaseSync(vfs.uri("app.db"));
+   * database.exec("CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+   * await vfs.flush({ path: "app.db", signal: AbortSignal.timeout(5000) });
+   * ```
+   *
+   * @param options Which databases, and what ends the waiting.
+   * @throws {AsyncVfsError} The background error of a database that was waited for, also one
+   * that came after it was closed, once; SQLITE_MISUSE while no writer is running.
    */
   async flush(options: FlushOptions = {}): Promise<void> {
     const native = this.#native("flush");
@@ -148,8 +206,11 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   }
 
   /**
-   * The same, but blocks the thread. Throws SQLITE_BUSY if that took longer than
-   * `timeoutMs`; the sync goes on.
+   * The same as {@linkcode flush}, but blocks the thread: for a single caller, this is quicker.
+   *
+   * @param options Which databases, and how long it may take.
+   * @throws {AsyncVfsError} SQLITE_BUSY if it took longer than `timeoutMs`, and then the sync goes
+   * on; and what {@linkcode flush} rejects with.
    */
   flushSync(options: FlushSyncOptions = {}): void {
     const native = this.#native("flushSync");
@@ -165,13 +226,21 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * stays so.
    *
    * @example
-   * ```ts ignore
-   * const id = await vfs.durable(() => {
-   *   return insertOrder.run(order).lastInsertRowid;
-   * });
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
+   * const database = new DatabaseSync(vfs.uri("app.db"));
+   * database.exec("CREATE TABLE orders(what TEXT)");
+   * const insert = database.prepare("INSERT INTO orders VALUES (?)");
+   * const id = await vfs.durable(() => insert.run("tea").lastInsertRowid);
    * ```
    *
    * @param work Runs at once; it makes transactions of its own, and must not be asynchronous.
+   * @returns What `work` returned, once all databases of the process are durable.
+   * @throws {AsyncVfsError} SQLITE_MISUSE if `work` is no function or returned a promise; what
+   * {@linkcode flush} rejects with.
    */
   durable<Result>(work: () => Result): Promise<Result>;
   /**
@@ -181,16 +250,28 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * committed.
    *
    * @example
-   * ```ts ignore
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
+   * const database = new DatabaseSync(vfs.uri("bank.db"));
+   * database.exec("CREATE TABLE account(name TEXT PRIMARY KEY, cents INTEGER)");
+   * database.exec("INSERT INTO account VALUES ('Ada', 500), ('Bob', 0)");
+   * const add = database.prepare("UPDATE account SET cents = cents + ? WHERE name = ?");
    * await vfs.durable(database, () => {
-   *   withdraw.run(100, from);
-   *   deposit.run(100, to);
+   *   add.run(-100, "Ada");
+   *   add.run(100, "Bob");
    * });
    * ```
    *
    * @param database A connection of node:sqlite, bun:sqlite or a driver like them, with no
    * transaction open.
    * @param work Runs at once, after `BEGIN IMMEDIATE`; it must not be asynchronous.
+   * @returns What `work` returned, once the databases of the connection are durable.
+   * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, or
+   * if `work` is no function or returned a promise; what {@linkcode flush} rejects with. What
+   * `work` and the driver throw is thrown as it is.
    */
   durable<Result>(database: Transactor, work: () => Result): Promise<Result>;
   async durable<Result>(
@@ -215,8 +296,23 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * belongs to this process while anybody here has it open. The next transaction
    * here takes it back, or gets SQLITE_BUSY while another process is in it.
    *
-   * Rejects with SQLITE_BUSY if, within `timeoutMs`, there was no moment without a
-   * transaction here.
+   * @example
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
+   * const database = new DatabaseSync(vfs.uri("app.db"));
+   * database.exec("PRAGMA journal_mode = WAL; CREATE TABLE t(x)");
+   * await vfs.release("app.db", { timeoutMs: 2000 });
+   * // Now another process can read and write app.db.
+   * ```
+   *
+   * @param path The database's file.
+   * @param options How long it may take.
+   * @throws {AsyncVfsError} SQLITE_BUSY if, within `timeoutMs`, there was no moment without a
+   * transaction here, and then nothing has changed; SQLITE_NOTFOUND if it isn't open through this
+   * VFS; what {@linkcode flush} rejects with.
    */
   async release(path: string | URL, options: DrainOptions = {}): Promise<void> {
     const native = this.#native("release");
@@ -248,8 +344,20 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   // ---- Looking at it ----
 
   /**
-   * Counters and state of a database, or of all together.
+   * Counters and state of a database, or of all together. It waits for no disk, so it can be
+   * asked often.
    *
+   * @example
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   *
+   * const vfs = await install();
+   * const { state, queuedBytes, committed, durable } = vfs.status();
+   * console.log(`${state}: ${queuedBytes} bytes queued, ${committed - durable} not yet durable`);
+   * ```
+   *
+   * @param path The database's file; all databases together if absent.
+   * @returns The state at this moment. It does not change any more.
    * @throws {AsyncVfsError} SQLITE_NOTFOUND if that database isn't open.
    */
   status(path?: string | URL): AsyncVfsStatus {
@@ -263,7 +371,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /**
    * When the writer pauses: `"never"`; `"now"`, as soon as the step under way is
    * done; `"idle"`, once nothing is queued. A paused writer goes on when this is
-   * set to `"never"`.
+   * set to `"never"`, the default. For tests and for trying things out.
    */
   get halt(): Halt {
     return this.#get("halt");
@@ -272,7 +380,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#set("halt", value);
   }
 
-  /** Milliseconds the writer pauses after each step, to try things out. */
+  /** Milliseconds the writer pauses after each step, to try things out. Default: 0. */
   get delayMs(): number {
     return this.#get("delayMs");
   }
@@ -394,16 +502,23 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
 
   // ---- Life cycle ----
 
-  /** Start the writer's thread again after {@linkcode stop}. */
+  /**
+   * Start the writer's thread again after {@linkcode stop}. While it runs, it does nothing.
+   *
+   * @throws {AsyncVfsError} SQLITE_ERROR if the system gives no thread.
+   */
   start(): void {
     this.#native("start").start();
   }
 
   /**
    * Write what is queued and end the writer's thread. Blocks meanwhile. What
-   * could not be written in time stays queued, until {@linkcode start}, and
-   * SQLITE_BUSY is thrown; with `timeoutMs: 0`, which asks for no writing, it
-   * is not.
+   * could not be written in time stays queued, until {@linkcode start}. Commits
+   * go on being queued, up to the bound of the queue.
+   *
+   * @param options How long it may take.
+   * @throws {AsyncVfsError} SQLITE_BUSY if not all was written in time, the writer being ended all
+   * the same; not with `timeoutMs: 0`, which asks for no writing.
    */
   stop(options: DrainOptions = {}): void {
     const timeoutMs = optionalTimeout("stop", options.timeoutMs, DRAIN_MS);
@@ -416,10 +531,14 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   }
 
   /**
-   * Make all durable, end the writer and take the VFS out of SQLite. Rejects
-   * with SQLITE_BUSY, and changes nothing, while a database is open through it;
-   * the message names them. Calls after it throw; {@linkcode install} installs
-   * anew.
+   * Make all durable, end the writer and take the VFS out of SQLite. Calls after
+   * it throw; {@linkcode install} installs anew. A program need not call it: what
+   * is queued is written at exit.
+   *
+   * @param options How long it may take.
+   * @throws {AsyncVfsError} SQLITE_BUSY, with nothing changed, while a database is open through
+   * this VFS (the message names them) or if not all could be written in time; the background
+   * error, once all is closed, of a database about which nobody was told before.
    */
   async close(options: DrainOptions = {}): Promise<void> {
     const native = this.#native("close");
@@ -436,7 +555,11 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#internals.closed();
   }
 
-  /** The same as {@linkcode close}, for `await using`; once closed it does nothing. */
+  /**
+   * The same as {@linkcode close}, for `await using`; once closed it does nothing.
+   *
+   * @throws {AsyncVfsError} What {@linkcode close} rejects with.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#closed) await this.close();
   }
@@ -445,9 +568,10 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   // Types by way of EventTarget's methods, for not all declarations of it have the web's names.
 
   /**
-   * Listen to background events. Listening doesn't keep the process alive.
+   * Listen to background events: those that come after the first listener was added. They are
+   * dispatched on the thread that listens. Listening doesn't keep the process alive.
    *
-   * @param type The event's name.
+   * @param type The event's name: `"error"`, `"diskfull"` or `"resume"`.
    * @param listener Gets the event.
    * @param options As for any EventTarget.
    */
