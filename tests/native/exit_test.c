@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ typedef struct Scene {
   bool twice;           /* the signal comes again, after further rows */
 } Scene;
 
-static volatile sig_atomic_t was_handled;
+static atomic_int was_handled;
 
 /* A program that has no handler of its own is not told of the signal. */
 static void go_on(const Scene *scene, sqlite3 *db) {
