@@ -15,6 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The longest wait for the end of a stream that is about to end, and how often to look. */
+#define END_WAIT_US 1000000
+#define END_POLL_US 200
+
 typedef struct Route Route;
 struct Route {
   Route *next;
@@ -156,13 +160,32 @@ int sqlite3async_route(const char *zPath) {
   return SQLITE_OK;
 }
 
+/*
+** Is the database closed, and all of it written?  Once that is so, its stream is there for a moment
+** longer: until its writer has turned away from it.
+*/
+static bool has_ended(const char *full) {
+  int64_t until_us = async_os_now_us() + END_WAIT_US;
+  for (;;) {
+    AsyncStream *stream = async_registry_find(full);
+    if (stream == NULL) return true;
+    async_mutex_enter(&stream->mutex);
+    bool ending = stream->handles == 0 && stream->queue.head == NULL &&
+                  stream->durable.seq >= stream->pushed.seq && stream->error.code == SQLITE_OK;
+    async_mutex_leave(&stream->mutex);
+    async_registry_release(stream);
+    if (!ending || !async_scheduler_has_runner() || async_os_now_us() >= until_us) return false;
+    async_os_sleep_us(END_POLL_US);
+  }
+}
+
 int sqlite3async_unroute(const char *zPath) {
   int rc = async_control_ready_for("unroute", zPath);
   if (rc != SQLITE_OK) return rc;
   char *full;
   rc = async_control_full_path(zPath, &full);
   if (rc == SQLITE_NOMEM) return async_control_error(rc, "unroute: out of memory");
-  if (full != NULL && is_open_in_stream(full)) {
+  if (full != NULL && !has_ended(full)) {
     free(full);
     return async_control_error(SQLITE_BUSY,
                                "unroute: \"%s\" is open, or not all of it is written yet; close "

@@ -97,6 +97,21 @@ test("databases that aren't routed are untouched, those open before included", a
   assert.deepEqual(numbersIn(after), numbersTo(3));
 });
 
+test("unroute() takes a database that was closed and flushed just before", async () => {
+  await using folder = new Folder();
+  const vfs = await install();
+  for (let round = 0; round < 40; round++) {
+    const path = folder.file(`${round}.db`);
+    vfs.route(path);
+    {
+      using connection = open(path);
+      connection.exec("PRAGMA journal_mode = WAL; CREATE TABLE t(n)");
+    }
+    await vfs.flush();
+    vfs.unroute(path); // its writer may not have turned away from it yet
+  }
+});
+
 test("Deno's localStorage works as before while a route exists", {
   skip: isDeno ? false : "Deno's",
 }, async () => {
