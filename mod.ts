@@ -1,5 +1,5 @@
 /**
- * A SQLite VFS whose writes never wait for the disk, for Deno and Bun.
+ * A SQLite VFS whose writes never wait for the disk, for Deno, Bun and Node.
  *
  * SQLite in these runtimes is synchronous: the disk I/O of every commit runs on
  * the event loop. This module takes it off there. A commit goes into a queue in

@@ -29,11 +29,13 @@ const NATIVE_TIMEOUT_MS = 300_000;
 /** In the checkout, since it is the disk that is measured. */
 const FOLDER = "zig-out";
 const OUTPUT = "zig-out/bench";
+/** Gives Node the web's Worker. */
+const NODE_WORKER = "./tests/helpers/node_worker.ts";
 
 const commands: Record<Runtime, string[]> = {
   Deno: ["deno", "run", "-A"],
   Bun: ["bun"],
-  Node: ["node", "--disable-warning=ExperimentalWarning"],
+  Node: ["node", "--disable-warning=ExperimentalWarning", "--import", NODE_WORKER],
 };
 
 const options = parse(process.argv.slice(2));

@@ -12,8 +12,8 @@ import { currentRuntime } from "../ffi/runtime.ts";
 export interface Shared {
   library: string;
   /**
-   * [stream, position]. Position -1: note the time at once. -2: end. 0: nothing to
-   * do, which the Worker sets when it has done what was asked.
+   * [stream, position]. Position -1: note the time at once. -2: end. -3: rest until it is
+   * another one. 0: nothing to do, which the Worker sets when it has done what was asked.
    */
   ticket: BigInt64Array<SharedArrayBuffer>;
   /** [the Worker's performance.now() when the ticket was reached] */
@@ -24,7 +24,8 @@ async function spin({ library, ticket, reachedMs }: Shared): Promise<void> {
   const native = new Native(openLibrary(await currentRuntime(), library));
   for (;;) {
     const position = Number(Atomics.load(ticket, 1));
-    if (position === 0) continue;
+    if (position === -3) Atomics.wait(ticket, 1, -3n);
+    if (position === 0 || position === -3) continue;
     if (position > 0 && native.durable(Atomics.load(ticket, 0)) < position) continue;
     reachedMs[0] = performance.now();
     Atomics.store(ticket, 1, 0n);

@@ -10,6 +10,7 @@
 #include "event.h"
 #include "exit.h"
 #include "fence.h"
+#include "napi.h"
 #include "notify.h"
 #include "registry.h"
 #include "router.h"
@@ -54,6 +55,7 @@ static void init_once(void) {
   async_scheduler_init();
   async_doorbell_init();
   async_event_init();
+  async_napi_init();
   async_notify_init();
   async_arena_init_spares();
   async_router_init();

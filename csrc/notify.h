@@ -4,6 +4,10 @@
 #ifndef ASYNC_NOTIFY_H
 #define ASYNC_NOTIFY_H
 
+#ifndef SQLITE_CORE
+#include "napi.h"
+#endif
+
 /* Call once, before any other function of this module. */
 void async_notify_init(void);
 
@@ -17,5 +21,10 @@ void async_notify_init(void);
 ** locks below it; best called with no other mutex held.
 */
 void async_notify(void);
+
+#ifndef SQLITE_CORE
+/* The addon's function subscribe().  An environment's thread. */
+NapiValue async_notify_subscribe(NapiEnv env, NapiCall call);
+#endif
 
 #endif /* ASYNC_NOTIFY_H */

@@ -256,7 +256,8 @@ void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, han
 static const int watched_signals[] = {SIGTERM, SIGINT};
 #define WATCHED_COUNT ((int)(sizeof watched_signals / sizeof watched_signals[0]))
 
-/* All but `watching` are set once, when signals are watched for the first time. */
+/* All but `watching` are set once, when signals are watched for the first time; a
+** previous action that is for one time is changed by the thread that calls it. */
 static struct sigaction previous_actions[WATCHED_COUNT];
 static int signal_pipe[2] = {-1, -1};
 static void (*signal_handler)(void);
@@ -290,17 +291,49 @@ static void on_signal(int number) {
   errno = saved;
 }
 
-static void pass_on(int number, const struct sigaction *previous) {
+static void call_handler(int number, const struct sigaction *previous) {
   if (previous->sa_flags & SA_SIGINFO) {
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_signo = number;
     previous->sa_sigaction(number, &info, NULL);
-  } else if (previous->sa_handler == SIG_DFL) {
-    sigaction(number, previous, NULL);
-    kill(getpid(), number);
   } else {
     previous->sa_handler(number);
+  }
+}
+
+static bool is_default(const struct sigaction *action) {
+  return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
+}
+
+/*
+** What the system does, too: it forgets a handler that is for one time (Node's)
+** before the call, and what a handler raises is delivered when it returns.
+** That is how many let the signal end the process.
+*/
+static void pass_on(int number, struct sigaction *previous) {
+  struct sigaction to_call = *previous;
+  struct sigaction ours;
+  struct sigaction left;
+  sigset_t set;
+  if (is_default(&to_call)) {
+    sigaction(number, previous, NULL);
+    kill(getpid(), number);
+    return;
+  }
+  bool is_once = (to_call.sa_flags & (int)SA_RESETHAND) != 0;
+  if (is_once) {
+    memset(previous, 0, sizeof *previous); /* SIG_DFL */
+    sigaction(number, previous, &ours);
+  }
+  call_handler(number, &to_call);
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  /* It lives on. */
+  if (is_once && sigaction(number, NULL, &left) == 0 && is_default(&left)) {
+    sigaction(number, &ours, NULL);
   }
 }
 

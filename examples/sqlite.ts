@@ -1,5 +1,5 @@
 /**
- * One small face for `node:sqlite` (Deno) and `bun:sqlite` (Bun), as far as the
+ * One small face for `node:sqlite` (Deno, Node) and `bun:sqlite` (Bun), as far as the
  * demo and the tests need it.
  *
  * @module

@@ -3,12 +3,13 @@
  *
  * @module
  */
+import process from "node:process";
 import { AsyncVfsError } from "./errors.ts";
 import type { NativeFunctions } from "./symbols.ts";
 
 /** A runtime's ways to reach native code and its own SQLite. */
 export interface Runtime {
-  /** Open the library at an absolute path by foreign-function interface, or throw. */
+  /** Open the library at an absolute path to call its functions, or throw. */
   open(path: string): NativeFunctions;
   /** Load the same file as an extension into the SQLite inside the runtime, or throw. */
   loadExtension(path: string): void;
@@ -25,8 +26,8 @@ export interface Runtime {
 export async function currentRuntime(): Promise<Runtime> {
   if ("Deno" in globalThis) return (await import("./deno.ts")).runtime;
   if ("Bun" in globalThis) return await (await import("./bun.ts")).loadRuntime();
-  throw new AsyncVfsError("Cannot install sqlite3async: this runtime is neither Deno nor Bun", {
-    codeName: "SQLITE_MISUSE",
-    operation: "install",
-  });
+  // Deno and Bun have this, too.
+  if (process.versions?.node !== undefined) return (await import("./node.ts")).runtime;
+  const message = "Cannot install sqlite3async: this runtime is neither Deno, Bun nor Node";
+  throw new AsyncVfsError(message, { codeName: "SQLITE_MISUSE", operation: "install" });
 }

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import process from "node:process";
-import { AsyncVfsError } from "./errors.ts";
+import { loadAddon } from "./addon.ts";
 
 /**
  * How much this environment (the main thread or a Worker) cares to be woken:
@@ -16,23 +15,13 @@ export const Interest = { idle: 0, listening: 1, waiting: 2 } as const;
 /** One of the values of {@linkcode Interest}. */
 export type Interest = (typeof Interest)[keyof typeof Interest];
 
-interface Addon {
-  subscribe?: (wake: () => void) => (interest: Interest) => void;
-}
-
 /**
  * Have `wake` called, on this thread, after something happened that is worth a
  * look. Returns the function that sets how much this environment cares; it
  * starts as {@linkcode Interest.idle}.
  *
- * @param path The library's path: its file is a Node-API addon too.
+ * @param path The library's path.
  */
 export function subscribe(path: string, wake: () => void): (interest: Interest) => void {
-  const addon: { exports: Addon } = { exports: {} };
-  process.dlopen(addon, path);
-  if (addon.exports.subscribe === undefined) {
-    const message = `Cannot wait for the writer: this runtime gave "${path}" no Node-API`;
-    throw new AsyncVfsError(message, { codeName: "SQLITE_ERROR", operation: "install", path });
-  }
-  return addon.exports.subscribe(wake);
+  return loadAddon(path).subscribe(wake);
 }

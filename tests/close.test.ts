@@ -68,13 +68,12 @@ test("close() and await using write everything", async () => {
   await using folder = new Folder();
   const path = folder.file("a.db");
   const { stdout, stderr } = await runProgram(`
-    {
-      await using vfs = await install();
-      vfs.delayMs = 1;
-      const connection = open(vfs.uri(${JSON.stringify(path)}));
-      insertNumbers(connection, 20);
-      connection.close();
-    }
+    const vfs = await install();
+    vfs.delayMs = 1;
+    const connection = open(vfs.uri(${JSON.stringify(path)}));
+    insertNumbers(connection, 20);
+    connection.close();
+    await vfs[Symbol.asyncDispose](); // what \`await using\` does, which Node 22 lacks
     process.kill(process.pid, "SIGKILL");
   `);
   assert.deepEqual([stdout, stderr], ["", ""]);

@@ -25,11 +25,13 @@ if ("Bun" in globalThis) {
 
 /** A new database with a table t, closed at the end of the scope that uses it. */
 class Fixture implements AsyncDisposable {
+  readonly vfs: AsyncVfs;
   readonly folder: Folder = new Folder();
   readonly path: string = this.folder.file("a.db");
   readonly database: Database;
 
-  constructor(readonly vfs: AsyncVfs, open: (uri: string) => Database) {
+  constructor(vfs: AsyncVfs, open: (uri: string) => Database) {
+    this.vfs = vfs;
     this.database = open(vfs.uri(this.path));
     this.database.exec("PRAGMA journal_mode = WAL");
     this.database.exec("CREATE TABLE t(n INTEGER PRIMARY KEY)");
@@ -341,6 +343,9 @@ test("durable() in Workers and on the main thread wait for one database together
   await using folder = new Folder();
   const path = folder.file("a.db");
   const { code, stdout, stderr } = await runProgram(`
+    const { writeFileSync } = await import("node:fs");
+    const { pathToFileURL } = await import("node:url");
+    const workerFile = ${JSON.stringify(folder.file("worker.mjs"))};
     const vfs = await install();
     const connection = open(vfs.uri(${JSON.stringify(path)}));
     connection.exec("PRAGMA journal_mode = WAL");
@@ -359,7 +364,8 @@ test("durable() in Workers and on the main thread wait for one database together
       database.close();
       postMessage("done");
     \`;
-    const url = URL.createObjectURL(new Blob([source], { type: "application/javascript" }));
+    writeFileSync(workerFile, source);
+    const url = pathToFileURL(workerFile);
     const workers = [1, 2].map(() => new Worker(url, { type: "module" }));
     connection.exec("PRAGMA busy_timeout = 10000");
     const done = workers.map((worker) => new Promise((resolve, reject) => {

@@ -11,6 +11,8 @@ import { runProgram } from "./helpers/child.ts";
 import { Folder } from "./helpers/folder.ts";
 import { Settings } from "./helpers/settings.ts";
 
+const isNode = !("Deno" in globalThis || "Bun" in globalThis);
+
 test("install() called again gives the same VFS and keeps its parameters", async () => {
   const vfs = await install();
   using _settings = new Settings(vfs);
@@ -205,7 +207,11 @@ test("install() and routes work under Deno's scoped permissions", {
 });
 
 test("a second SQLite library in the process is refused", {
-  skip: systemSqlite() === undefined ? "there is no system SQLite to load" : false,
+  skip: systemSqlite() === undefined
+    ? "there is no system SQLite to load"
+    : isNode
+    ? "Node has nothing to load it with"
+    : false,
 }, async () => {
   const library = locateLibrary(await currentRuntime());
   const { stdout, stderr } = await runProgram(`

@@ -427,4 +427,18 @@ export const mutants: Mutant[] = [
     to: "static void on_fork(void) {",
     killers: ["exit_test"],
   },
+  {
+    name: "what a program's own handler of a signal raises is never delivered",
+    file: "os_posix.c",
+    from: "  pthread_sigmask(SIG_UNBLOCK, &set, NULL);\n",
+    to: "",
+    killers: ["exit_test"],
+  },
+  {
+    name: "a handler of a signal that is for one time stays in force",
+    file: "os_posix.c",
+    from: "bool is_once = (to_call.sa_flags & (int)SA_RESETHAND) != 0;",
+    to: "bool is_once = false;",
+    killers: ["exit_test"],
+  },
 ];

@@ -1,20 +1,21 @@
 /**
  * All tests: `./run test [--full [--fresh]] [FILTER]`. Builds the library and the native tests,
- * runs those, then every tests/*.test.ts under Deno and under Bun, each program by itself.
+ * runs those, then every tests/*.test.ts under Deno, Bun and Node, each program by itself.
  *
  * FILTER is a part of a program's name: "queue", "native/", "bun/install".
  *
  * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer. It
  * adds the native tests under the thread sanitizer and, if there is a gcc, the address sanitizer;
- * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; and the planted faults
- * (mutants.ts). It keeps a record of what has passed (record.ts) and goes on from there, unless
- * --fresh is said, too.
+ * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; the planted faults
+ * (mutants.ts); and the TypeScript tests under older lines of Node (older_nodes.ts). It keeps a
+ * record of what has passed (record.ts) and goes on from there, unless --fresh is said, too.
  *
  * @module
  */
 
 import { ASAN_FOLDER, buildAsan, hasGcc } from "./asan.ts";
 import { cFiles, filesIn } from "./files.ts";
+import { lower, type OlderNode, olderNodes } from "./older_nodes.ts";
 import { run, zigBuild } from "./process.ts";
 import { type Entry, hashOf, RunRecord } from "./record.ts";
 
@@ -61,6 +62,8 @@ const programs = [
   ...(full ? [mutantHunt()] : []),
   ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
+  ...nodePrograms({ name: "node", command: ["node"], folder: "." }),
+  ...(full ? olderNodes().flatMap(nodePrograms) : []),
 ].filter(({ name }) => name.includes(filter));
 
 /** Programs at a time. Most have one thread; a full run shall end some time. */
@@ -86,6 +89,12 @@ async function build(): Promise<void> {
   for (const args of builds) {
     const { ok, output } = await zigBuild(...args);
     if (!ok) fail(`zig build ${args.join(" ")}`, output);
+  }
+  if (full && olderNodes().length > 0) {
+    const { ok, output } = await lower();
+    if (!ok) fail("the tests for Node 22, by esbuild", output);
+  } else if (full) {
+    console.log("skipped node22, node24: they could not be installed here");
   }
   if (withAsan) {
     const { ok, output } = await buildAsan();
@@ -220,6 +229,20 @@ function typeScriptPrograms(
   });
 }
 
+/** Node runs a test file as any program. The programs that a test starts get the same flags. */
+function nodePrograms({ name, command, folder }: OlderNode): Program[] {
+  const worker = `file://${Deno.cwd()}/${folder}/tests/helpers/node_worker.ts`;
+  const flags = [
+    ...["--import", worker, "--test-reporter=spec"],
+    "--disable-warning=ExperimentalWarning", // Node 22: of node:sqlite and of TypeScript
+  ];
+  return typeScriptPrograms(name, [...command, ...flags], nodeCounts).map((program) => ({
+    ...program,
+    command: [...program.command.slice(0, -1), `./${folder}/${program.command.at(-1)}`],
+    longer: full && folder === "." && name === "node",
+  }));
+}
+
 /** Faults are planted in the core, and the native tests must find each. */
 function mutantHunt(): Program {
   return {
@@ -258,6 +281,18 @@ function bunCounts(output: string): Counts {
     passed: count(lines, "pass"),
     failed: count(lines, "fail"),
     skipped: count(lines, "skip"),
+  };
+}
+
+/** `ℹ pass 12`, `ℹ fail 0`, `ℹ cancelled 0` and `ℹ skipped 1`, each on a line of its own */
+function nodeCounts(output: string): Counts {
+  const countOf = (word: string) => {
+    return Number(output.match(new RegExp(`^ℹ ${word} (\\d+)$`, "m"))?.[1] ?? 0);
+  };
+  return {
+    passed: countOf("pass"),
+    failed: countOf("fail") + countOf("cancelled"),
+    skipped: countOf("skipped"),
   };
 }
 

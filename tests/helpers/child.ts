@@ -18,8 +18,15 @@ export interface Ended {
   stderr: string;
 }
 
-const isDeno = "Deno" in globalThis;
 const urlOf = (path: string) => new URL(path, import.meta.url).href;
+
+/** What this runtime is told besides the program. */
+function runtimeFlags(denoFlags: string[]): string[] {
+  if ("Bun" in globalThis) return [];
+  if (!("Deno" in globalThis)) return process.execArgv; // the tests' own
+  const scoped = denoFlags.some((flag) => flag.startsWith("--allow"));
+  return ["run", scoped ? "--no-prompt" : "-A", "--no-check", ...denoFlags];
+}
 
 /** What every program begins with. */
 const PRELUDE = `
@@ -60,9 +67,7 @@ export class Child implements Disposable {
   ) {
     const file = join(this.#folder, "program.mjs");
     writeFileSync(file, PRELUDE + program);
-    const scoped = denoFlags.some((flag) => flag.startsWith("--allow"));
-    const all = scoped ? ["--no-prompt"] : ["-A"];
-    const args = isDeno ? ["run", ...all, "--no-check", ...denoFlags, file] : [file];
+    const args = [...runtimeFlags(denoFlags), file];
     const [command, ...rest] = [...wrapper, process.execPath, ...args] as [string, ...string[]];
     this.#process = spawn(command, rest, {
       env: { ...process.env, NO_COLOR: "1", ...env },

@@ -58,9 +58,15 @@ export interface Plan {
 
 const BACKLOG_MS = 200;
 
-/** Out before the next step. */
+/** Out before the next step. Node does not wait for room in a pipe. */
 function say(line: string): void {
-  writeSync(1, `${line}\n`);
+  for (let left = new TextEncoder().encode(`${line}\n`); left.length > 0;) {
+    try {
+      left = left.subarray(writeSync(1, left));
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") throw error;
+    }
+  }
 }
 
 /** Transaction n is so safe, in one database or in all. */
@@ -80,10 +86,14 @@ function connect(vfs: AsyncVfs, plan: Plan): Connection {
 
 /** One thread's part. */
 class Actor {
+  readonly vfs: AsyncVfs;
+  readonly plan: Plan;
   readonly #random: Random;
   readonly numbered: Numbered[];
 
-  constructor(readonly vfs: AsyncVfs, readonly plan: Plan) {
+  constructor(vfs: AsyncVfs, plan: Plan) {
+    this.vfs = vfs;
+    this.plan = plan;
     this.#random = new Random(plan.seed);
     this.numbered = Array.from({ length: plan.connections }, () => {
       const connection = connect(vfs, plan);

@@ -68,11 +68,15 @@ function say(line: string): void {
 
 /** A database on the disk, and what its transactions came to. */
 class Filler implements Disposable {
+  readonly vfs: AsyncVfs;
+  readonly plan: FullDiskPlan;
   readonly connection: Connection;
   readonly #numbered: Numbered;
   last = 0;
 
-  constructor(readonly vfs: AsyncVfs, readonly plan: FullDiskPlan) {
+  constructor(vfs: AsyncVfs, plan: FullDiskPlan) {
+    this.vfs = vfs;
+    this.plan = plan;
     vfs.diskFullRetryMs = RETRY_MS;
     vfs.checkpointBytes = vfs.checkpointIdleMs = 0; // until there is something to be copied
     this.connection = open(vfs.uri(plan.path));
@@ -115,11 +119,13 @@ class Filler implements Disposable {
 
 /** The types of the events about one database. */
 class Events implements Disposable {
+  readonly vfs: AsyncVfs;
   readonly types: string[] = [];
   readonly #listener: (event: AsyncVfsEvent) => void;
   static readonly #names = ["diskfull", "resume", "error"] as const;
 
-  constructor(readonly vfs: AsyncVfs, path: string) {
+  constructor(vfs: AsyncVfs, path: string) {
+    this.vfs = vfs;
     this.#listener = (event) => void (event.path === path && this.types.push(event.type));
     for (const name of Events.#names) vfs.addEventListener(name, this.#listener);
   }

@@ -54,13 +54,17 @@ export function create(connection: Connection): void {
 
 /** One actor's connection, with what it does with it. */
 class Actor {
+  readonly vfs: AsyncVfs;
+  readonly part: Part;
   readonly report: Report;
   readonly #random: Random;
   readonly #committed: Int32Array;
   #connection!: Connection;
   #statements!: ReturnType<typeof prepareAll>;
 
-  constructor(readonly vfs: AsyncVfs, readonly part: Part) {
+  constructor(vfs: AsyncVfs, part: Part) {
+    this.vfs = vfs;
+    this.part = part;
     const { actor, seed } = part;
     const added = new Array(ACCOUNTS).fill(0);
     this.report = { actor, versions: [], added, snapshots: 0, checkpoints: 0, releases: 0 };

@@ -73,10 +73,12 @@ function prepareWrite(connection: Connection, schema: string) {
 
 /** Makes numbered transactions on a connection. */
 export class Numbered {
+  readonly connection: Connection;
   readonly #get: () => number;
   readonly #writes: ((n: number) => void)[];
 
-  constructor(readonly connection: Connection, databases: number) {
+  constructor(connection: Connection, databases: number) {
+    this.connection = connection;
     const get = connection.prepare("SELECT n FROM main.counter");
     this.#get = () => Number(get.all()[0]!.n);
     this.#writes = SCHEMAS.slice(0, databases).map((schema) => prepareWrite(connection, schema));

@@ -7,9 +7,11 @@ import process from "node:process";
 
 /** A stream of random numbers. */
 export class Random {
+  readonly seed: number;
   #state: number;
 
-  constructor(readonly seed: number) {
+  constructor(seed: number) {
+    this.seed = seed;
     this.#state = seed >>> 0;
   }
 

@@ -10,10 +10,12 @@ import { Folder } from "./folder.ts";
 
 /** A file system of some megabytes. */
 export class SmallDisk implements Disposable {
+  readonly path: string;
   readonly #ballast: string;
 
   /** One that another process has mounted. */
-  constructor(readonly path: string) {
+  constructor(path: string) {
+    this.path = path;
     this.#ballast = this.file("ballast");
   }
 

@@ -82,12 +82,15 @@ export async function work(plan: WorkerPlan): Promise<void> {
 
 /** The Workers, a slot each. */
 class Workers {
+  readonly plan: TerminatePlan;
   readonly shared = new SharedArrayBuffer(64);
   readonly numbers = new Int32Array(this.shared);
   readonly #workers: (Worker | undefined)[] = [];
   #started = 0;
 
-  constructor(readonly plan: TerminatePlan) {}
+  constructor(plan: TerminatePlan) {
+    this.plan = plan;
+  }
 
   start(slot: number): void {
     Atomics.store(this.numbers, 2 * slot, 0);

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,11 +26,22 @@ typedef struct Scene {
   int drain;
   int deadline_ms;
   bool on_signals;
-  bool goes_on; /* commits further rows after the signal */
+  bool goes_on;         /* commits further rows after the signal */
+  void (*handler)(int); /* the program's own, from before */
+  bool once;            /* which the system forgets when it calls it */
+  bool twice;           /* the signal comes again, after further rows */
 } Scene;
+
+static atomic_int was_handled;
 
 /* A program that has no handler of its own is not told of the signal. */
 static void go_on(const Scene *scene, sqlite3 *db) {
+  if (scene->twice) {
+    while (!was_handled) sleep_ms(1);
+    sleep_ms(100);
+    for (int i = 0; i < ROWS; i++) exec(db, "INSERT INTO t VALUES (%d)", i);
+    raise(SIGTERM);
+  }
   while (!scene->goes_on) sleep_ms(1000);
   for (int i = ROWS;; i++) exec(db, "INSERT INTO t VALUES (%d)", i);
 }
@@ -58,6 +70,11 @@ static int play(void *arg) {
   const Scene *scene = arg;
   redirect_stderr();
   async_setup();
+  if (scene->handler != NULL) {
+    struct sigaction action = {.sa_handler = scene->handler,
+                               .sa_flags = scene->once ? (int)SA_RESETHAND : 0};
+    sigaction(SIGTERM, &action, NULL);
+  }
   sqlite3async_set(SQLITEASYNC_DRAIN_ON_EXIT, scene->drain);
   sqlite3async_set(SQLITEASYNC_EXIT_DRAIN_MS, scene->deadline_ms);
   sqlite3async_set(SQLITEASYNC_DRAIN_ON_SIGNALS, scene->on_signals);
@@ -153,6 +170,52 @@ static void SIGTERM_drains_nothing_unasked(void) {
   CHECK_EQ(rows_after(scene, -SIGTERM), 0);
 }
 
+/* ---- The program's own handlers ---- */
+
+static void reset_and_raise(int number) {
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
+static void raise_again(int number) { raise(number); }
+
+static void leave(int number) { _exit(100 + number); }
+
+static void SIGTERM_drains_before_the_programs_own_handler_ends_it(void) {
+  const struct {
+    void (*handler)(int);
+    bool once;
+    int code;
+  } ways[] = {
+      {reset_and_raise, false, -SIGTERM},
+      {reset_and_raise, true, -SIGTERM},
+      {raise_again, true, -SIGTERM},
+      {leave, false, 100 + SIGTERM},
+  };
+  for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+    Scene scene = {BY_SIGTERM, true, .drain = 1, .deadline_ms = 20000, .on_signals = true};
+    scene.handler = ways[i].handler;
+    scene.once = ways[i].once;
+    CHECK_EQ(rows_after(scene, ways[i].code), ROWS);
+    check_stderr_is(NULL);
+    unlink(test_path("x.db"));
+  }
+}
+
+static void return_from_it(int number) {
+  (void)number;
+  was_handled = 1;
+}
+
+static void SIGTERM_drains_again_after_a_handler_for_one_time(void) {
+  Scene scene = {BY_SIGTERM, true, .drain = 1, .deadline_ms = 20000, .on_signals = true};
+  scene.handler = return_from_it;
+  scene.once = true;
+  scene.twice = true;
+  CHECK_EQ(rows_after(scene, -SIGTERM), 2 * ROWS);
+  check_stderr_is(NULL);
+}
+
 /* ---- Forks ---- */
 
 static sqlite3 *forked_db;
@@ -227,6 +290,8 @@ int main(void) {
                                 TEST(SIGTERM_drains_if_asked_to),
                                 TEST(at_SIGTERM_commits_that_go_on_are_not_waited_for),
                                 TEST(SIGTERM_drains_nothing_unasked),
+                                TEST(SIGTERM_drains_before_the_programs_own_handler_ends_it),
+                                TEST(SIGTERM_drains_again_after_a_handler_for_one_time),
                                 TEST(a_forked_child_leaves_everything_alone),
                                 TEST(a_child_forked_while_the_writer_works_ends_in_time),
                                 {0}});
