@@ -154,9 +154,8 @@ static void loop(int number) {
     if (async_scheduler.ready.first == NULL && !missed) rest(&runner);
   }
   async_scheduler.looping--;
-  async_scheduler_delegate(); /* what it was woken for is another one's now */
   if (async_scheduler.looping == 0) async_arena_trim_spares();
-  async_scheduler_changed();
+  async_scheduler_changed(); /* also: what it was woken for is another one's now */
   async_cond_free(&runner.cond);
 }
 
