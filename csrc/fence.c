@@ -31,8 +31,8 @@ void async_fence_init(void) { async_mutex_init(&fence_mutex, ASYNC_RANK_FENCE); 
 static void wake_members(AsyncFence *fence) {
   for (int i = 0; i < fence->count; i++) {
     AsyncStream *stream = fence->members[i].stream;
-    if (stream != NULL && fence->members[i].arrived)
-      async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
+    bool waits = stream != NULL && fence->members[i].arrived;
+    if (waits) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
   }
 }
 

@@ -17,7 +17,7 @@ typedef enum AsyncRank {
   ASYNC_RANK_LOCK,        /* lock.c: a stream's lock table and its parent handle's lock */
   ASYNC_RANK_WALINDEX,    /* walindex.h: a stream's wal-index and its locks */
   ASYNC_RANK_STREAM,      /* stream.h: a stream's queue, overlays, watermarks */
-  ASYNC_RANK_SCHEDULER,   /* writer.c: which streams have work */
+  ASYNC_RANK_SCHEDULER,   /* scheduler.h: which streams have work */
   ASYNC_RANK_DOORBELL,    /* doorbell.c: the checkpointer is to look around */
   ASYNC_RANK_EVENT,       /* event.c: the ring of events */
   ASYNC_RANK_NOTIFY,      /* notify.c: subscriptions of JavaScript environments */

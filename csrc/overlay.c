@@ -255,7 +255,7 @@ size_t async_overlay_read(const AsyncOverlay *overlay, int64_t offset, size_t n,
   return covered;
 }
 
-/* Of the segments in a bucket, forget those of blocks in [first, last], from size on. */
+/* Of the segments in a bucket, whatever their blocks, forget what is from size on. */
 static void truncate_bucket(AsyncOverlay *overlay, AsyncSegment **link, int64_t size) {
   while (*link != NULL) {
     AsyncSegment *segment = *link;

@@ -130,7 +130,7 @@ void async_scheduler_delegate(void);
 
 /*
 ** rest: until the runner is woken, a delayed task is due, or the time is over; < 0: no
-** bound.  False if it was the time.  nap: the same, and who wakes it soon need not.
+** bound.  False if nobody woke it.  nap: the same, and who wakes it soon need not.
 */
 bool async_scheduler_rest(AsyncRunner *runner, int64_t timeout_us);
 void async_scheduler_nap(AsyncRunner *runner, int64_t timeout_us);

@@ -14,8 +14,8 @@
 #include "config.h"
 #include "handle.h"
 #include "registry.h"
-#include "writer.h"
 #include "super.h"
+#include "writer.h"
 
 #define STREAM_FILES                                                                               \
   (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL)

@@ -148,13 +148,14 @@ static void loop(int number) {
     }
     int64_t ended = async_scheduler.ended;
     if (async_scheduler.halt == SQLITEASYNC_HALT_IDLE && is_idle()) break;
-    /* If a run has ended while that was looked at, nobody will tell of it. */
-    if (async_scheduler.ready.first == NULL && async_scheduler.ended == ended) rest(&runner);
+    /* Of a run that has ended while that was looked at, or of what was told, nobody will
+    ** tell again. */
+    bool missed = async_scheduler.ended != ended || shall_return(number);
+    if (async_scheduler.ready.first == NULL && !missed) rest(&runner);
   }
   async_scheduler.looping--;
-  async_scheduler_delegate(); /* what it was woken for is another one's now */
   if (async_scheduler.looping == 0) async_arena_trim_spares();
-  async_scheduler_changed();
+  async_scheduler_changed(); /* also: what it was woken for is another one's now */
   async_cond_free(&runner.cond);
 }
 

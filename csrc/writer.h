@@ -21,9 +21,8 @@ void async_writer_run(void);
 /*
 ** This thread would only wait until the stream is durable up to seq: if the
 ** writer is not at it, do its work meanwhile.  That saves two changes of threads,
-** which matters for a single commit.  The
-** caller has a reference, and holds no mutex.  False if it could not, and a writer
-** has to be woken.
+** which matters for a single commit.  The caller has a reference, and holds no mutex.
+** False if it could not, and a writer has to be woken.
 */
 bool async_writer_help(AsyncStream *stream, int64_t seq);
 

@@ -362,6 +362,13 @@ export const mutants: Mutant[] = [
     killers: ["explore_pool_test"],
   },
   {
+    name: "a writer rests without looking again at what it was told meanwhile",
+    file: "writer.c",
+    from: "async_scheduler.ended != ended || shall_return(number);",
+    to: "async_scheduler.ended != ended;",
+    killers: ["pool_test"],
+  },
+  {
     name: "a surplus writer goes on",
     file: "writer.c",
     from: "return number >= async_config.writers;",

@@ -3,8 +3,9 @@
 ** writers rest, nap and are woken.
 */
 #include "database.h"
-#include "scheduler.h"
+#include "registry.h"
 #include "testvfs.h"
+#include "writer.h"
 
 #define WAIT_MS 5000
 
@@ -153,6 +154,47 @@ static void halted_when_idle_they_return_when_the_last_is_done(void) {
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
+static void *stop_writers(void *unused) {
+  async_writer_stop();
+  return unused;
+}
+
+static bool is_looking_or_told(bool stopping) {
+  async_mutex_enter(&async_scheduler.mutex);
+  bool looks = async_scheduler.resting == NULL && async_scheduler.coming == 0;
+  bool told = async_scheduler.stopping;
+  async_mutex_leave(&async_scheduler.mutex);
+  return stopping ? told : looks;
+}
+
+/* The stream's mutex keeps it from seeing whether anything is queued; the test has the
+** stream's task, as a thread that helps, whose end wakes nobody. */
+static void stopped_while_it_looks_whether_all_is_idle_a_writer_ends(void) {
+  setup(0);
+  sqlite3 *db = open_table("x.db");
+  AsyncStream *stream = async_registry_find(test_path("x.db"));
+  WAIT_FOR(WAIT_MS, resting() == 1);
+  CHECK(async_scheduler_claim(&stream->task));
+  async_mutex_enter(&stream->mutex);
+  async_writer_set_halt(SQLITEASYNC_HALT_IDLE);
+  WAIT_FOR(WAIT_MS, is_looking_or_told(false));
+  async_writer_set_halt(SQLITEASYNC_HALT_NEVER);
+  Thread thread = thread_start(stop_writers, NULL);
+  WAIT_FOR(WAIT_MS, is_looking_or_told(true));
+  async_mutex_leave(&stream->mutex);
+  sleep_ms(20);
+  async_mutex_enter(&async_scheduler.mutex);
+  async_scheduler_finish(&stream->task, false, 0);
+  async_scheduler_delegate();
+  async_mutex_leave(&async_scheduler.mutex);
+  WAIT_FOR(WAIT_MS, looping() == 0);
+  thread_join(thread);
+  async_registry_release(stream);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
 static void one_task_wakes_one_writer(void) {
   setup(0);
   sqlite3 *one = open_table("one.db");
@@ -266,6 +308,7 @@ int main(void) {
                                 TEST(a_surplus_writer_leaves_its_work_to_the_others),
                                 TEST(the_delay_is_a_pause_between_ops_of_one_database),
                                 TEST(halted_when_idle_they_return_when_the_last_is_done),
+                                TEST(stopped_while_it_looks_whether_all_is_idle_a_writer_ends),
                                 TEST(one_task_wakes_one_writer),
                                 TEST(who_commits_while_a_writer_naps_wakes_nobody),
                                 TEST(who_waits_ends_the_nap),
