@@ -118,6 +118,15 @@ int async_control_full_path(const char *zPath, char **full) {
   return rc;
 }
 
+/* Most give the path as SQLite has it; to look at each part of it on disk takes longer than
+** all else. */
+static AsyncStream *find_by_name(const char *zPath) {
+  AsyncStream *stream = zPath[0] == '/' ? async_registry_find(zPath) : NULL;
+  if (stream == NULL || !stream->is_link) return stream;
+  async_registry_release(stream);
+  return NULL;
+}
+
 int async_control_find(const char *zPath, AsyncStream ***streams) {
   if (zPath == NULL || zPath[0] == '\0') {
     *streams = async_registry_all();
@@ -125,9 +134,7 @@ int async_control_find(const char *zPath, AsyncStream ***streams) {
   }
   *streams = calloc(2, sizeof(AsyncStream *));
   if (*streams == NULL) return SQLITE_NOMEM;
-  /* Most give the path as SQLite has it; to look at each part of it on disk takes longer than
-  ** all else. */
-  (*streams)[0] = zPath[0] == '/' ? async_registry_find(zPath) : NULL;
+  (*streams)[0] = find_by_name(zPath);
   if ((*streams)[0] != NULL) return SQLITE_OK;
   char *full;
   int rc = async_control_full_path(zPath, &full);

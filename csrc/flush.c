@@ -8,14 +8,21 @@
 /* How often to see whether the writer was stopped. */
 #define WAIT_SLICE_US 50000
 
+/* It failed, somebody was told, and all its handles were closed: only for a moment it is still
+** there, and for the caller it is a database of the past. */
+static bool is_past(const AsyncStream *stream) {
+  return stream->handles == 0 && stream->error_told;
+}
+
 /* Note the wish, of which a writer is still to be told if the ticket is more than 0. */
 static int64_t want(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   int64_t ticket = stream->pushed.seq;
-  int rc = async_stream_error(stream);
+  bool past = is_past(stream);
+  int rc = past ? SQLITE_OK : async_stream_error(stream);
   if (rc != SQLITE_OK) {
     ticket = -rc;
-  } else if (stream->durable.seq >= ticket) {
+  } else if (past || stream->durable.seq >= ticket) {
     ticket = 0;
   }
   if (stream->flush_wanted < ticket) stream->flush_wanted = ticket;

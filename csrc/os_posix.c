@@ -53,9 +53,9 @@ static void must(int error) {
   (void)error;
 }
 
-/* Nobody holds a mutex for longer than a copy of 64 KiB takes, most for less than a
-** system call takes: so who finds it held looks again a few times before it sleeps, and
-** then who leaves it need not wake anybody. */
+/* Those that committers meet at are held for no longer than a copy of 64 KiB takes, mostly for
+** less than a system call takes: so who finds one held looks again a few times before it sleeps,
+** and then who leaves it need not wake anybody. */
 void async_os_mutex_init(AsyncOsMutex *mutex) {
   pthread_mutexattr_t attributes;
   must(pthread_mutexattr_init(&attributes));

@@ -50,6 +50,13 @@ AsyncStream *async_registry_find(const char *path) {
   return stream;
 }
 
+void async_registry_note_link(const char *path) {
+  AsyncStream *stream = async_registry_find(path);
+  if (stream == NULL) return;
+  stream->is_link = true;
+  async_registry_release(stream);
+}
+
 AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent) {
   async_mutex_enter(&registry_mutex);
   AsyncStream *stream = find(path, strlen(path));

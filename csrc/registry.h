@@ -23,6 +23,9 @@ void async_registry_init(void);
 AsyncStream *async_registry_find(const char *path);
 AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent);
 
+/* The path leads elsewhere now, by a link: it is no longer a name of the stream that has it. */
+void async_registry_note_link(const char *path);
+
 /*
 ** The stream a file belongs to by its name: the database itself, or
 ** DATABASE-journal, DATABASE-wal, DATABASE-mjXXXXXXXXX.  If somebody has opened

@@ -57,9 +57,10 @@ typedef struct AsyncRunner AsyncRunner;
 struct AsyncRunner {
   AsyncRunner *next; /* of those that rest: the one that did before */
   AsyncCond cond;
-  bool resting;     /* on the list; who wakes it takes it off */
-  bool napping;     /* and will look again by itself */
-  int64_t until_us; /* when it will look again by itself */
+  bool resting;      /* on the list; who wakes it takes it off */
+  bool napping;      /* and will look again by itself */
+  int64_t until_us;  /* when it will look again by itself */
+  int64_t worked_us; /* when it last had a task */
 };
 
 typedef struct AsyncScheduler {

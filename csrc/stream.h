@@ -87,6 +87,8 @@ struct AsyncStream {
   char *path;
   sqlite3_vfs *parent;
 
+  atomic_bool is_link; /* its path leads elsewhere now; set once */
+
   /* Guarded by the registry's mutex. */
   AsyncStream *path_next;
   AsyncStream *id_next;

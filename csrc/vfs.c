@@ -17,6 +17,8 @@
 #include "super.h"
 #include "writer.h"
 
+#include <string.h>
+
 #define STREAM_FILES                                                                               \
   (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL)
 
@@ -122,11 +124,15 @@ static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *result
   return known ? SQLITE_OK : parent->xAccess(parent, name, flags, result);
 }
 
+static int vfs_full_pathname(sqlite3_vfs *vfs, const char *name, int n, char *out) {
+  int rc = parent_of(vfs)->xFullPathname(parent_of(vfs), name, n, out);
+  bool found = (rc & 0xff) == SQLITE_OK; /* SQLITE_OK_SYMLINK too */
+  if (found && strcmp(name, out) != 0) async_registry_note_link(name);
+  return rc;
+}
+
 /* ---- What is the parent's ---- */
 
-static int pass_full_pathname(sqlite3_vfs *vfs, const char *name, int n, char *out) {
-  return parent_of(vfs)->xFullPathname(parent_of(vfs), name, n, out);
-}
 static void *pass_dl_open(sqlite3_vfs *vfs, const char *name) {
   return parent_of(vfs)->xDlOpen(parent_of(vfs), name);
 }
@@ -173,7 +179,7 @@ void async_vfs_derive(sqlite3_vfs *vfs, sqlite3_vfs *parent) {
   vfs->szOsFile = parent->szOsFile;
   if (vfs->szOsFile < (int)sizeof(AsyncHandle)) vfs->szOsFile = (int)sizeof(AsyncHandle);
   vfs->pAppData = parent;
-  PASS(xFullPathname, pass_full_pathname);
+  PASS(xFullPathname, vfs_full_pathname);
   PASS(xDlOpen, pass_dl_open);
   PASS(xDlError, pass_dl_error);
   PASS(xDlSym, pass_dl_sym);

@@ -120,11 +120,18 @@ static bool is_idle(void) {
   return !queued && async_scheduler.ready.first == NULL && async_scheduler.running == 0;
 }
 
+/* Of those that did nothing themselves one is enough to look for what others commit. */
+static bool shall_nap(const AsyncRunner *runner) {
+  int64_t since_us = async_os_now_us() - LINGER_US;
+  bool anybody_works = async_scheduler.worked_us > since_us;
+  return anybody_works && (async_scheduler.napping == 0 || runner->worked_us > since_us);
+}
+
 /* Nothing is to be done.  Whatever leaves the mutex here must not rest: it has to look again. */
 static void rest(AsyncRunner *runner) {
   int64_t poll_us = async_config.poll_us;
   bool surplus = async_arena_has_surplus();
-  if (poll_us <= 0 || async_os_now_us() - async_scheduler.worked_us >= LINGER_US) {
+  if (poll_us <= 0 || !shall_nap(runner)) {
     bool woken = async_scheduler_rest(runner, surplus ? REST_US : -1);
     if (surplus && !woken && async_scheduler.running == 0) async_arena_trim_spares();
   } else if (async_arena_wants_spare()) {
@@ -137,13 +144,14 @@ static void rest(AsyncRunner *runner) {
 }
 
 static void loop(int number) {
-  AsyncRunner runner = {0};
+  AsyncRunner runner = {.worked_us = INT64_MIN};
   async_cond_init(&runner.cond);
   async_scheduler.looping++;
   while (!shall_return(number)) {
     AsyncTask *task = async_scheduler_take();
     if (task != NULL) {
       run_task(task, number);
+      runner.worked_us = async_scheduler.worked_us;
       continue;
     }
     int64_t ended = async_scheduler.ended;

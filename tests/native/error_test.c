@@ -218,6 +218,32 @@ static void those_who_wait_are_told(void) {
   CHECK_EQ(number_on_disk(), 0);
 }
 
+/* Whatever still refers to it for a moment, as a thread that asks for the status does. */
+static void a_failure_that_was_told_is_of_the_past_once_all_is_closed(void) {
+  setup(0);
+  sqlite3 *db = open_async(path);
+  testvfs_fail(ON_CHANGE, "/x.db", 0, 1, SQLITE_IOERR, 0);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  step_all();
+  AsyncStream *stream = async_registry_find(path);
+  CHECK(sqlite3async_flush(NULL, 1000) != SQLITE_OK);
+  CHECK(sqlite3async_flush(NULL, 1000) != SQLITE_OK); /* it is open, and told each time */
+  sqlite3_close(db);
+  step_all();
+  testvfs_reset();
+  CHECK_EQ(sqlite3async_flush(NULL, 1000), SQLITE_OK);
+  db = open_async(path);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  AsyncStream *anew = async_registry_find(path);
+  CHECK(anew != stream);
+  CHECK(async_flush_request(anew) > 0);
+  CHECK_EQ(async_flush_request(stream), 0);
+  async_registry_release(anew);
+  async_registry_release(stream);
+  close_database(db);
+  step_all();
+}
+
 int main(void) {
   return run_tests((TestCase[]){TEST(an_io_error_at_any_change_leaves_a_prefix),
                                 TEST(a_full_disk_that_is_not_waited_for_leaves_a_prefix),
@@ -225,5 +251,6 @@ int main(void) {
                                 TEST(a_disk_that_stays_full_is_an_error_in_the_end),
                                 TEST(a_flush_during_a_held_deletion_syncs_what_is_there),
                                 TEST(those_who_wait_are_told),
+                                TEST(a_failure_that_was_told_is_of_the_past_once_all_is_closed),
                                 {0}});
 }

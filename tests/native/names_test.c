@@ -243,6 +243,25 @@ static void a_routed_link_is_the_file_it_leads_to(void) {
   step_all();
 }
 
+/* SQLite would refuse to write to the one whose name was taken away; it was all written. */
+static void a_name_that_has_become_a_link_means_what_it_leads_to(void) {
+  async_setup();
+  sqlite3 *was_there = open_async(test_path("x.db"));
+  exec(was_there, "CREATE TABLE t(a)");
+  step_all();
+  CHECK_EQ(rename(test_path("x.db"), test_path("old.db")), 0);
+  CHECK_EQ(symlink("new.db", test_path("x.db")), 0);
+  sqlite3 *by_link = open_async(test_path("x.db"));
+  exec(by_link, "CREATE TABLE t(a)");
+  exec(by_link, "INSERT INTO t VALUES (1)");
+  CHECK_EQ(status_number(test_path("x.db"), "committed"), 2);
+  CHECK_EQ(status_number(test_path("new.db"), "committed"), 2);
+  step_all();
+  close_database(by_link);
+  close_database(was_there);
+  step_all();
+}
+
 static int try_to_write(void *path) {
   sqlite3 *db = open_plain(path);
   int rc = exec_code(db, "BEGIN IMMEDIATE");
@@ -431,6 +450,7 @@ int main(void) {
                                 TEST(all_paths_of_a_file_are_one_stream),
                                 TEST(NOFOLLOW_refuses_links),
                                 TEST(a_routed_link_is_the_file_it_leads_to),
+                                TEST(a_name_that_has_become_a_link_means_what_it_leads_to),
                                 TEST(hard_links_keep_each_other_out_like_processes),
                                 TEST(a_database_named_like_a_journal_takes_nothing_from_the_other),
                                 TEST(a_journals_ops_stay_with_its_database),

@@ -33,6 +33,17 @@ static int napping(void) {
   return count;
 }
 
+/* Resting, and not to look again by itself. */
+static int resting_for_good(void) {
+  int count = 0;
+  async_mutex_enter(&async_scheduler.mutex);
+  for (AsyncRunner *runner = async_scheduler.resting; runner != NULL; runner = runner->next) {
+    if (!runner->napping) count++;
+  }
+  async_mutex_leave(&async_scheduler.mutex);
+  return count;
+}
+
 /* With no checkpointer at work, whose own connection is a handle of its own. */
 static void setup(int poll_us) {
   async_setup();
@@ -277,6 +288,26 @@ static void without_work_a_writer_rests_for_good_and_a_commit_wakes_it(void) {
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
+static void one_that_did_nothing_does_not_nap_beside_another(void) {
+  setup(500);
+  sqlite3 *one = open_table("one.db");
+  sqlite3 *two = open_table("two.db");
+  testvfs_hold(ON_WRITE, "one.db-wal");
+  exec(one, "INSERT INTO t VALUES (1)");
+  testvfs_wait_held();
+  exec(two, "INSERT INTO t VALUES (1)");
+  WAIT_FOR(WAIT_MS, napping() == 1);
+  testvfs_release(); /* now both have had work */
+  int64_t until_ms = now_ms() + WAIT_MS;
+  while (resting_for_good() != 1) {
+    if (now_ms() > until_ms) FAIL("both nap");
+    for (int i = 0; i < 20; i++) exec(one, "INSERT INTO t VALUES (1)");
+  }
+  close_database(one);
+  close_database(two);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+}
+
 static void a_writer_that_naps_is_stopped_at_once(void) {
   setup(LONG_NAP_US);
   sqlite3 *db = open_table("x.db");
@@ -314,6 +345,7 @@ int main(void) {
                                 TEST(who_waits_ends_the_nap),
                                 TEST(much_that_is_queued_ends_the_nap),
                                 TEST(without_work_a_writer_rests_for_good_and_a_commit_wakes_it),
+                                TEST(one_that_did_nothing_does_not_nap_beside_another),
                                 TEST(a_writer_that_naps_is_stopped_at_once),
                                 TEST(what_maxDelayMs_asks_for_comes_in_time),
                                 {0}});
