@@ -8,7 +8,7 @@ import { encode, isParameter, type OnQueueFull, type ParameterName } from "./par
 
 /** A connection of a driver, as far as loading an extension needs it. */
 export interface HostConnection {
-  /** Loads a shared library as an extension into the SQLite of the connection, before it returns. */
+  /** Loads a shared library as an extension into the connection's SQLite, before it returns. */
   loadExtension(path: string): unknown;
 }
 

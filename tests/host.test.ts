@@ -62,7 +62,8 @@ test("a second host is refused, and the first goes on", { skip }, async () => {
     const vfs = await install({ host: first });
     const error = await install({ host: second, maxDelayMs: 5 }).catch((error) => error);
     console.log(error instanceof AsyncVfsError, error.codeName, error.operation);
-    const words = [versionOf(first), versionOf(second)].map((version) => error.message.includes(version));
+    const versions = [versionOf(first), versionOf(second)];
+    const words = versions.map((version) => error.message.includes(version));
     console.log(...words, error.message.startsWith("Cannot load "), error.message);
     console.log(vfs.status().state, vfs.maxDelayMs);
   `);

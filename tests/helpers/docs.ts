@@ -8,7 +8,7 @@
  *     ```ts deno node     only in these runtimes
  *     ```ts continues     goes on with the program of the block before it, in the same module
  *     ```sql              statements, run through sqlite3async; may continue, too
- *     ```sh               commands for bash; they find csrc/, and SQLite's header and archive in sqlite/
+ *     ```sh               commands for bash; they find csrc/, and in sqlite/ its header and archive
  *     ```c file=app.c     of any language: not run by itself, but a file that the programs after
  *                         it on the page find
  *
@@ -24,8 +24,8 @@
  *
  *     <!-- not run: it needs Docker -->
  *
- * Each program runs in a fresh folder and in a process of its own, for at most two minutes. Its module
- * has the lines of the page, so that an error's line is the page's.
+ * Each program runs in a fresh folder and in a process of its own, for at most two minutes. Its
+ * module has the lines of the page, so that an error's line is the page's.
  *
  * @module
  */

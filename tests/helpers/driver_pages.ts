@@ -18,7 +18,7 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { Folder } from "./folder.ts";
+import type { Folder } from "./folder.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PAGES = join(ROOT, "docs/drivers");
