@@ -10,7 +10,7 @@ import { install } from "../mod.ts";
 type AnyFunction = (...values: unknown[]) => unknown;
 
 const vfs = await install();
-const addon = loadAddon(locateLibrary(await currentRuntime()));
+const addon = loadAddon(await locateLibrary(await currentRuntime()));
 const functions = addon as unknown as Record<string, AnyFunction>;
 const signatures: [string, Signature][] = Object.entries(symbols);
 
@@ -129,7 +129,7 @@ test("the addon's functions are those of the installed VFS, however it is called
 });
 
 test("the addon can be loaded again, by whatever path", async () => {
-  const again = loadAddon(locateLibrary(await currentRuntime()));
+  const again = loadAddon(await locateLibrary(await currentRuntime()));
   assert.notEqual(again.sqlite3async_version, undefined);
   assert.equal(again.sqlite3async_start(), 0); // the VFS is registered
 });

@@ -355,7 +355,8 @@ export const mutants: Mutant[] = [
   {
     name: "a writer naps without looking again at what was asked for meanwhile",
     file: "writer.c",
-    from: "    async_arena_prepare_spare(); /* if there is no memory it is tried for LINGER_US */\n" +
+    from:
+      "    async_arena_prepare_spare(); /* if there is no memory it is tried for LINGER_US */\n" +
       "    enter();\n",
     to: "    async_arena_prepare_spare();\n    enter();\n" +
       "    async_scheduler_nap(runner, poll_us);\n",

@@ -62,7 +62,7 @@ const programs = [
   ...(full ? [mutantHunt()] : []),
   ...typeScriptPrograms("deno", ["deno", "test", "-A", "--no-check"], denoCounts),
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
-  ...nodePrograms({ name: "node", command: ["node"], folder: "." }),
+  ...nodePrograms({ name: "node", command: ["node"], folder: ".", without: [] }),
   ...(full ? olderNodes().flatMap(nodePrograms) : []),
 ].filter(({ name }) => name.includes(filter));
 
@@ -230,13 +230,15 @@ function typeScriptPrograms(
 }
 
 /** Node runs a test file as any program. The programs that a test starts get the same flags. */
-function nodePrograms({ name, command, folder }: OlderNode): Program[] {
+function nodePrograms({ name, command, folder, without }: OlderNode): Program[] {
   const worker = `file://${Deno.cwd()}/${folder}/tests/helpers/node_worker.ts`;
   const flags = [
     ...["--import", worker, "--test-reporter=spec"],
     "--disable-warning=ExperimentalWarning", // Node 22: of node:sqlite and of TypeScript
   ];
-  return typeScriptPrograms(name, [...command, ...flags], nodeCounts).map((program) => ({
+  const able = (program: Program) => !without.some((test) => program.name.endsWith(`/${test}`));
+  const programs = typeScriptPrograms(name, [...command, ...flags], nodeCounts).filter(able);
+  return programs.map((program) => ({
     ...program,
     command: [...program.command.slice(0, -1), `./${folder}/${program.command.at(-1)}`],
     longer: full && folder === "." && name === "node",
