@@ -13,8 +13,8 @@ export function filesIn(folder: string, ...suffixes: string[]): string[] {
   }
 }
 
-/** Our C files: the core, the native tests, the fuzz targets and the native benchmarks. */
+/** Our C files: the core, all tests in C, the fuzz targets and the native benchmarks. */
 export function cFiles(): string[] {
-  const folders = ["csrc", "tests/native", "tests/fuzz", "bench/native"];
+  const folders = ["csrc", "tests/native", "tests/fuzz", "tests/platform", "bench/native"];
   return folders.flatMap((folder) => filesIn(folder, ".c", ".h"));
 }
