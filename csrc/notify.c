@@ -149,6 +149,7 @@ void async_notify_init(void) {
 }
 
 void async_notify(void) {
+  if (async_os_is_last_thread()) return; /* the environments are dead */
   if (atomic_load(&interested_count) == 0) return;
   async_mutex_enter(&notify_mutex);
   for (Subscription *each = subscriptions; each != NULL; each = each->next) {
