@@ -345,6 +345,7 @@ static sqlite3 *commit_rows(const char *pragma) {
   sqlite3 *db = open_database(path_of("x.db"), VFS);
   exec(db, pragma);
   exec(db, "CREATE TABLE t(a)");
+  exec(db, "PRAGMA async_flush"); /* the table is there, however the process ends */
   insert(db, ROWS);
   return db;
 }
