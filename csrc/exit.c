@@ -54,8 +54,11 @@ static void report_lost(bool drained) {
 }
 
 static void drain(void) {
-  /* What the checkpointer would still queue is in the WAL already. */
-  if (!async_os_is_last_thread()) async_checkpoint_pause(true);
+  if (async_os_is_last_thread()) {
+    async_writer_take_over();
+  } else {
+    async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
+  }
   bool drained = async_writer_finish(async_config.exit_drain_ms * 1000);
   report_lost(drained);
 }
@@ -67,9 +70,7 @@ static void on_signal(void) {
 }
 
 static void on_exit_of_process(void) {
-  if (async_forked || !async_config.drain_on_exit) return;
-  if (async_os_is_last_thread()) async_writer_take_over();
-  drain();
+  if (!async_forked && async_config.drain_on_exit) drain();
 }
 
 /* The handlers of signals are the child's too, but not the thread behind them. */
