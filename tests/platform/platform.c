@@ -40,9 +40,12 @@ void sleep_ms(int ms) { Sleep((DWORD)ms); }
 const char *make_folder(void) {
   char base[200];
   GetTempPathA(sizeof base, base);
-  snprintf(folder, sizeof folder, "%ssqlite3async-%lu", base, GetCurrentProcessId());
-  if (!CreateDirectoryA(folder, NULL)) abort();
-  return folder;
+  /* The number of a process is soon another one's. */
+  for (int i = 0; i < 1000; i++) {
+    snprintf(folder, sizeof folder, "%ssqlite3async-%lu-%d", base, GetCurrentProcessId(), i);
+    if (CreateDirectoryA(folder, NULL)) return folder;
+  }
+  abort();
 }
 
 bool remove_file(const char *path) { return DeleteFileA(path) != 0; }
