@@ -289,7 +289,8 @@ static bool stderr_tells_of_a_loss(void) {
 }
 
 /* POSIX: _exit() is as sudden as SIGKILL.  Windows: ExitProcess() tells the libraries, and
-** all is there unless a thread was killed inside a mutex, which is told. */
+** all is there unless what the writer was at when it was killed cannot be done again, or
+** it was in a mutex: then that is told. */
 static void an_end_without_handlers(void) {
   int64_t rows = rows_after("ends_without_handlers");
   CHECK(rows <= ROWS);
