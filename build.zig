@@ -5,6 +5,8 @@
 //!     zig build hosts -Dhost=DIR
 //!                             zig-out/hosts/*: for each DIR with an amalgamation, a program that
 //!                             loads the library into that SQLite
+//!     zig build platform-test the shared library, and a program that loads it: with -Dtarget=...
+//!                             -Dfolder=..., for `./run platforms`
 //!     zig build native-bench  zig-out/native-bench/native-bench
 //!     zig build prebuilt      zig-out/prebuilt/TARGET/: the library for each of `platforms`
 //!
@@ -100,12 +102,17 @@ pub fn build(b: *Build) void {
 
     installLibrary(b, b.getInstallStep(), .lib, sqlite, target, optimize);
 
+    const folder = b.option([]const u8, "folder", "Where in zig-out/ a target's tests are put");
+    const platform_test = b.step("platform-test", "Build the test of the shared library");
+    addPlatformTest(b, platform_test, sqlite, target, folder orelse "platform-test");
+
     const native_tests = b.step("native-tests", "Build the native tests");
     addNativeTests(b, native_tests, sqlite, target, .{
         .tsan = tsan,
         .only = b.option([]const u8, "test", "Build only this native test") orelse "",
         .planted = b.option([]const u8, "planted", "Native tests with this instead of the " ++
             "file of csrc/ of that name; see tools/mutants.ts"),
+        .folder = folder,
     });
 
     const hosts = b.step("hosts", "Build the tests in other versions of SQLite");
@@ -189,6 +196,8 @@ const NativeTests = struct {
     only: []const u8,
     /// A changed copy of a file of the core.
     planted: ?[]const u8,
+    /// Where in zig-out/ they are put, if not by what they are.
+    folder: ?[]const u8,
 };
 
 /// One program for every tests/native/*_test.c: that file, the C core linked statically as a C
@@ -250,7 +259,9 @@ fn addNativeTests(
     }
     const helper_library = b.addLibrary(.{ .name = "helpers", .root_module = helpers });
 
-    const folder = if (tests.planted != null)
+    const folder = if (tests.folder) |folder|
+        folder
+    else if (tests.planted != null)
         "native-tests-planted"
     else if (tests.tsan) "native-tests-tsan" else "native-tests";
     const dir: Build.InstallDir = .{ .custom = folder };
@@ -275,6 +286,36 @@ fn addNativeTests(
         step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
     }
     if (!tests.tsan) addFuzzTests(b, step, sqlite, options, &libraries, dir, tests.only);
+}
+
+/// The library as it is shipped, and a program with SQLite that loads it as an extension.
+fn addPlatformTest(
+    b: *Build,
+    step: *Build.Step,
+    sqlite: Build.LazyPath,
+    target: Build.ResolvedTarget,
+    folder: []const u8,
+) void {
+    const dir: Build.InstallDir = .{ .custom = folder };
+    installLibrary(b, step, dir, sqlite, target, .fast);
+    const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    module.addSystemIncludePath(sqlite);
+    module.addCSourceFiles(.{
+        .root = b.path("tests/platform"),
+        .files = cFiles(b, "tests/platform", ".c"),
+        .flags = &test_flags,
+    });
+    const flags = .{ "-DSQLITE_THREADSAFE=1", "-w" };
+    module.addCSourceFile(.{ .file = sqlite.path(b, "sqlite3.c"), .flags = &flags });
+    const program = b.addExecutable(.{
+        .name = "extension_test",
+        .root_module = module,
+        .linkage = if (target.result.os.tag == .linux) .dynamic else null, // musl's is static
+    });
+    step.dependOn(&b.addInstallArtifact(program, .{
+        .dest_dir = .{ .override = dir },
+        .pdb_dir = .disabled,
+    }).step);
 }
 
 /// One program for every tests/fuzz/*_fuzz.c, with a main() that needs no libFuzzer: see

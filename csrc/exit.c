@@ -2,7 +2,8 @@
 ** The process's end.  See exit.h.
 **
 ** The writer's thread lives on while the exit handlers run, and drains; if
-** there is none, the thread that exits does it.  Either way there is a
+** there is none, or it was ended (on Windows), the thread that exits does it.
+** Either way there is a
 ** deadline, and what was not written by then is told on stderr: that much of
 ** the latest commits is lost, and everything before them is there.
 */
@@ -53,7 +54,11 @@ static void report_lost(bool drained) {
 }
 
 static void drain(void) {
-  async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
+  if (async_os_is_last_thread()) {
+    async_writer_take_over();
+  } else {
+    async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
+  }
   bool drained = async_writer_finish(async_config.exit_drain_ms * 1000);
   report_lost(drained);
 }

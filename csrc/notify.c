@@ -82,6 +82,7 @@ static Subscription *subscriptions; /* NOTIFY */
 void async_notify_init(void) { async_mutex_init(&notify_mutex, ASYNC_RANK_NOTIFY); }
 
 void async_notify(void) {
+  if (async_os_is_last_thread()) return; /* the environments are dead */
   if (atomic_load(&interested_count) == 0) return;
   async_mutex_enter(&notify_mutex);
   for (Subscription *each = subscriptions; each != NULL; each = each->next) {

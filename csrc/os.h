@@ -74,8 +74,14 @@ bool async_os_is_directory(const char *path);
 /* Is there nothing of that name, not even a link that leads nowhere? */
 bool async_os_is_absent(const char *path);
 
-/* Run handler at exit() and at quick_exit(), where the system has both. */
+/*
+** Run handler at exit() and at quick_exit(), where the system has both; on Windows
+** also at the end of a process whose exit() knows nothing of us.  That end has killed
+** all threads but one when libraries are told of it.  See os_win32.c.
+*/
 void async_os_at_exit(void (*handler)(void));
+/* Is this such an end?  Nobody runs but the handler: what others were at stays undone. */
+bool async_os_is_last_thread(void);
 /* Run handler in the child after every fork(). */
 void async_os_after_fork(void (*handler)(void));
 

@@ -244,6 +244,9 @@ void async_os_at_exit(void (*handler)(void)) {
 #endif
 }
 
+/* Threads live on while handlers run. */
+bool async_os_is_last_thread(void) { return false; }
+
 void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, handler); }
 
 /*

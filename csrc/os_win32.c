@@ -3,6 +3,16 @@
 **
 ** Slim reader/writer locks and condition variables: both are a pointer in
 ** size and need no cleaning up.
+**
+** The process's end.  exit() of the C library's DLL runs handlers while all
+** threads live.  But the runtimes have a C library of their own linked in, whose
+** exit() knows nothing of ours.  All that is left then is ExitProcess(): it kills
+** every other thread, wherever that may be, and calls DllMain() on the last one, under
+** the loader's lock.  Files can be written there, for SQLite and the heap still work
+** (ExitProcess() holds the heap's lock while it kills).  But a mutex that a dead
+** thread was in is never left.  So from then on nobody waits for anything: who finds
+** a mutex held, or would sleep until it is woken, jumps back to DllMain(), which tells
+** that the drain was given up.
 */
 #if defined(_WIN32)
 
@@ -14,13 +24,21 @@
 
 #include <windows.h>
 
+#include <corecrt_startup.h>
 #include <psapi.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
 _Static_assert(sizeof(SRWLOCK) <= sizeof(AsyncOsMutex), "AsyncOsMutex is too small");
 _Static_assert(sizeof(CONDITION_VARIABLE) <= sizeof(AsyncOsCond), "AsyncOsCond is too small");
 _Static_assert(sizeof(HANDLE) <= sizeof(AsyncOsThread), "AsyncOsThread is too small");
+
+/* Set when the other threads are dead; then give_up leads out of what cannot go on. */
+static bool last_thread;
+static jmp_buf give_up;
+
+bool async_os_is_last_thread(void) { return last_thread; }
 
 /* ---- Mutexes and condition variables ---- */
 
@@ -34,7 +52,13 @@ void async_os_mutex_init(AsyncOsMutex *mutex) { InitializeSRWLock(win32_mutex(mu
 
 void async_os_mutex_free(AsyncOsMutex *mutex) { (void)mutex; }
 
-void async_os_mutex_enter(AsyncOsMutex *mutex) { AcquireSRWLockExclusive(win32_mutex(mutex)); }
+void async_os_mutex_enter(AsyncOsMutex *mutex) {
+  if (!last_thread) {
+    AcquireSRWLockExclusive(win32_mutex(mutex));
+  } else if (!TryAcquireSRWLockExclusive(win32_mutex(mutex))) {
+    longjmp(give_up, 1);
+  }
+}
 
 void async_os_mutex_leave(AsyncOsMutex *mutex) { ReleaseSRWLockExclusive(win32_mutex(mutex)); }
 
@@ -43,6 +67,7 @@ void async_os_cond_init(AsyncOsCond *cond) { InitializeConditionVariable(win32_c
 void async_os_cond_free(AsyncOsCond *cond) { (void)cond; }
 
 bool async_os_cond_wait(AsyncOsCond *cond, AsyncOsMutex *mutex, int64_t timeout_us) {
+  if (last_thread) longjmp(give_up, 1);
   DWORD timeout_ms = INFINITE;
   if (timeout_us >= 0) {
     int64_t ms = (timeout_us + 999) / 1000;
@@ -51,7 +76,9 @@ bool async_os_cond_wait(AsyncOsCond *cond, AsyncOsMutex *mutex, int64_t timeout_
   return SleepConditionVariableSRW(win32_cond(cond), win32_mutex(mutex), timeout_ms, 0) != 0;
 }
 
-void async_os_cond_broadcast(AsyncOsCond *cond) { WakeAllConditionVariable(win32_cond(cond)); }
+void async_os_cond_broadcast(AsyncOsCond *cond) {
+  if (!last_thread) WakeAllConditionVariable(win32_cond(cond));
+}
 
 /* ---- Threads ---- */
 
@@ -180,7 +207,44 @@ bool async_os_is_absent(const char *path) {
 
 /* ---- The process's end ---- */
 
-void async_os_at_exit(void (*handler)(void)) { atexit(handler); }
+static void (*exit_handler)(void);
+
+/* Once, on whichever way the process ends. */
+static void run_exit_handler(void) {
+  void (*handler)(void) = exit_handler;
+  exit_handler = NULL;
+  if (handler != NULL) handler();
+}
+
+/* The C library's own functions: atexit() of a DLL is run when the threads are dead. */
+void async_os_at_exit(void (*handler)(void)) {
+  exit_handler = handler;
+  _crt_atexit(run_exit_handler);
+  _crt_at_quick_exit(run_exit_handler);
+  /* Threads run in here, so whoever unloads us unloads nothing. */
+  HMODULE self;
+  GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                     (LPCWSTR)(const void *)&exit_handler, &self);
+}
+
+#ifndef SQLITE_CORE
+
+BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, LPVOID process_ends);
+
+BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, LPVOID process_ends) {
+  (void)module;
+  if (reason != DLL_PROCESS_DETACH || process_ends == NULL || exit_handler == NULL) return TRUE;
+  last_thread = true;
+  if (setjmp(give_up) == 0) {
+    run_exit_handler();
+  } else {
+    async_os_complain("sqlite3async: exit: what was queued may not all be written: a thread was "
+                      "ended in the middle of its work\n");
+  }
+  return TRUE;
+}
+
+#endif
 
 /* There is no fork(). */
 void async_os_after_fork(void (*handler)(void)) { (void)handler; }

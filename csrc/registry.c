@@ -290,6 +290,16 @@ static bool is_in_use(AsyncStream *stream) {
 
 bool async_registry_has_queued(void) { return any_stream(async_stream_hurry); }
 
+static bool take_over(AsyncStream *stream) {
+  for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
+    file->syncing = false;
+  }
+  async_scheduler_reclaim(&stream->task);
+  return false;
+}
+
+void async_registry_take_over(void) { any_stream(take_over); }
+
 static bool note_queued(AsyncStream *stream) {
   stream->exit_wanted = stream->pushed.seq;
   return false;

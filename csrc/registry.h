@@ -90,6 +90,9 @@ bool async_registry_has_queued(void);
 void async_registry_note_queued(void);
 /* The same, only of what was queued then: others may go on committing. */
 bool async_registry_has_noted(void);
+/* All threads but this one are gone, some in the middle of a run or of a sync: what
+** they were at is to be done anew. */
+void async_registry_take_over(void);
 /* Is a database open, or any op queued? */
 bool async_registry_is_in_use(void);
 

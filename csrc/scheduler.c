@@ -202,6 +202,22 @@ void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
   if (async_scheduler.halt != HALT_NEVER) async_scheduler_changed();
 }
 
+void async_scheduler_take_over(void) {
+  async_mutex_enter(&async_scheduler.mutex);
+  async_scheduler.running = 0;
+  async_scheduler.resting = NULL;
+  async_scheduler.napping = async_scheduler.coming = async_scheduler.waiting = 0;
+  async_scheduler.looping = async_scheduler.threads = async_scheduler.parked = 0;
+  async_mutex_leave(&async_scheduler.mutex);
+}
+
+void async_scheduler_reclaim(AsyncTask *task) {
+  async_mutex_enter(&async_scheduler.mutex);
+  if (!take_out(task)) task->state = ASYNC_TASK_IDLE;
+  make_ready(task);
+  async_mutex_leave(&async_scheduler.mutex);
+}
+
 /* ---- Resting ---- */
 
 static bool rest(AsyncRunner *runner, int64_t timeout_us, bool nap) {

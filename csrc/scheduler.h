@@ -113,6 +113,13 @@ bool async_scheduler_forget(AsyncTask *task);
 */
 bool async_scheduler_claim(AsyncTask *task);
 
+/*
+** All threads but this one are gone: what they had, or were woken for, is nobody's.
+** reclaim: so is this task, if one of them had it.
+*/
+void async_scheduler_take_over(void);
+void async_scheduler_reclaim(AsyncTask *task);
+
 /* Is there a thread that runs tasks, now and until further notice? */
 bool async_scheduler_has_runner(void);
 

@@ -302,3 +302,8 @@ bool async_writer_finish(int64_t timeout_us) {
   hurry(false);
   return drained;
 }
+
+void async_writer_take_over(void) {
+  async_scheduler_take_over();
+  async_registry_take_over();
+}

@@ -57,4 +57,7 @@ bool async_writer_drain(int64_t timeout_us);
 */
 bool async_writer_finish(int64_t timeout_us);
 
+/* At the process's end, if it has killed all other threads: do their work from here on. */
+void async_writer_take_over(void);
+
 #endif /* ASYNC_WRITER_H */

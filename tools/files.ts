@@ -13,8 +13,9 @@ export function filesIn(folder: string, ...suffixes: string[]): string[] {
   }
 }
 
-/** Our C files: the core, the native tests, the fuzz targets and the native benchmarks. */
+/** Our C files: the core, all tests in C, the fuzz targets and the native benchmarks. */
 export function cFiles(): string[] {
-  const folders = ["csrc", "tests/native", "tests/hosts", "tests/fuzz", "bench/native"];
+  const tests = ["tests/native", "tests/hosts", "tests/fuzz", "tests/platform"];
+  const folders = ["csrc", ...tests, "bench/native"];
   return folders.flatMap((folder) => filesIn(folder, ".c", ".h"));
 }

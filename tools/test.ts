@@ -1,14 +1,16 @@
 /**
- * All tests: `./run test [--full [--fresh]] [FILTER]`. Builds the library and the native tests,
- * runs those, then every tests/*.test.ts under Deno, Bun and Node, each program by itself.
+ * All tests: `./run test [--platforms | --full [--fresh]] [FILTER]`. Builds the library and the
+ * native tests, runs those, then every tests/*.test.ts under Deno, Bun and Node, each program by
+ * itself.
  *
  * FILTER is a part of a program's name: "queue", "native/", "bun/install".
  *
  * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer. It
  * adds the native tests under the thread sanitizer and, if there is a gcc, the address sanitizer;
  * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; the planted faults
- * (mutants.ts); and the TypeScript tests under older lines of Node (older_nodes.ts). It keeps a
- * record of what has passed (record.ts) and goes on from there, unless --fresh is said, too.
+ * (mutants.ts); the TypeScript tests under older lines of Node (older_nodes.ts); and what can be run
+ * here of other platforms (platforms.ts), which --platforms runs alone. It keeps a record of what
+ * has passed (record.ts) and goes on from there, unless --fresh is said, too.
  *
  * @module
  */
@@ -16,6 +18,7 @@
 import { ASAN_FOLDER, buildAsan, hasGcc } from "./asan.ts";
 import { cFiles, filesIn } from "./files.ts";
 import { lower, type OlderNode, olderNodes } from "./older_nodes.ts";
+import { buildPlatforms, platformPrograms, skippedPlatforms } from "./platforms.ts";
 import { run, zigBuild } from "./process.ts";
 import { type Entry, hashOf, RunRecord } from "./record.ts";
 
@@ -29,6 +32,8 @@ interface Program {
   longer: boolean;
   /** Finds the counts in what the program wrote. */
   counts: (output: string) => Counts;
+  /** Further variables. */
+  env?: Record<string, string>;
 }
 
 interface Counts {
@@ -39,19 +44,23 @@ interface Counts {
 
 const full = Deno.args.includes("--full");
 const fresh = Deno.args.includes("--fresh");
-const filters = Deno.args.filter((arg) => arg !== "--full" && arg !== "--fresh");
-if (filters.length > 1 || filters[0]?.startsWith("-") || (fresh && !full)) {
-  console.error("Usage: ./run test [--full [--fresh]] [FILTER]");
+const platforms = Deno.args.includes("--platforms");
+const filters = Deno.args.filter((arg) => !/^--(full|fresh|platforms)$/.test(arg));
+if (filters.length > 1 || filters[0]?.startsWith("-") || (fresh && !full) || (platforms && full)) {
+  console.error("Usage: ./run test [--platforms | --full [--fresh]] [FILTER]");
   Deno.exit(2);
 }
 const filter = filters[0] ?? "";
 const withAsan = full && await hasGcc();
-const timeoutMs = full ? 1_800_000 : 300_000;
+const timeoutMs = full || platforms ? 1_800_000 : 300_000;
 const record = new RunRecord();
 /** The variable that makes tests run for longer. */
 const FULL = "SQLITE3ASYNC_TEST_FULL";
 
-const programs = [
+const ofPlatforms = full || platforms
+  ? platformPrograms().map((program) => ({ ...program, longer: false, counts: nativeCounts }))
+  : [];
+const ofThisSystem = platforms ? [] : [
   ...nativePrograms("native", "zig-out/native-tests"),
   ...fuzzTests("native", "zig-out/native-tests"),
   ...hostPrograms(),
@@ -64,10 +73,12 @@ const programs = [
   ...typeScriptPrograms("bun", ["bun", "test", "--timeout", String(timeoutMs)], bunCounts),
   ...nodePrograms({ name: "node", command: ["node"], folder: ".", without: [] }),
   ...(full ? olderNodes().flatMap(nodePrograms) : []),
-].filter(({ name }) => name.includes(filter));
+];
+const programs: Program[] = [...ofThisSystem, ...ofPlatforms]
+  .filter(({ name }) => name.includes(filter));
 
 /** Programs at a time. Most have one thread; a full run shall end some time. */
-const JOBS = full ? 2 : 1;
+const JOBS = full || platforms ? 2 : 1;
 const waiting = [...programs];
 
 let passed = 0;
@@ -81,6 +92,12 @@ console.log(`${passed} passed, ${failed} failed`);
 Deno.exit(failed === 0 ? 0 : 1);
 
 async function build(): Promise<void> {
+  if (full || platforms) {
+    const { ok, output } = await buildPlatforms(programs);
+    if (!ok) fail("the tests for other platforms", output);
+    for (const skipped of skippedPlatforms()) console.log(`skipped ${skipped}`);
+  }
+  if (platforms) return;
   const hosts = hostFolders().map((folder) => `-Dhost=${folder}`);
   const builds = [
     ["install", "native-tests", "hosts", ...hosts],
@@ -116,7 +133,11 @@ async function runProgram(program: Program): Promise<void> {
   const hash = full ? await hashOf(program.files) : "";
   const earlier = full && !fresh ? record.find(name, hash) : undefined;
   if (earlier) return tellEarlier(name, earlier);
-  const env = { SQLITE3ASYNC_LIBRARY: library(), ...(longer ? { [FULL]: "1" } : {}) };
+  const env = {
+    SQLITE3ASYNC_LIBRARY: library(),
+    ...(longer ? { [FULL]: "1" } : {}),
+    ...program.env,
+  };
   const result = await run(command, { timeoutMs, env });
   const found = counts(result.output);
   const isEmpty = found.passed + found.failed + found.skipped === 0;
