@@ -1,8 +1,8 @@
 /**
  * Everything of a release but what leaves this machine: `./run release [--rehearse]`. Looks whether
  * the tree is clean and the version ready, builds the libraries twice and compares them, packs for
- * npm, has Deno look at what it would publish, writes the checksums, and prints what is to be typed
- * then.
+ * npm, installs that and what Deno would publish, writes the checksums, and prints what is to be
+ * typed then.
  *
  * With --rehearse what isn't ready is told, and doesn't stop it.
  *
@@ -26,6 +26,7 @@ for (const fault of faults) console.log(`not ready: ${fault}`);
 if (faults.length > 0 && !rehearse) Deno.exit(1);
 await step("the libraries, built twice", "deno", "run", "-A", "tools/prebuilt.ts", "--twice");
 await step("the package for npm", "deno", "run", "-A", "tools/pack.ts");
+await step("the packages, installed", "deno", "run", "-A", "tools/test.ts", "package");
 // Of what a rehearsal has not committed it would complain.
 const dirty = rehearse ? ["--allow-dirty"] : [];
 await step("the package for Deno", "deno", "publish", "--dry-run", ...dirty);

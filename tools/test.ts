@@ -107,6 +107,12 @@ async function build(): Promise<void> {
     const { ok, output } = await zigBuild(...args);
     if (!ok) fail(`zig build ${args.join(" ")}`, output);
   }
+  if (programs.some(({ name }) => name.endsWith("/package.test.ts"))) {
+    for (const tool of ["tools/prebuilt.ts", "tools/pack.ts"]) {
+      const { ok, output } = await run(["deno", "run", "-A", tool], { timeoutMs: 1_200_000 });
+      if (!ok) fail(`${tool}, for package.test.ts`, output);
+    }
+  }
   if (full && olderNodes().length > 0) {
     const { ok, output } = await lower();
     if (!ok) fail("the tests for Node 22, by esbuild", output);
@@ -242,7 +248,8 @@ function typeScriptPrograms(
   counts: Program["counts"],
 ): Program[] {
   const folders = ["ffi", "tests/helpers", "examples", "bench"];
-  const sources = ["mod.ts", ...folders.flatMap((folder) => filesIn(folder, ".ts"))];
+  const packing = ["deno.json", "package.json", "tools/embed.ts", "tools/pack.ts"];
+  const sources = ["mod.ts", ...packing, ...folders.flatMap((folder) => filesIn(folder, ".ts"))];
   return filesIn("tests", ".test.ts").map((path) => {
     const name = `${runner}/${path.slice("tests/".length)}`;
     const files = [library(), path, ...sources];
