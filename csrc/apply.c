@@ -335,21 +335,16 @@ static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us)
 }
 
 /*
-** A database that shrinks is truncated when its journal has been deleted.  If a flush
-** made the truncation durable and a power cut took the deletion back, the journal would
-** roll back a database of which a part is missing that it does not have.  (With
-** synchronous=OFF the database is not synced, and nothing is promised of a power cut.)
+** A database that shrinks is truncated when its journal has been deleted, or truncated.  If
+** the truncation of the database were durable and a power cut took the journal's end back,
+** the journal would roll back a database of which a part is missing that it does not have.
+** So all is flushed first; then the truncation is tried again.  (With synchronous=OFF the
+** database is not synced, and nothing is promised of a power cut.)
 */
-static bool is_after_deletion(const AsyncStream *stream, const AsyncOp *op) {
+static bool must_flush_before(AsyncStream *stream, const AsyncOp *op) {
   return op->kind == ASYNC_OP_TRUNCATE && op->file->role == ASYNC_ROLE_DATABASE &&
-         !op->of_checkpoint && !op->file->dirty && stream->directory_dirty;
-}
-
-/* The folder first; then the truncation is tried again. */
-static Step step_folder(AsyncStream *stream) {
-  if (!sync_folder(stream)) return STEP_FAILED;
-  publish_if_clean(stream);
-  return STEP_DONE;
+         !op->of_checkpoint && !op->file->dirty &&
+         (stream->directory_dirty || first_dirty(stream) != NULL);
 }
 
 /* Can a sync of a checkpoint be left to the checkpointer's thread? */
@@ -367,7 +362,7 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   if (op->kind == ASYNC_OP_DELETE && op->fence != NULL) {
     return step_delete_behind(stream, op, due_us);
   }
-  if (is_after_deletion(stream, op)) return step_folder(stream);
+  if (must_flush_before(stream, op)) return step_flush(stream, due_us);
   if (op->kind == ASYNC_OP_SYNC && op->file->syncing) return stuck_until_woken(due_us);
   if (is_owed(op)) {
     op->file->sync_owed = true;

@@ -130,11 +130,19 @@ export const mutants: Mutant[] = [
   },
 
   {
-    name: "a database shrinks before its journal's deletion is durable",
+    name: "a database shrinks before its journal's end is durable",
     file: "apply.c",
-    from: "if (is_after_deletion(stream, op)) return step_folder(stream);",
+    from: "if (must_flush_before(stream, op)) return step_flush(stream, due_us);",
     to: "",
     killers: ["power_test"],
+  },
+
+  {
+    name: "a database shrinks before its journal's truncation is durable",
+    file: "apply.c",
+    from: "(stream->directory_dirty || first_dirty(stream) != NULL)",
+    to: "stream->directory_dirty",
+    killers: ["flush_test"],
   },
 
   // ---- What a read sees ----

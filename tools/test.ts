@@ -8,9 +8,9 @@
  * --full sets SQLITE3ASYNC_TEST_FULL=1, at which tests that draw random numbers run for longer. It
  * adds the native tests under the thread sanitizer and, if there is a gcc, the address sanitizer;
  * fuzzing that follows coverage (fuzz.ts), if there is a clang to be had; the planted faults
- * (mutants.ts); the TypeScript tests under older lines of Node (older_nodes.ts); and what can be run
- * here of other platforms (platforms.ts), which --platforms runs alone. It keeps a record of what
- * has passed (record.ts) and goes on from there, unless --fresh is said, too.
+ * (mutants.ts); the TypeScript tests under older lines of Node (older_nodes.ts); and what can be
+ * run here of other platforms (platforms.ts), which --platforms runs alone. It keeps a record of
+ * what has passed (record.ts) and goes on from there, unless --fresh is said, too.
  *
  * @module
  */

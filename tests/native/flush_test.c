@@ -280,6 +280,42 @@ static void waiters_on_many_threads_all_come_back(void) {
   CHECK_EQ(sqlite3async_close(10000), SQLITE_OK);
 }
 
+/* ---- A database that shrinks ---- */
+
+static int journal_ends; /* truncations of the journal */
+static int syncs_then;   /* of the journal, up to the last of them */
+static int shrinks;
+
+static void look_at_order(void *unused) {
+  (void)unused;
+  int ends = testvfs_count(ON_TRUNCATE, "x.db-journal");
+  int syncs = testvfs_count(ON_SYNC, "x.db-journal");
+  if (ends > journal_ends) syncs_then = syncs;
+  journal_ends = ends;
+  int truncations = testvfs_count(ON_TRUNCATE, "x.db$");
+  if (truncations > shrinks) CHECK(syncs > syncs_then);
+  shrinks = truncations;
+}
+
+/* Else a power cut could leave it without what an old journal rolls back into. */
+static void a_database_shrinks_when_the_end_of_its_journal_is_durable(void) {
+  async_setup();
+  sqlite3 *db = open_async(test_path("x.db"));
+  exec(db, "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL");
+  exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES (zeroblob(100000))");
+  exec(db, "DELETE FROM t");
+  step_all();
+  testvfs_reset();
+  testvfs_on_change(look_at_order, NULL);
+  exec(db, "VACUUM");
+  step_all();
+  testvfs_on_change(NULL, NULL);
+  CHECK_EQ(shrinks, 1);
+  CHECK_EQ(journal_ends, 1);
+  close_database(db);
+  step_all();
+}
+
 int main(void) {
   return run_tests((TestCase[]){TEST(the_marks_never_pass_each_other),
                                 TEST(a_commit_without_syncs_becomes_durable_by_a_flush),
@@ -294,5 +330,6 @@ int main(void) {
                                 TEST(a_sync_that_fails_is_not_tried_again),
                                 TEST(the_pragma_returns_the_durable_ticket),
                                 TEST(waiters_on_many_threads_all_come_back),
+                                TEST(a_database_shrinks_when_the_end_of_its_journal_is_durable),
                                 {0}});
 }
