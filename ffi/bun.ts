@@ -1,11 +1,11 @@
 /**
  * Bun: `bun:ffi` and `bun:sqlite`.
  *
- * The two modules are named by variables and described by the few types used
- * here, so that tools which don't know the `bun:` scheme can check this file.
+ * Of the two modules the few types used here are described, for tools that don't know them.
  *
  * @module
  */
+import { createRequire } from "node:module";
 import process from "node:process";
 import type { Runtime } from "./runtime.ts";
 import { type NativeFunctions, type NativeType, symbols } from "./symbols.ts";
@@ -21,35 +21,37 @@ interface BunSqlite {
   Database: new (path: string) => { loadExtension(path: string): void; close(): void };
 }
 
-const ffiModule: string = "bun:ffi";
-const sqliteModule: string = "bun:sqlite";
+/**
+ * A module that only Bun has. It is not imported, for whatever follows imports would look for it,
+ * too, and not find it.
+ */
+function bunModule<Module>(name: string): Module {
+  return createRequire(import.meta.url)(name) as Module;
+}
 
 /** The Bun runtime. */
-export async function loadRuntime(): Promise<Runtime> {
-  const { dlopen } = await import(ffiModule) as BunFfi;
-  const { Database } = await import(sqliteModule) as BunSqlite;
+export const runtime: Runtime = {
+  open(path: string): NativeFunctions {
+    const signatures = Object.entries(symbols).map(([name, { parameters, result }]) => {
+      return [name, { args: parameters, returns: result }];
+    });
+    const { dlopen } = bunModule<BunFfi>("bun:ffi");
+    return dlopen(path, Object.fromEntries(signatures)).symbols as NativeFunctions;
+  },
 
-  return {
-    open(path: string): NativeFunctions {
-      const signatures = Object.entries(symbols).map(([name, { parameters, result }]) => {
-        return [name, { args: parameters, returns: result }];
-      });
-      return dlopen(path, Object.fromEntries(signatures)).symbols as NativeFunctions;
-    },
+  loadExtension(path: string): void {
+    const { Database } = bunModule<BunSqlite>("bun:sqlite");
+    const database = new Database(":memory:");
+    try {
+      database.loadExtension(path);
+    } finally {
+      database.close();
+    }
+  },
 
-    loadExtension(path: string): void {
-      const database = new Database(":memory:");
-      try {
-        database.loadExtension(path);
-      } finally {
-        database.close();
-      }
-    },
+  claimSignals(): void {}, // it has none
 
-    claimSignals(): void {}, // it has none
-
-    environment(name: string): string | undefined {
-      return process.env[name];
-    },
-  };
-}
+  environment(name: string): string | undefined {
+    return process.env[name];
+  },
+};

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { DatabaseSync } from "node:sqlite";
+import { loadExtension } from "./node_sqlite.ts";
 import type { Runtime } from "./runtime.ts";
 import { type NativeFunctions, symbols } from "./symbols.ts";
 
@@ -14,14 +14,7 @@ export const runtime: Runtime = {
     return Deno.dlopen(path, symbols).symbols;
   },
 
-  loadExtension(path: string): void {
-    const database = new DatabaseSync(":memory:", { allowExtension: true });
-    try {
-      database.loadExtension(path);
-    } finally {
-      database.close();
-    }
-  },
+  loadExtension,
 
   claimSignals(): void {
     // It does so once, with the first listener: at the latest its own, half a second after start.

@@ -25,7 +25,7 @@ export interface Runtime {
 /** The runtime this code runs in. */
 export async function currentRuntime(): Promise<Runtime> {
   if ("Deno" in globalThis) return (await import("./deno.ts")).runtime;
-  if ("Bun" in globalThis) return await (await import("./bun.ts")).loadRuntime();
+  if ("Bun" in globalThis) return (await import("./bun.ts")).runtime;
   // Deno and Bun have this, too.
   if (process.versions?.node !== undefined) return (await import("./node.ts")).runtime;
   const message = "Cannot install sqlite3async: this runtime is neither Deno, Bun nor Node";

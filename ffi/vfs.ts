@@ -17,7 +17,7 @@ import { Interest } from "./wake.ts";
 
 /** Which databases a flush is about, and what ends its waiting. */
 export interface FlushOptions {
-  /** The database; all if absent. */
+  /** The database; all if absent. One that isn't open has nothing to wait for. */
   path?: string | URL | undefined;
   /** Rejects this call's promise with its reason; the sync goes on for others. */
   signal?: AbortSignal | undefined;
@@ -25,7 +25,7 @@ export interface FlushOptions {
 
 /** Which databases a blocking flush is about, and how long it may take. */
 export interface FlushSyncOptions {
-  /** The database; all if absent. */
+  /** The database; all if absent. One that isn't open has nothing to wait for. */
   path?: string | URL | undefined;
   /** Milliseconds to wait; without it there is no bound. */
   timeoutMs?: number | undefined;

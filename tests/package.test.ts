@@ -234,6 +234,17 @@ test("the package for npm has its files, and no name of this checkout", inNode, 
   assert.deepEqual(named, []);
 });
 
+test("the package imports only what all runtimes have", inNode, async () => {
+  using site = new Site();
+  await site.install("npm");
+  const imported = filesIn(site.installed).filter((name) => name.endsWith(".js"))
+    .map((name) => readFileSync(join(site.installed, name), "utf8"))
+    .flatMap((code) => [...code.matchAll(/^(?:import|\} from) .*"([^".][^"]*)";$/gm)])
+    .map(([, name]) => name!);
+  const wanted = ["buffer", "crypto", "fs", "module", "path", "process", "url", "zlib"];
+  assert.deepEqual([...new Set(imported)].sort(), wanted.map((name) => `node:${name}`));
+});
+
 /** The compressed library in the text of a module. */
 function carriedIn(module: string): string {
   return module.match(/brotli: "([\w+/=]+)"/)![1]!;
@@ -268,6 +279,7 @@ async function published(): Promise<string[]> {
   const command = ["publish", "--dry-run", "--allow-dirty", "--no-check"];
   const { code, stdout, stderr } = await site.execute([process.execPath, ...command], ROOT);
   assert.equal(code, 0, stderr);
+  assert.doesNotMatch(stderr, /warning/);
   return [...`${stdout}${stderr}`.matchAll(/file:\/\/(\S+) \(/g)]
     .map(([, path]) => path!.slice(ROOT.length + 1))
     .sort();
