@@ -10,7 +10,8 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { AsyncVfs, install } from "../mod.ts";
 import { execute, moduleOf, pages, type Program } from "./helpers/docs.ts";
-import { programsOf, ROOT, run, runsHere, RUNTIME, sources, textOf } from "./helpers/docs.ts";
+import { programsOf, ROOT, run, runsHere, sources, textOf } from "./helpers/docs.ts";
+import { RUNTIME } from "./helpers/execute.ts";
 import { Folder } from "./helpers/folder.ts";
 import { cMessages, piecesOf, typeScriptMessages } from "./helpers/messages.ts";
 

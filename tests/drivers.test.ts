@@ -9,8 +9,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { open } from "../examples/sqlite.ts";
-import { driverPages, type Outcome, programsOf, runIn } from "./helpers/driver_pages.ts";
-import { RUNTIME, whyNoPackages } from "./helpers/driver_pages.ts";
+import { driverPages, programsOf, runIn, whyNoPackages } from "./helpers/driver_pages.ts";
+import { type Outcome, RUNTIME } from "./helpers/execute.ts";
 import { Folder } from "./helpers/folder.ts";
 
 const NOTES = ["first", "second", "third", "fourth"];

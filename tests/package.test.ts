@@ -6,7 +6,6 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { spawn } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -24,10 +23,10 @@ import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
 import { currentPlatform, PLATFORMS } from "../ffi/platform.ts";
 import { numbersIn, numbersTo } from "./helpers/check.ts";
+import { execute, type Outcome, RUNTIME } from "./helpers/execute.ts";
 import { Folder } from "./helpers/folder.ts";
 import { Registry } from "./helpers/jsr.ts";
 
-const RUNTIME = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 const ROOT = process.cwd();
 const PACKED = fileURLToPath(new URL("../zig-out/pack/", import.meta.url));
 const archive = existsSync(PACKED)
@@ -83,12 +82,6 @@ const flushed: number = vfs.flush({ path: "app.db" });
 void [AsyncVfsError, durable, typo, flushed];
 `;
 
-interface Outcome {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
 /** A user's folder: a project, and a home and caches of its own. */
 class Site extends Folder {
   readonly home: string = this.file("home");
@@ -123,21 +116,9 @@ class Site extends Folder {
   }
 
   /** Run a command in the project, or elsewhere. */
-  async execute(command: string[], cwd: string = this.project): Promise<Outcome> {
-    const child = spawn(command[0]!, command.slice(1), {
-      cwd,
-      env: this.env,
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: TIMEOUT_MS,
-      killSignal: "SIGKILL",
-    });
-    const outcome: Outcome = { code: null, stdout: "", stderr: "" };
-    child.stdout.on("data", (chunk) => outcome.stdout += chunk);
-    child.stderr.on("data", (chunk) => outcome.stderr += chunk);
-    return await new Promise((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", (code) => resolve({ ...outcome, code }));
-    });
+  execute(command: string[], cwd: string = this.project): Promise<Outcome> {
+    const options = { cwd, env: this.env, timeoutMs: TIMEOUT_MS };
+    return execute(command[0]!, command.slice(1), options);
   }
 
   /** Run a command that must succeed. Returns what it printed. */

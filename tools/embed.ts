@@ -31,6 +31,12 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
+/** Lines as sha256sum's for files below a folder, by their names in it. */
+export function checksums(folder: string, paths: string[]): string {
+  return paths.map((path) => `${sha256(readFileSync(path))}  ${path.slice(folder.length + 1)}\n`)
+    .join("");
+}
+
 /** A library as a module carries it. */
 export function prebuiltOf(path: string): Prebuilt {
   const bytes = readFileSync(path);

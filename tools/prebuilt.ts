@@ -9,7 +9,7 @@
  * @module
  */
 
-import { builtLibraries, moduleFaults, sha256, writeModules } from "./embed.ts";
+import { builtLibraries, checksums, moduleFaults, sha256, writeModules } from "./embed.ts";
 import { run, zigBuild } from "./process.ts";
 import { symbolFaults } from "./symbols.ts";
 
@@ -27,10 +27,7 @@ writeModules();
 faults.push(...moduleFaults());
 if (faults.length > 0) fail(faults.join("\n"));
 
-const sums = libraries.map(({ path }) => {
-  return `${sha256(Deno.readFileSync(path))}  ${path.slice("zig-out/prebuilt/".length)}\n`;
-});
-Deno.writeTextFileSync(SUMS, sums.join(""));
+Deno.writeTextFileSync(SUMS, checksums("zig-out/prebuilt", libraries.map(({ path }) => path)));
 for (const { platform, path } of libraries) {
   const size = (file: string) => `${(Deno.statSync(file).size / 1024).toFixed(0).padStart(4)} KiB`;
   console.log(

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { builtLibraries, sha256 } from "./embed.ts";
+import { builtLibraries, checksums } from "./embed.ts";
 import { filesIn } from "./files.ts";
 import { run } from "./process.ts";
 import { versionFaults } from "./version.ts";
@@ -65,11 +65,7 @@ function collect(): string[] {
   for (const path of filesIn("zig-out/pack", ".tgz")) {
     Deno.copyFileSync(path, `${OUTPUT}/${path.split("/").at(-1)}`);
   }
-  const names = filesIn(OUTPUT, "");
-  const sums = names.map((path) => {
-    return `${sha256(Deno.readFileSync(path))}  ${path.slice(OUTPUT.length + 1)}\n`;
-  });
-  Deno.writeTextFileSync(`${OUTPUT}/SHA256SUMS`, sums.join(""));
+  Deno.writeTextFileSync(`${OUTPUT}/SHA256SUMS`, checksums(OUTPUT, filesIn(OUTPUT, "")));
   return filesIn(OUTPUT, "");
 }
 

@@ -30,18 +30,15 @@
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { execute as executeIn, RUNTIME } from "./execute.ts";
 import { Folder } from "./folder.ts";
 
 /** The checkout. */
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
-
-/** The runtime that runs the tests, as blocks name it. */
-export const RUNTIME: string = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 
 const RUNTIMES = ["deno", "bun", "node"];
 const LANGUAGES = ["ts", "sql", "sh"];
@@ -219,28 +216,15 @@ function linkSources(folder: Folder): void {
 }
 
 /** Run a command in a folder. Returns what is wrong. */
-export function execute(command: string, args: string[], folder: Folder): Promise<string> {
+export async function execute(command: string, args: string[], folder: Folder): Promise<string> {
   const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`;
-  const child = spawn(command, args, {
-    cwd: folder.path,
-    env: { ...process.env, PATH, NO_COLOR: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
-    detached: true, // it leads a group, which the time-out ends
-  });
-  let output = "";
-  let late = false;
-  child.stdout.on("data", (chunk) => output += chunk);
-  child.stderr.on("data", (chunk) => output += chunk);
-  const timer = setTimeout(() => {
-    late = true;
-    process.kill(-child.pid!, "SIGKILL");
-  }, TIMEOUT_MS);
-  return new Promise((resolve) => {
-    child.on("error", (error) => resolve(`${command}: ${error.message}`));
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      const reason = late ? `no end after ${TIMEOUT_MS} ms` : `it ended with ${code ?? signal}`;
-      resolve(code === 0 ? "" : `${reason}\n${output}`);
-    });
-  });
+  const env = { ...process.env, PATH, NO_COLOR: "1" };
+  try {
+    const options = { cwd: folder.path, env, timeoutMs: TIMEOUT_MS };
+    const { code, signal, stdout, stderr, late } = await executeIn(command, args, options);
+    const reason = late ? `no end after ${TIMEOUT_MS} ms` : `it ended with ${code ?? signal}`;
+    return code === 0 ? "" : `${reason}\n${stdout}${stderr}`;
+  } catch (error) {
+    return `${command}: ${(error as Error).message}`;
+  }
 }

@@ -14,14 +14,6 @@
 /* A full disk is tried again every 100 ms. */
 #define FULL_US 260000
 
-static const char *other_path;
-
-static void make_two_databases(void) {
-  pair_make();
-  other_path = explore_path("y.db");
-  make_table(other_path, "DELETE");
-}
-
 /* ---- The writer's error, and those who wait ---- */
 
 static bool told; /* of an error */
@@ -185,8 +177,8 @@ static void a_full_disk_is_waited_for(void) {
 static void setup_pair(void) {
   explore_setup();
   pair_first = open_patient(pair_path);
-  exec(pair_first, "ATTACH '%s' AS other", other_path);
-  pair_second = open_patient(other_path);
+  exec(pair_first, "ATTACH '%s' AS other", pair_other_path);
+  pair_second = open_patient(pair_other_path);
 }
 
 /* x has as many rows as transactions committed, and y those and its own. */
@@ -200,23 +192,23 @@ static int insert_both(void) {
 static void commit_both(void *db) {
   (void)db;
   CHECK_EQ(insert_both(), SQLITE_OK);
-  CHECK(is_whole(number_after_crash(pair_path, other_path, BOTH)));
+  CHECK(is_whole(number_after_crash(pair_path, pair_other_path, BOTH)));
   CHECK_EQ(sqlite3async_flush(NULL, -1), SQLITE_OK);
-  int64_t rows = number_after_power_cut(pair_path, other_path, BOTH);
+  int64_t rows = number_after_power_cut(pair_path, pair_other_path, BOTH);
   CHECK(is_whole(rows) && rows / 10 == 1);
 }
 
 static void commit_one(void *db) {
   exec(db, "INSERT INTO t VALUES (2)");
-  CHECK_EQ(sqlite3async_flush(other_path, 1000), SQLITE_OK);
-  CHECK(is_whole(number_after_power_cut(pair_path, other_path, BOTH)));
+  CHECK_EQ(sqlite3async_flush(pair_other_path, 1000), SQLITE_OK);
+  CHECK(is_whole(number_after_power_cut(pair_path, pair_other_path, BOTH)));
 }
 
 static void cut_power(void *arg) {
   (void)arg;
   for (int i = 0; i < 2; i++) {
     step_point("power cut");
-    CHECK(is_whole(number_after_power_cut(pair_path, other_path, BOTH)));
+    CHECK(is_whole(number_after_power_cut(pair_path, pair_other_path, BOTH)));
   }
 }
 
@@ -228,12 +220,12 @@ static void run_fence(void) {
   explore_join(power);
   pair_close();
   explore_close_all();
-  CHECK_EQ(number_after_power_cut(pair_path, other_path, BOTH), 12);
+  CHECK_EQ(number_after_power_cut(pair_path, pair_other_path, BOTH), 12);
 }
 
 static void a_transaction_on_two_databases_is_whole(void) {
   explore(&(History){.name = "fence",
-                     .prepare = make_two_databases,
+                     .prepare = pair_make_two,
                      .run = run_fence,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -249,7 +241,7 @@ static void try_both(void *db) {
 
 static void flush_other(void *db) {
   (void)db;
-  int rc = sqlite3async_flush(other_path, 1000);
+  int rc = sqlite3async_flush(pair_other_path, 1000);
   CHECK(rc == SQLITE_OK || is_error(rc));
 }
 
@@ -259,20 +251,20 @@ static void run_broken_fence(void) {
   memdisk_fail(MEM_WRITE, "y.db", 1, SQLITE_IOERR_WRITE);
   pair_run(try_both, flush_other);
   bool one = is_error(sqlite3async_flush(pair_path, -1));
-  bool other = is_error(sqlite3async_flush(other_path, -1));
+  bool other = is_error(sqlite3async_flush(pair_other_path, -1));
   CHECK(one || other);
   pair_close();
-  CHECK_EQ(number_after_crash(pair_path, other_path, BOTH), 0);
+  CHECK_EQ(number_after_crash(pair_path, pair_other_path, BOTH), 0);
   setup_pair();
   CHECK_EQ(insert_both(), SQLITE_OK);
   pair_close();
   explore_close_all();
-  CHECK_EQ(number_after_power_cut(pair_path, other_path, BOTH), 11);
+  CHECK_EQ(number_after_power_cut(pair_path, pair_other_path, BOTH), 11);
 }
 
 static void if_one_of_two_databases_fails_so_does_the_other(void) {
   explore(&(History){.name = "broken_fence",
-                     .prepare = make_two_databases,
+                     .prepare = pair_make_two,
                      .run = run_broken_fence,
                      .time_max_us = BUSY_US,
                      .schedules = 240});

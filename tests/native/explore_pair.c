@@ -6,6 +6,7 @@
 #include "stepper.h"
 
 const char *pair_path;
+const char *pair_other_path;
 sqlite3 *pair_first;
 sqlite3 *pair_second;
 
@@ -16,6 +17,12 @@ static void make(const char *journal_mode) {
 
 void pair_make(void) { make("DELETE"); }
 void pair_make_wal(void) { make("WAL"); }
+
+void pair_make_two(void) {
+  pair_make();
+  pair_other_path = explore_path("y.db");
+  make_table(pair_other_path, "DELETE");
+}
 
 void pair_open(void) {
   explore_setup();

@@ -10,12 +10,15 @@
 #define PAIR_COUNT "SELECT count(*) FROM t"
 
 extern const char *pair_path;
+extern const char *pair_other_path; /* of pair_make_two() */
 extern sqlite3 *pair_first;
 extern sqlite3 *pair_second;
 
 /* For `prepare` of a History: the database. */
 void pair_make(void);
 void pair_make_wal(void);
+/* And one more, with the same table. */
+void pair_make_two(void);
 
 /* The library, and the two connections. */
 void pair_open(void);

@@ -15,19 +15,11 @@
 #define LONG_NAP_US 100000 /* far more than any of the histories may take */
 #define LOOK_US 50
 
-static const char *other_path;
-
-static void make_two(void) {
-  pair_make();
-  other_path = explore_path("y.db");
-  make_table(other_path, "DELETE");
-}
-
 /* The second connection's database is the other one. */
 static void open_two(void) {
   explore_setup();
   pair_first = open_patient(pair_path);
-  pair_second = open_patient(other_path);
+  pair_second = open_patient(pair_other_path);
 }
 
 static void set(int verb, sqlite3_int64 value) {
@@ -100,13 +92,13 @@ static void run_nap_and_two(void) {
   open_two();
   set(SQLITEASYNC_POLL_US, LONG_NAP_US);
   pair_run(insert_and_wait_for_all, insert_and_wait_for_all);
-  CHECK_EQ(number_after_power_cut(other_path, NULL, PAIR_COUNT), 1);
+  CHECK_EQ(number_after_power_cut(pair_other_path, NULL, PAIR_COUNT), 1);
   pair_finish(1);
 }
 
 static void two_writers_nap_and_both_are_waited_for(void) {
   explore(&(History){.name = "nap_and_two",
-                     .prepare = make_two,
+                     .prepare = pair_make_two,
                      .run = run_nap_and_two,
                      .time_max_us = PROMPT_US,
                      .schedules = 240});
@@ -117,7 +109,7 @@ static void two_writers_nap_and_both_are_waited_for(void) {
 static void insert_into_both(void *db) {
   exec(db, "BEGIN; INSERT INTO t VALUES (1); INSERT INTO other.t VALUES (1); COMMIT");
   CHECK_EQ(sqlite3async_flush(NULL, 1000), SQLITE_OK);
-  CHECK_EQ(number_after_power_cut(pair_path, other_path, "SELECT count(*) FROM other.t"), 1);
+  CHECK_EQ(number_after_power_cut(pair_path, pair_other_path, "SELECT count(*) FROM other.t"), 1);
 }
 
 static void change_writers(void *arg) {
@@ -128,7 +120,7 @@ static void change_writers(void *arg) {
 
 static void run_fewer_writers(void) {
   open_two();
-  exec(pair_first, "ATTACH '%s' AS other", other_path);
+  exec(pair_first, "ATTACH '%s' AS other", pair_other_path);
   step_branch(true);
   ExploreThread *a = explore_thread("both", insert_into_both, pair_first);
   ExploreThread *b = explore_thread("changing", change_writers, NULL);
@@ -139,7 +131,7 @@ static void run_fewer_writers(void) {
 
 static void there_are_fewer_writers_and_more_again(void) {
   explore(&(History){.name = "fewer_writers",
-                     .prepare = make_two,
+                     .prepare = pair_make_two,
                      .run = run_fewer_writers,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
@@ -164,7 +156,7 @@ static void run_until_idle(void) {
   explore_join(a);
   explore_join(b);
   CHECK_EQ(number_after_crash(pair_path, NULL, PAIR_COUNT), 1);
-  CHECK_EQ(number_after_crash(other_path, NULL, PAIR_COUNT), 1);
+  CHECK_EQ(number_after_crash(pair_other_path, NULL, PAIR_COUNT), 1);
   set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NEVER);
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   pair_finish(1);
@@ -172,7 +164,7 @@ static void run_until_idle(void) {
 
 static void two_that_run_until_idle_return_when_all_is_applied(void) {
   explore(&(History){.name = "until_idle",
-                     .prepare = make_two,
+                     .prepare = pair_make_two,
                      .run = run_until_idle,
                      .time_max_us = BUSY_US,
                      .schedules = 240});

@@ -109,14 +109,21 @@ static void there_are_as_many_as_databases_and_at_most_writers(void) {
   CHECK_EQ(looping(), 0);
 }
 
-static void a_surplus_writer_leaves_its_work_to_the_others(void) {
+/* Two databases, and a writer that is held at the first one; the second one's is another's. */
+static void open_one_held_and_two(sqlite3 **one, sqlite3 **two) {
   setup(500);
-  sqlite3 *one = open_table("one.db");
-  sqlite3 *two = open_table("two.db");
+  *one = open_table("one.db");
+  *two = open_table("two.db");
   testvfs_hold(ON_WRITE, "one.db-wal");
-  exec(one, "INSERT INTO t VALUES (1)");
+  exec(*one, "INSERT INTO t VALUES (1)");
   testvfs_wait_held();
-  exec(two, "INSERT INTO t VALUES (1)");
+  exec(*two, "INSERT INTO t VALUES (1)");
+}
+
+static void a_surplus_writer_leaves_its_work_to_the_others(void) {
+  sqlite3 *one;
+  sqlite3 *two;
+  open_one_held_and_two(&one, &two);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_WRITERS, 1), SQLITE_OK);
   testvfs_release();
   CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
@@ -289,13 +296,9 @@ static void without_work_a_writer_rests_for_good_and_a_commit_wakes_it(void) {
 }
 
 static void one_that_did_nothing_does_not_nap_beside_another(void) {
-  setup(500);
-  sqlite3 *one = open_table("one.db");
-  sqlite3 *two = open_table("two.db");
-  testvfs_hold(ON_WRITE, "one.db-wal");
-  exec(one, "INSERT INTO t VALUES (1)");
-  testvfs_wait_held();
-  exec(two, "INSERT INTO t VALUES (1)");
+  sqlite3 *one;
+  sqlite3 *two;
+  open_one_held_and_two(&one, &two);
   WAIT_FOR(WAIT_MS, napping() == 1);
   testvfs_release(); /* now both have had work */
   int64_t until_ms = now_ms() + WAIT_MS;
