@@ -117,6 +117,11 @@ void async_file_let_go(AsyncFile *file) {
 
 void async_file_collect(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
+  bool any = stream->files.garbage != NULL;
+  async_mutex_leave(&stream->mutex);
+  if (!any) return;
+  async_os_hold_end(); /* nobody else would close what is off the list */
+  async_mutex_enter(&stream->mutex);
   AsyncFile *garbage = stream->files.garbage;
   stream->files.garbage = NULL;
   async_mutex_leave(&stream->mutex);
@@ -125,6 +130,7 @@ void async_file_collect(AsyncStream *stream) {
     garbage = file->older;
     async_file_free(file);
   }
+  async_os_release_end();
 }
 
 void async_file_forget_all(AsyncStream *stream) {

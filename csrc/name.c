@@ -54,19 +54,25 @@ static int open_parent(AsyncFile *file, int flags) {
 }
 
 int async_file_apply_open(AsyncFile *file, int flags) {
+  /* By a thread that was killed before it could say so: see async_os_is_last_thread(). */
+  if (file->parent != NULL) return SQLITE_OK;
   sqlite3_file *parent = NULL;
   int open_flags = 0;
+  async_os_hold_end();
   int rc = call_open(file, flags, &parent, &open_flags);
-  if (rc != SQLITE_OK) return rc;
-  async_mutex_enter(&file->stream->mutex);
-  file->parent = parent;
-  file->open_flags = open_flags;
-  async_mutex_leave(&file->stream->mutex);
-  return SQLITE_OK;
+  if (rc == SQLITE_OK) {
+    async_mutex_enter(&file->stream->mutex);
+    file->parent = parent;
+    file->open_flags = open_flags;
+    async_mutex_leave(&file->stream->mutex);
+  }
+  async_os_release_end();
+  return rc;
 }
 
 int async_file_apply_delete(AsyncFile *file, int sync_directory) {
   AsyncStream *stream = file->stream;
+  async_os_hold_end();
   async_mutex_enter(&stream->mutex);
   /* Unless ops on it follow, of a connection that works on a moved database, or it
   ** is being synced. */
@@ -79,6 +85,7 @@ int async_file_apply_delete(AsyncFile *file, int sync_directory) {
   async_mutex_leave(&stream->mutex);
   if (closing != NULL) closing->pMethods->xClose(closing);
   int rc = stream->parent->xDelete(stream->parent, file->path, sync_directory);
+  async_os_release_end();
   return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
 

@@ -82,6 +82,14 @@ bool async_os_is_absent(const char *path);
 void async_os_at_exit(void (*handler)(void));
 /* Is this such an end?  Nobody runs but the handler: what others were at stays undone. */
 bool async_os_is_last_thread(void);
+/*
+** Between these two the process does not come to such an end: who ends it waits.  For what
+** cannot be done anew if it is left half done: a file that was opened by a thread that is
+** dead can never be closed, and on Windows not be deleted.  They do not nest, and none of our
+** mutexes may be held.  Elsewhere they do nothing.
+*/
+void async_os_hold_end(void);
+void async_os_release_end(void);
 /* Run handler in the child after every fork(). */
 void async_os_after_fork(void (*handler)(void));
 

@@ -247,6 +247,10 @@ void async_os_at_exit(void (*handler)(void)) {
 /* Threads live on while handlers run. */
 bool async_os_is_last_thread(void) { return false; }
 
+void async_os_hold_end(void) {}
+
+void async_os_release_end(void) {}
+
 void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, handler); }
 
 /*

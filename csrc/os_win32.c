@@ -9,7 +9,9 @@
 ** exit() knows nothing of ours.  All that is left then is ExitProcess(): it kills
 ** every other thread, wherever that may be, and calls DllMain() on the last one, under
 ** the loader's lock.  Files can be written there, for SQLite and the heap still work
-** (ExitProcess() holds the heap's lock while it kills).  But a mutex that a dead
+** (ExitProcess() holds the heap's lock while it kills).  What a writer was at is done
+** again.  But a file that it was opening or deleting could have been left open for good;
+** that it is killed there is prevented, by async_os_hold_end().  And a mutex that a dead
 ** thread was in is never left.  So from then on nobody waits for anything: who finds
 ** a mutex held, or would sleep until it is woken, jumps back to DllMain(), which tells
 ** that the drain was given up.
@@ -209,6 +211,36 @@ bool async_os_is_absent(const char *path) {
 
 static void (*exit_handler)(void);
 
+/*
+** ExitProcess() is in the loader's lock while it kills, so nobody is killed in there.
+** The functions are ntdll.dll's since Windows XP, though in no header; without them
+** what is half done at the end is told as lost.
+*/
+typedef LONG(NTAPI *LockLoader)(ULONG flags, ULONG *disposition, ULONG_PTR *cookie);
+typedef LONG(NTAPI *UnlockLoader)(ULONG flags, ULONG_PTR cookie);
+
+static LockLoader lock_loader;
+static UnlockLoader unlock_loader;
+static ULONG_PTR loader_cookie; /* of the thread that is in the lock */
+
+static void find_loader_lock(void) {
+  HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
+  FARPROC lock = GetProcAddress(ntdll, "LdrLockLoaderLock");
+  FARPROC unlock = GetProcAddress(ntdll, "LdrUnlockLoaderLock");
+  if (lock == NULL || unlock == NULL) return;
+  memcpy(&lock_loader, &lock, sizeof lock);
+  memcpy(&unlock_loader, &unlock, sizeof unlock);
+}
+
+void async_os_hold_end(void) {
+  ULONG_PTR cookie;
+  if (lock_loader != NULL && lock_loader(0, NULL, &cookie) == 0) loader_cookie = cookie;
+}
+
+void async_os_release_end(void) {
+  if (unlock_loader != NULL) unlock_loader(0, loader_cookie);
+}
+
 /* Once, on whichever way the process ends. */
 static void run_exit_handler(void) {
   void (*handler)(void) = exit_handler;
@@ -219,6 +251,7 @@ static void run_exit_handler(void) {
 /* The C library's own functions: atexit() of a DLL is run when the threads are dead. */
 void async_os_at_exit(void (*handler)(void)) {
   exit_handler = handler;
+  find_loader_lock();
   _crt_atexit(run_exit_handler);
   _crt_at_quick_exit(run_exit_handler);
   /* Threads run in here, so whoever unloads us unloads nothing. */
