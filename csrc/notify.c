@@ -205,7 +205,8 @@ NapiValue async_notify_subscribe(NapiEnv env, NapiCall call) {
   }
   async_napi.unref_threadsafe_function(env, subscription->wake);
   if (async_napi.add_env_cleanup_hook(env, on_environment_cleanup, subscription) != 0) {
-    /* Not linked: nobody will call it.  The finalizer alone would come late. */
+    /* Not linked, for the finalizer alone would come late; it only frees. */
+    subscription->ends_to_come = 1;
     async_napi.throw_error(env, NULL, "subscribe: the runtime refused a cleanup hook");
     return NULL;
   }

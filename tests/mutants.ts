@@ -466,4 +466,38 @@ export const mutants: Mutant[] = [
     to: "bool is_once = false;",
     killers: ["exit_test"],
   },
+
+  // ---- A parent that moves a position, then reads or writes ----
+  {
+    name: "a parent with a position is taken for one without",
+    file: "parent.c",
+    from: 'return has_call(parent, "read") &&',
+    to: 'return false && has_call(parent, "read") &&',
+    killers: ["explore_position_test two read"],
+  },
+  {
+    name: "a read does not wait for who has moved the position",
+    file: "parent.c",
+    from:
+      "  begin(stream);\n  int rc = file->pMethods->xRead(file, buf, n, offset);\n  end(stream);",
+    to: "  int rc = file->pMethods->xRead(file, buf, n, offset);",
+    killers: ["explore_position_test two read"],
+  },
+  {
+    name: "a write does not wait for who has moved the position",
+    file: "parent.c",
+    from: "  begin(stream);\n  int rc = file->pMethods->xWrite(file, data, n, offset);\n" +
+      "  end(stream);",
+    to: "  int rc = file->pMethods->xWrite(file, data, n, offset);",
+    killers: ["explore_position_test one reads while"],
+  },
+  {
+    name: "a size hint moves the position under who reads",
+    file: "parent.c",
+    from:
+      "  begin(stream);\n  file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &hint);\n" +
+      "  end(stream);",
+    to: "  file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &hint);",
+    killers: ["explore_position_test one applies while"],
+  },
 ];

@@ -54,6 +54,7 @@ struct MemHandle {
   bool syncs_name;
   bool deletes;
   int level;
+  int64_t position; /* with memdisk_has_positions() */
 };
 
 static MemDisk live;
@@ -66,6 +67,7 @@ static struct {
 } fault;
 static bool full;
 static int64_t sync_us;
+static bool has_positions;
 
 /* ---- Files and names ---- */
 
@@ -214,9 +216,18 @@ static int file_close(sqlite3_file *base) {
   return SQLITE_OK;
 }
 
+/* Where a read or a write that was asked for at offset takes place. */
+static int64_t seek(MemHandle *handle, int64_t offset) {
+  if (!has_positions) return offset;
+  handle->position = offset;
+  step_point("have sought");
+  return handle->position;
+}
+
 static int file_read(sqlite3_file *base, void *buf, int n, sqlite3_int64 offset) {
   MemHandle *handle = handle_of(base);
   step_point("read");
+  offset = seek(handle, offset);
   const Bytes *bytes = &handle->inode->now;
   int64_t there = bytes->size - offset;
   if (there < 0) there = 0;
@@ -230,6 +241,7 @@ static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 
   MemHandle *handle = handle_of(base);
   int rc = obey(MEM_WRITE, handle->name->path, "write");
   if (rc != SQLITE_OK) return rc;
+  offset = seek(handle, offset);
   Bytes *bytes = &handle->inode->now;
   if (offset + n > bytes->size) set_bytes(bytes, offset + n);
   memcpy(bytes->at + offset, buf, (size_t)n);
@@ -313,6 +325,11 @@ static int file_check_reserved_lock(sqlite3_file *base, int *reserved) {
 static int file_control(sqlite3_file *base, int op, void *arg) {
   if (op == SQLITE_FCNTL_LOCKSTATE) {
     *(int *)arg = handle_of(base)->level;
+    return SQLITE_OK;
+  }
+  if (op == SQLITE_FCNTL_SIZE_HINT && has_positions) {
+    step_point("make room");
+    seek(handle_of(base), *(sqlite3_int64 *)arg); /* as unix does, to write a byte there */
     return SQLITE_OK;
   }
   if (op != SQLITE_FCNTL_HAS_MOVED) return SQLITE_NOTFOUND;
@@ -424,8 +441,21 @@ static int vfs_get_last_error(sqlite3_vfs *vfs, int n, char *out) {
   return 0;
 }
 
+static sqlite3_syscall_ptr vfs_get_system_call(sqlite3_vfs *vfs, const char *name) {
+  (void)vfs;
+  return strcmp(name, "read") == 0 ? (sqlite3_syscall_ptr)sync_folder : NULL; /* only looked at */
+}
+
+static sqlite3_vfs vfs;
+
+void memdisk_has_positions(void) {
+  memdisk_register();
+  has_positions = true;
+  vfs.iVersion = 3;
+  vfs.xGetSystemCall = vfs_get_system_call;
+}
+
 void memdisk_register(void) {
-  static sqlite3_vfs vfs;
   if (vfs.zName != NULL) return;
   vfs = *sqlite3_vfs_find("unix"); /* whose other methods are not called */
   vfs.iVersion = 2;

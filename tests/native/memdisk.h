@@ -25,6 +25,10 @@ typedef struct MemDisk MemDisk;
 /* Register the VFS, with an empty disk. */
 void memdisk_register(void);
 
+/* From here on a handle has one position, as with a SQLite for unix that was compiled without
+** pread(): a read or a write moves it, and then, at another point, takes place where it is. */
+void memdisk_has_positions(void);
+
 /* What a power cut now would leave; to be freed when no connection has it open. */
 MemDisk *memdisk_after_power_cut(void);
 /* What a crash of the process would leave, with no locks. */
