@@ -4,9 +4,10 @@
  * @module
  */
 import { nameOf } from "./codes.ts";
-import { AsyncVfsError, misuse } from "./errors.ts";
+import { AsyncVfsError, misuse, shown } from "./errors.ts";
 import { AsyncVfsEvent, type AsyncVfsEventMap } from "./events.ts";
 import type { Native } from "./native.ts";
+import { checkNames } from "./options.ts";
 import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
 import { type ParameterName, type ParameterValue, verbOf } from "./parameters.ts";
 import { toPath, toUri } from "./paths.ts";
@@ -124,8 +125,15 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   uri(path: string | URL, params: Record<string, string> = {}): string {
     this.#native("uri");
+    if (typeof params !== "object" || params === null) {
+      const message = `Cannot make a URI with the parameters ${shown(params)}: ` +
+        'they are an object, such as { mode: "ro" }';
+      throw misuse("uri", message);
+    }
     if ("vfs" in params) {
-      throw misuse("uri", `Cannot make a URI with the parameter vfs = "${params.vfs}": it is set`);
+      const message = `Cannot make a URI with the parameter vfs = ${shown(params.vfs)}: ` +
+        "uri() sets it itself";
+      throw misuse("uri", message);
     }
     return toUri(toPath(path, "uri"), { vfs: this.name, ...params });
   }
@@ -193,13 +201,20 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   async flush(options: FlushOptions = {}): Promise<void> {
     const native = this.#native("flush");
+    checkNames("flush", options, ["path", "signal"]);
+    const { signal } = options;
+    if (signal !== undefined && typeof signal?.throwIfAborted !== "function") {
+      const message = `Cannot flush with signal = ${shown(signal)}: ` +
+        "it must be an AbortSignal";
+      throw misuse("flush", message);
+    }
     const path = options.path === undefined ? undefined : toPath(options.path, "flush");
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     // Before asking: a wake in between must find this environment interested.
     this.#updateInterest(Interest.waiting);
     try {
       const tickets = this.#explained(path, () => native.flushBegin(path));
-      if (tickets.length > 0) await this.#waiters.add(tickets, path, options.signal);
+      if (tickets.length > 0) await this.#waiters.add(tickets, path, signal);
     } finally {
       this.#updateInterest();
     }
@@ -214,6 +229,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   flushSync(options: FlushSyncOptions = {}): void {
     const native = this.#native("flushSync");
+    checkNames("flushSync", options, ["path", "timeoutMs"]);
     const path = options.path === undefined ? undefined : toPath(options.path, "flushSync");
     const timeoutMs = optionalTimeout("flushSync", options.timeoutMs, -1);
     this.#explained(path, () => native.flush(path, timeoutMs));
@@ -317,7 +333,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   async release(path: string | URL, options: DrainOptions = {}): Promise<void> {
     const native = this.#native("release");
     const name = toPath(path, "release");
-    const timeoutMs = optionalTimeout("release", options.timeoutMs, DRAIN_MS);
+    const timeoutMs = drainTimeout("release", options);
     const signal = AbortSignal.timeout(timeoutMs);
     for (;;) {
       try {
@@ -521,7 +537,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * the same; not with `timeoutMs: 0`, which asks for no writing.
    */
   stop(options: DrainOptions = {}): void {
-    const timeoutMs = optionalTimeout("stop", options.timeoutMs, DRAIN_MS);
+    const timeoutMs = drainTimeout("stop", options);
     try {
       this.#native("stop").stop(timeoutMs);
     } catch (error) {
@@ -542,7 +558,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   async close(options: DrainOptions = {}): Promise<void> {
     const native = this.#native("close");
-    const timeoutMs = optionalTimeout("close", options.timeoutMs, DRAIN_MS);
+    const timeoutMs = drainTimeout("close", options);
     const deadlineMs = performance.now() + timeoutMs;
     // Not blocking where it can be helped: what is left for the native side is little. What the
     // flush says doesn't matter, for if anything could not be written close() will say so.
@@ -648,7 +664,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /** The native side, for an operation that close() forbids. */
   #native(operation: string): Native {
     if (!this.#closed) return this.#internals.native;
-    const message = `Cannot ${operation}: the VFS was closed; call install() to use it again`;
+    const message = `Cannot use ${operation}: the VFS was closed; call install() to use it again`;
     throw misuse(operation, message);
   }
 
@@ -739,10 +755,15 @@ function toError({ code, path, operation }: Omit<NativeEvent, "type" | "database
   return new AsyncVfsError(message, { code, path, operation });
 }
 
+function drainTimeout(operation: string, options: DrainOptions): number {
+  checkNames(operation, options, ["timeoutMs"]);
+  return optionalTimeout(operation, options.timeoutMs, DRAIN_MS);
+}
+
 function optionalTimeout(operation: string, value: number | undefined, absent: number): number {
   if (value === undefined) return absent;
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value;
-  const message = `Cannot ${operation} with timeoutMs = ${String(value)}: ` +
+  const message = `Cannot ${operation} with timeoutMs = ${shown(value)}: ` +
     "it must be a whole number of milliseconds, at least 0";
   throw misuse(operation, message);
 }

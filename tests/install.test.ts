@@ -71,13 +71,15 @@ test("install() sets the parameters it is given before the writer starts", async
 test("install() refuses unknown options and bad values and changes nothing", async () => {
   const vfs = await install({ maxDelayMs: 1000 });
   const refused: [Record<string, unknown>, RegExp][] = [
-    [{ maxDelayMs: 5, bogus: 1 }, /no option "bogus"/],
-    [{ maxDelayMs: 5, halt: "now" }, /no option "halt"/],
+    [{ maxDelayMs: 5, bogus: 1 }, /no option "bogus"; there are library, .*, drainOnSignals/],
+    [{ maxDelayMs: 5, halt: "now" }, /no option "halt"; it is a property of the VFS/],
     [{ maxDelayMs: -1 }, /Cannot set maxDelayMs to -1: it must be a whole number/],
     [{ maxDelayMs: 1.5 }, /maxDelayMs to 1.5/],
     [{ maxDelayMs: "5" }, /maxDelayMs to "5"/],
     [{ maxDelayMs: NaN }, /maxDelayMs to NaN/],
     [{ maxDelayMs: 2 ** 31 }, /maxDelayMs to 2147483648/],
+    [{ maxDelayMs: Object.create(null) }, /maxDelayMs to an object: /],
+    [{ maxDelayMs: 5, maxQueueBytes: 64n }, /maxQueueBytes to 64n: /],
     [{ maxDelayMs: 5, maxQueueBytes: null }, /maxQueueBytes to null/],
     [{ maxDelayMs: 5, onQueueFull: "wait" }, /onQueueFull to "wait": it must be "block" or "busy"/],
     [{ maxDelayMs: 5, lockFiles: 1 }, /lockFiles to 1: it must be true or false/],
@@ -85,7 +87,10 @@ test("install() refuses unknown options and bad values and changes nothing", asy
     [{ maxDelayMs: 5, parent: "" }, /parent = ""/],
     [{ maxDelayMs: 5, library: 5 }, /library = 5/],
   ];
-  for (const [options, message] of refused) {
+  const noOptions = [null, 5, "app.db", () => {}].map((value): [never, RegExp] => {
+    return [value as never, /^Cannot install .* with (null|5|"app.db"|a function): options are an/];
+  });
+  for (const [options, message] of [...refused, ...noOptions]) {
     const error = await errorOf(() => install(options));
     assert.match(error.message, message);
     assert.equal(error.codeName, "SQLITE_MISUSE");
