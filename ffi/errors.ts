@@ -78,6 +78,11 @@ export function misuse(operation: string, message: string, path?: string): Async
   return new AsyncVfsError(message, { codeName: "SQLITE_MISUSE", operation, path });
 }
 
+/** Is it Deno's error for a permission that it was not given? */
+export function isDenied(error: unknown): boolean {
+  return error instanceof Error && error.name === "NotCapable";
+}
+
 /** The error for a library that cannot be loaded. */
 export function cannotOpen(message: string, path: string | null, cause?: unknown): AsyncVfsError {
   const details = { codeName: "SQLITE_CANTOPEN", operation: "install", path, cause };

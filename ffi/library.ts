@@ -7,7 +7,7 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { cannotOpen } from "./errors.ts";
+import { cannotOpen, isDenied } from "./errors.ts";
 import { currentPlatform } from "./platform.ts";
 import { type Prebuilt, prebuiltModules } from "./prebuilt.ts";
 import type { Runtime } from "./runtime.ts";
@@ -120,8 +120,11 @@ export function openLibrary(runtime: Runtime, path: string): NativeFunctions {
     functions = runtime.open(path);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const message = `Cannot load the sqlite3async library "${path}": ` +
-      `it is not a sqlite3async library for this system, or it may not be loaded (${reason})`;
+    const message = isDenied(cause)
+      ? `Cannot load the sqlite3async library "${path}": ${reason}; ` +
+        "it needs --allow-ffi without a scope"
+      : `Cannot load the sqlite3async library "${path}": ` +
+        `it is not a sqlite3async library for this system, or it may not be loaded (${reason})`;
     throw cannotOpen(message, path, cause);
   }
   const version = functions.sqlite3async_version();

@@ -64,7 +64,7 @@ export function privateFolder(environment: Environment): PrivateFolder {
   const reasons: string[] = [];
   try {
     if (cache !== undefined) return makePrivate(cache);
-    reasons.push(`the user's cache folder is not known: ${VARIABLES.join(" and ")} are not set`);
+    reasons.push(whyUnknown(environment)!);
   } catch (error) {
     if (!isUnwritable(error)) throw error;
     reasons.push(String(error));
@@ -79,6 +79,14 @@ export function privateFolder(environment: Environment): PrivateFolder {
     `(${reasons.join("; ")}); let ${VARIABLES[0]} name a folder of yours, or give the path of a ` +
     `library as the option "library" or in SQLITE3ASYNC_LIBRARY`;
   throw cannotOpen(message, cache ?? null);
+}
+
+/** Why the user's cache folder is not known; undefined if it is. */
+export function whyUnknown(environment: Environment): string | undefined {
+  if (cacheFolder(environment) !== undefined) return undefined;
+  const hidden = "Deno" in globalThis ? ", or --allow-env is missing" : "";
+  return `the user's cache folder is not known: ${VARIABLES.join(" and ")} ` +
+    `name none${hidden}`;
 }
 
 /** The flags that let Deno load and unpack the library. */
