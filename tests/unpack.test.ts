@@ -249,6 +249,15 @@ test("unpack() without a home takes a folder in the temporary directory", onlyPo
   assert.match(error.message, /let XDG_CACHE_HOME name .* "library" or in SQLITE3ASYNC_LIBRARY$/);
 });
 
+test("unpack() passes over a home where no folder can be made", {
+  skip: process.platform === "linux" ? false : "Linux's /proc",
+}, () => {
+  using scene = new Scene();
+  mkdirSync(scene.file("tmp"), { mode: 0o700 });
+  const path = scene.unpack({ HOME: "/proc", TMPDIR: scene.file("tmp") });
+  assert.ok(path.startsWith(realpathSync(scene.file("tmp"))), path);
+});
+
 test("unpack() by many processes at once gives all the same file", async () => {
   using scene = new Scene();
   const program = `
