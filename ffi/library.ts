@@ -48,7 +48,8 @@ function givenLibrary(place: string | URL, origin: string): string {
   }
   let path: string;
   try {
-    path = typeof place === "string" ? resolve(place) : fileURLToPath(place);
+    const isUrl = place instanceof URL || /^file:\/\//i.test(place); // import.meta.resolve()'s
+    path = isUrl ? fileURLToPath(place) : resolve(place);
   } catch (cause) {
     const message = `Cannot load the sqlite3async library from "${place}": ` +
       `it is not a file on this machine; give its path as the option "library" or in ${VARIABLE}`;

@@ -34,7 +34,7 @@ export interface HostConnection {
  */
 export interface InstallOptions {
   /**
-   * The shared library's file. Default: the environment variable
+   * The shared library's file, as a path or a `file:` URL. Default: the environment variable
    * `SQLITE3ASYNC_LIBRARY`; else, in a checkout, the one that `./run build` made
    * there; else the one that the package carries for this platform, which is
    * unpacked into the user's cache folder and verified on every load.

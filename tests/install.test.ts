@@ -118,7 +118,8 @@ test("install() explains a missing or foreign library", async () => {
     const tried = [${JSON.stringify(missing)}, ${JSON.stringify(text)}, ${
     JSON.stringify(folder.path)
   }];
-    for (const library of [...tried, new URL("https://example.com/x.so")]) {
+    const urls = ["file:///no/such%20x.so", new URL("https://example.com/x.so")];
+    for (const library of [...tried, ...urls]) {
       const error = await install({ library }).catch((error) => error);
       console.log(error instanceof AsyncVfsError, error.codeName, error.message);
     }
@@ -129,7 +130,8 @@ test("install() explains a missing or foreign library", async () => {
   assert.match(lines[0]!, /^true SQLITE_CANTOPEN .*nothing\.so": no such file/, stderr);
   assert.match(lines[1]!, /^true SQLITE_CANTOPEN .*text\.so": it is not a sqlite3async library/);
   assert.match(lines[2]!, /^true SQLITE_CANTOPEN .*not a sqlite3async library/);
-  assert.match(lines[3]!, /^true SQLITE_CANTOPEN .*not a file on this machine/);
+  assert.match(lines[3]!, /^true SQLITE_CANTOPEN .*[/\\]such x\.so": no such file/);
+  assert.match(lines[4]!, /^true SQLITE_CANTOPEN .*not a file on this machine/);
   assert.equal(lines.at(-1), "installed");
 });
 
