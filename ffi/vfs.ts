@@ -12,7 +12,8 @@ import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
 import { type ParameterName, type ParameterValue, verbOf } from "./parameters.ts";
 import { toPath, toUri } from "./paths.ts";
 import type { AsyncVfsStatus } from "./status.ts";
-import { pathsOf, runTransaction, runUnit, type Transactor } from "./transaction.ts";
+import { checkConnection, pathsOf, runTransaction, runUnit } from "./transaction.ts";
+import type { NoPromise, Transactor } from "./transaction.ts";
 import { FlushWaiters } from "./waiter.ts";
 import { Interest } from "./wake.ts";
 
@@ -91,6 +92,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /** Where in the events this object's listeners are; undefined until there is one. */
   #eventCursor: BigInt64Array<ArrayBuffer> | undefined;
   #closed = false;
+  /** The connections that durable() has found to be of this VFS. */
+  readonly #ours = new WeakSet<Transactor>();
 
   private constructor(internals: VfsInternals) {
     super();
@@ -258,7 +261,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * @throws {AsyncVfsError} SQLITE_MISUSE if `work` is no function or returned a promise; what
    * {@linkcode flush} rejects with.
    */
-  durable<Result>(work: () => Result): Promise<Result>;
+  durable<Result>(work: () => NoPromise<Result>): Promise<Result>;
   /**
    * Do something in one transaction of a connection, commit it and wait until it is on
    * stable storage. If `work` throws, or the commit does, the transaction is rolled back
@@ -285,11 +288,12 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * transaction open.
    * @param work Runs at once, after `BEGIN IMMEDIATE`; it must not be asynchronous.
    * @returns What `work` returned, once the databases of the connection are durable.
-   * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, or
-   * if `work` is no function or returned a promise; what {@linkcode flush} rejects with. What
-   * `work` and the driver throw is thrown as it is.
+   * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, if
+   * it is plain SQLite's, none of its files being open through this VFS, or if `work` is no
+   * function or returned a promise; what {@linkcode flush} rejects with. What `work` and the driver
+   * throw is thrown as it is.
    */
-  durable<Result>(database: Transactor, work: () => Result): Promise<Result>;
+  durable<Result>(database: Transactor, work: () => NoPromise<Result>): Promise<Result>;
   async durable<Result>(
     ...parameters: [() => Result] | [Transactor, () => Result]
   ): Promise<Result> {
@@ -300,6 +304,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
       return result;
     }
     const [database, work] = parameters;
+    checkConnection(database);
+    this.#checkOurs(database);
     const result = runTransaction(database, work);
     const paths = pathsOf(database) ?? [undefined];
     await Promise.all(paths.map((path) => this.flush({ path })));
@@ -660,6 +666,28 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   }
 
   // ---- Inside ----
+
+  /** Throws an error if we could not keep a promise about the connection's commits. */
+  #checkOurs(database: Transactor): void {
+    if (this.#ours.has(database)) return;
+    const paths = pathsOf(database) ?? [];
+    if (paths.length > 0 && !paths.some((path) => this.#isOpen(path))) {
+      const message = `Cannot make a transaction durable: "${paths[0]}" is not open through ` +
+        "sqlite3async; open it by uri(), or call route() before it is opened";
+      throw misuse("durable", message, paths[0]);
+    }
+    this.#ours.add(database);
+  }
+
+  #isOpen(path: string): boolean {
+    try {
+      this.status(path);
+      return true;
+    } catch (error) {
+      if (error instanceof AsyncVfsError && error.codeName === "SQLITE_NOTFOUND") return false;
+      throw error;
+    }
+  }
 
   /** The native side, for an operation that close() forbids. */
   #native(operation: string): Native {

@@ -79,7 +79,10 @@ const durable: number = vfs.status("app.db").durable;
 const typo: InstallOptions = { maxDelay: 100 };
 // @ts-expect-error: it is a promise
 const flushed: number = vfs.flush({ path: "app.db" });
-void [AsyncVfsError, durable, typo, flushed];
+const result: number = await vfs.durable(() => 5);
+// @ts-expect-error: what follows an await would come after the commit
+vfs.durable(async () => {});
+void [AsyncVfsError, durable, typo, flushed, result];
 `;
 
 /** A user's folder: a project, and a home and caches of its own. */
