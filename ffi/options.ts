@@ -116,8 +116,8 @@ export interface InstallOptions {
   /** Milliseconds that the drain at exit may take. Default: 10000. */
   exitDrainMs?: number | undefined;
   /**
-   * Write what is queued at SIGTERM and SIGINT, for at most `exitDrainMs`, before the signal takes
-   * its effect. Default: false.
+   * Write what is queued when SIGTERM or SIGINT comes, for at most `exitDrainMs`, before the
+   * signal takes its effect. What is committed meanwhile is not waited for. Default: false.
    */
   drainOnSignals?: boolean | undefined;
 }

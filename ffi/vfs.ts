@@ -514,7 +514,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#set("exitDrainMs", value);
   }
 
-  /** Write what is queued at SIGTERM and SIGINT, before the signal takes its effect. */
+  /** Write what is queued when SIGTERM or SIGINT comes, before the signal takes its effect. */
   get drainOnSignals(): boolean {
     return this.#get("drainOnSignals");
   }
