@@ -57,6 +57,8 @@ let installation: Installation | undefined;
 export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
   const checked = checkOptions(options);
   const runtime = await currentRuntime();
+  // Before more is asked for that would be of no use.
+  if (checked.host === undefined) runtime.checkExtensions();
   const isWanted = installation === undefined || checked.library !== undefined;
   const library = isWanted ? await locateLibrary(runtime, checked.library) : undefined;
   // From here on nothing is awaited, so two calls cannot get mixed up.

@@ -148,6 +148,25 @@ test("install() refuses a real library that isn't ours", {
   assert.match(stdout, /^SQLITE_CANTOPEN .*libm.*not a sqlite3async library/, stderr);
 });
 
+test("install() says that it can't be under Node's permission model", {
+  skip: isNode ? false : "Node's",
+}, async () => {
+  for (const more of ["", " --allow-fs-write=* --allow-addons"]) {
+    const { stdout, stderr } = await runProgram(
+      `
+      const { codeName, message } = await install().catch((error) => error);
+      console.log(codeName, message);
+      `,
+      { NODE_OPTIONS: `--permission --allow-fs-read=*${more}` },
+    );
+    assert.match(
+      stdout,
+      /^SQLITE_PERM Cannot .* loads no extension.* without --permission$/,
+      stderr,
+    );
+  }
+});
+
 test("install() takes the library from SQLITE3ASYNC_LIBRARY", async () => {
   const { stdout } = await runProgram(
     `console.log((await install().catch((error) => error)).message);`,
