@@ -35,4 +35,4 @@ export { AsyncVfsEvent } from "./ffi/events.ts";
 export type { AsyncVfsEventMap } from "./ffi/events.ts";
 export type { AsyncVfsFault, AsyncVfsStatus } from "./ffi/status.ts";
 export type { Halt, OnQueueFull } from "./ffi/parameters.ts";
-export type { Transactor, TransactorStatement } from "./ffi/transaction.ts";
+export type { NoPromise, Transactor, TransactorStatement } from "./ffi/transaction.ts";

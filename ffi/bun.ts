@@ -39,6 +39,8 @@ export const runtime: Runtime = {
     return dlopen(path, Object.fromEntries(signatures)).symbols as NativeFunctions;
   },
 
+  checkExtensions(): void {}, // it does
+
   loadExtension(path: string): void {
     const { Database } = bunModule<BunSqlite>("bun:sqlite");
     const database = new Database(":memory:");

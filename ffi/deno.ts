@@ -14,6 +14,8 @@ export const runtime: Runtime = {
     return Deno.dlopen(path, symbols).symbols;
   },
 
+  checkExtensions(): void {}, // that it may not is known when it is tried
+
   loadExtension,
 
   claimSignals(): void {

@@ -65,9 +65,22 @@ export class AsyncVfsError extends Error {
   }
 }
 
+/** A value that was given, for a message: what an object says of itself may be anything. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
 /** The error for a call that could not be right, whatever the state. */
 export function misuse(operation: string, message: string, path?: string): AsyncVfsError {
   return new AsyncVfsError(message, { codeName: "SQLITE_MISUSE", operation, path });
+}
+
+/** Is it Deno's error for a permission that it was not given? */
+export function isDenied(error: unknown): boolean {
+  return error instanceof Error && error.name === "NotCapable";
 }
 
 /** The error for a library that cannot be loaded. */

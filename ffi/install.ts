@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AsyncVfsError, misuse } from "./errors.ts";
+import { AsyncVfsError, isDenied, misuse } from "./errors.ts";
 import { locateLibrary, openLibrary } from "./library.ts";
 import { Native } from "./native.ts";
 import {
@@ -57,6 +57,8 @@ let installation: Installation | undefined;
 export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
   const checked = checkOptions(options);
   const runtime = await currentRuntime();
+  // Before more is asked for that would be of no use.
+  if (checked.host === undefined) runtime.checkExtensions();
   const isWanted = installation === undefined || checked.library !== undefined;
   const library = isWanted ? await locateLibrary(runtime, checked.library) : undefined;
   // From here on nothing is awaited, so two calls cannot get mixed up.
@@ -94,7 +96,8 @@ function load(runtime: Runtime, path: string, host: HostConnection | undefined):
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const where = host === undefined ? "the runtime's SQLite" : 'the SQLite of the option "host"';
-    throw new AsyncVfsError(`Cannot load "${path}" into ${where}: ${reason}`, {
+    const advice = isDenied(cause) ? "; it needs --allow-ffi without a scope" : "";
+    throw new AsyncVfsError(`Cannot load "${path}" into ${where}: ${reason}${advice}`, {
       codeName: "SQLITE_ERROR",
       operation: "install",
       path,

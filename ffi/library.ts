@@ -7,7 +7,7 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { cannotOpen } from "./errors.ts";
+import { cannotOpen, isDenied } from "./errors.ts";
 import { currentPlatform } from "./platform.ts";
 import { type Prebuilt, prebuiltModules } from "./prebuilt.ts";
 import type { Runtime } from "./runtime.ts";
@@ -48,7 +48,8 @@ function givenLibrary(place: string | URL, origin: string): string {
   }
   let path: string;
   try {
-    path = typeof place === "string" ? resolve(place) : fileURLToPath(place);
+    const isUrl = place instanceof URL || /^file:\/\//i.test(place); // import.meta.resolve()'s
+    path = isUrl ? fileURLToPath(place) : resolve(place);
   } catch (cause) {
     const message = `Cannot load the sqlite3async library from "${place}": ` +
       `it is not a file on this machine; give its path as the option "library" or in ${VARIABLE}`;
@@ -120,8 +121,11 @@ export function openLibrary(runtime: Runtime, path: string): NativeFunctions {
     functions = runtime.open(path);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const message = `Cannot load the sqlite3async library "${path}": ` +
-      `it is not a sqlite3async library for this system, or it may not be loaded (${reason})`;
+    const message = isDenied(cause)
+      ? `Cannot load the sqlite3async library "${path}": ${reason}; ` +
+        "it needs --allow-ffi without a scope"
+      : `Cannot load the sqlite3async library "${path}": ` +
+        `it is not a sqlite3async library for this system, or it may not be loaded (${reason})`;
     throw cannotOpen(message, path, cause);
   }
   const version = functions.sqlite3async_version();

@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { loadAddon } from "./addon.ts";
+import { AsyncVfsError } from "./errors.ts";
 import { loadExtension } from "./node_sqlite.ts";
 import type { Runtime } from "./runtime.ts";
 import type { NativeFunctions } from "./symbols.ts";
@@ -14,6 +15,15 @@ import type { NativeFunctions } from "./symbols.ts";
 export const runtime: Runtime = {
   open(path: string): NativeFunctions {
     return loadAddon(path);
+  },
+
+  checkExtensions(): void {
+    // Undefined without the permission model; not all declarations of process know it.
+    if ((process as { permission?: unknown }).permission === undefined) return;
+    const message =
+      "Cannot install sqlite3async: under Node's permission model, node:sqlite loads " +
+      "no extension, whatever is allowed; run it without --permission";
+    throw new AsyncVfsError(message, { codeName: "SQLITE_PERM", operation: "install" });
   },
 
   loadExtension,

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { misuse } from "./errors.ts";
-import { encode, isParameter, type OnQueueFull, type ParameterName } from "./parameters.ts";
+import { misuse, shown } from "./errors.ts";
+import { encode, isParameter, type OnQueueFull, parameterNames } from "./parameters.ts";
+import type { ParameterName } from "./parameters.ts";
 
 /** A connection of a driver, as far as loading an extension needs it. */
 export interface HostConnection {
@@ -33,7 +34,7 @@ export interface HostConnection {
  */
 export interface InstallOptions {
   /**
-   * The shared library's file. Default: the environment variable
+   * The shared library's file, as a path or a `file:` URL. Default: the environment variable
    * `SQLITE3ASYNC_LIBRARY`; else, in a checkout, the one that `./run build` made
    * there; else the one that the package carries for this platform, which is
    * unpacked into the user's cache folder and verified on every load.
@@ -115,8 +116,8 @@ export interface InstallOptions {
   /** Milliseconds that the drain at exit may take. Default: 10000. */
   exitDrainMs?: number | undefined;
   /**
-   * Write what is queued at SIGTERM and SIGINT, for at most `exitDrainMs`, before the signal takes
-   * its effect. Default: false.
+   * Write what is queued when SIGTERM or SIGINT comes, for at most `exitDrainMs`, before the
+   * signal takes its effect. What is committed meanwhile is not waited for. Default: false.
    */
   drainOnSignals?: boolean | undefined;
 }
@@ -134,8 +135,26 @@ export interface CheckedOptions {
 /** Not options: a queue that is born stalled serves nobody. */
 const notOptions = new Set(["halt", "delayMs"]);
 
+/**
+ * Throws an error unless these are options of a call, with no names but these. What is passed over
+ * in silence, such as a path in the place of `{ path }`, would be taken for obeyed.
+ */
+export function checkNames(operation: string, options: unknown, names: readonly string[]): void {
+  const wanted = `its options are { ${names.join(", ")} }`;
+  if (typeof options !== "object" || options === null) {
+    throw misuse(operation, `Cannot ${operation} with ${shown(options)}: ${wanted}`);
+  }
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw misuse(operation, `Cannot ${operation} with an option "${unknown}": ${wanted}`);
+}
+
 /** Throws an error that names the first wrong option. */
 export function checkOptions(options: InstallOptions): CheckedOptions {
+  if (typeof options !== "object" || options === null) {
+    const message = `Cannot install sqlite3async with ${shown(options)}: options are an object`;
+    throw misuse("install", message);
+  }
   const checked: CheckedOptions = { parameters: [] };
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
@@ -158,7 +177,7 @@ export function checkOptions(options: InstallOptions): CheckedOptions {
       if (typeof value !== "boolean") throw badOption(name, value, "true or false");
       checked.makeDefault = value;
     } else {
-      throw misuse("install", `Cannot install sqlite3async: there is no option "${name}"`);
+      throw noOption(name);
     }
   }
   // The one that may be refused, because a database is open, comes first.
@@ -166,13 +185,19 @@ export function checkOptions(options: InstallOptions): CheckedOptions {
   return checked;
 }
 
+function noOption(name: string): Error {
+  const names = [
+    ...["library", "host", "parent", "makeDefault"],
+    ...parameterNames().filter((parameter) => !notOptions.has(parameter)),
+  ];
+  const advice = notOptions.has(name)
+    ? "it is a property of the VFS, to be set once that is installed"
+    : `there are ${names.join(", ")}`;
+  return misuse("install", `Cannot install sqlite3async: there is no option "${name}"; ${advice}`);
+}
+
 function badOption(name: string, value: unknown, wanted: string): Error {
-  const shown = typeof value === "string"
-    ? JSON.stringify(value)
-    : typeof value === "object" && value !== null
-    ? "an object" // whose own words may be anything
-    : String(value);
-  const message = `Cannot install sqlite3async with the option ${name} = ${shown}: ` +
+  const message = `Cannot install sqlite3async with the option ${name} = ${shown(value)}: ` +
     `it must be ${wanted}`;
   return misuse("install", message);
 }

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { type AsyncVfsError, misuse } from "./errors.ts";
+import { type AsyncVfsError, misuse, shown } from "./errors.ts";
 
 /** When the writer pauses. */
 export type Halt = "never" | "now" | "idle";
@@ -52,6 +52,11 @@ export function isParameter(name: string): name is ParameterName {
   return Object.hasOwn(kinds, name);
 }
 
+/** The names of all. */
+export function parameterNames(): ParameterName[] {
+  return Object.keys(kinds) as ParameterName[];
+}
+
 /** A parameter's number in the C interface. */
 export function verbOf(name: ParameterName): number {
   return kinds[name].verb;
@@ -88,6 +93,5 @@ export function decode<Name extends ParameterName>(
 }
 
 function badValue(name: string, value: unknown, wanted: string): AsyncVfsError {
-  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
-  return misuse(name, `Cannot set ${name} to ${shown}: it must be ${wanted}`);
+  return misuse(name, `Cannot set ${name} to ${shown(value)}: it must be ${wanted}`);
 }

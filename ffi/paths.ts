@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { misuse } from "./errors.ts";
+import { misuse, shown } from "./errors.ts";
 
 /** Can C have this text as it is? A NUL would end it, and a lone surrogate is no character. */
 function isPlain(text: string): boolean {
@@ -19,12 +19,11 @@ function isPlain(text: string): boolean {
 export function toPath(path: string | URL, operation: string): string {
   const text = path instanceof URL ? fileURLToPath(path) : path;
   if (typeof text !== "string" || text === "") {
-    const shown = typeof text === "string" ? JSON.stringify(text) : String(text);
-    const message = `Cannot ${operation} ${shown}: a database's path is wanted`;
+    const message = `Cannot use ${shown(text)} in ${operation}(): a database's path is wanted`;
     throw misuse(operation, message);
   }
   if (!isPlain(text)) {
-    const message = `Cannot ${operation} ${JSON.stringify(text)}: ` +
+    const message = `Cannot use ${shown(text)} in ${operation}(): ` +
       "a path has no NUL character and no half of a surrogate pair";
     throw misuse(operation, message, text);
   }
@@ -43,8 +42,8 @@ export function toUri(path: string, query: Record<string, string>): string {
   for (const [name, value] of Object.entries(query)) {
     // SQLite passes over what follows "%00": a parameter "vfs\0x" would be one "vfs".
     if (isPlain(name) && isPlain(String(value))) continue;
-    const shown = `${JSON.stringify(name)} = ${JSON.stringify(value)}`;
-    throw misuse("uri", `Cannot make a URI with the parameter ${shown}: it is no plain text`);
+    const parameter = `${shown(name)} = ${shown(value)}`;
+    throw misuse("uri", `Cannot make a URI with the parameter ${parameter}: it is no plain text`);
   }
   let escaped = escapePath(path);
   if (process.platform === "win32") {

@@ -21,9 +21,10 @@ import {
   openSync,
   realpathSync,
   rmdirSync,
+  statSync,
   unlinkSync,
 } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import process from "node:process";
 import { cannotOpen } from "./errors.ts";
 
@@ -64,7 +65,7 @@ export function privateFolder(environment: Environment): PrivateFolder {
   const reasons: string[] = [];
   try {
     if (cache !== undefined) return makePrivate(cache);
-    reasons.push(`the user's cache folder is not known: ${VARIABLES.join(" and ")} are not set`);
+    reasons.push(whyUnknown(environment)!);
   } catch (error) {
     if (!isUnwritable(error)) throw error;
     reasons.push(String(error));
@@ -79,6 +80,14 @@ export function privateFolder(environment: Environment): PrivateFolder {
     `(${reasons.join("; ")}); let ${VARIABLES[0]} name a folder of yours, or give the path of a ` +
     `library as the option "library" or in SQLITE3ASYNC_LIBRARY`;
   throw cannotOpen(message, cache ?? null);
+}
+
+/** Why the user's cache folder is not known; undefined if it is. */
+export function whyUnknown(environment: Environment): string | undefined {
+  if (cacheFolder(environment) !== undefined) return undefined;
+  const hidden = "Deno" in globalThis ? ", or --allow-env is missing" : "";
+  return `the user's cache folder is not known: ${VARIABLES.join(" and ")} ` +
+    `name none${hidden}`;
 }
 
 /** The flags that let Deno load and unpack the library. */
@@ -114,9 +123,30 @@ function temporaryFolder(environment: Environment): PrivateFolder {
   return makePrivate(join(parent, `${NAME}-${uid}`));
 }
 
+/**
+ * Make a folder and those above it, unless they are there. Node's own way, as of 26, never ends
+ * where a folder that is there refuses by ENOENT, as /proc does. Deno's does, and asks for no
+ * permission for those above.
+ */
+function makeFolders(path: string): void {
+  const options = { recursive: "Deno" in globalThis, mode: 0o700 };
+  for (let parentIsMade = false;; parentIsMade = true) {
+    try {
+      mkdirSync(path, options);
+      return;
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === "EEXIST" && statSync(path).isDirectory()) return;
+      const isLast = options.recursive || parentIsMade || dirname(path) === path;
+      if (code !== "ENOENT" || isLast) throw error;
+      makeFolders(dirname(path));
+    }
+  }
+}
+
 /** Make a folder, unless it is there, and make sure that it is the user's alone. */
 function makePrivate(path: string): PrivateFolder {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolders(path);
   const status = lstatSync(path);
   if (status.isSymbolicLink()) throw refused(path, "it is a symbolic link");
   const { mode, uid } = status;

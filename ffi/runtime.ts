@@ -11,6 +11,8 @@ import type { NativeFunctions } from "./symbols.ts";
 export interface Runtime {
   /** Open the library at an absolute path to call its functions, or throw. */
   open(path: string): NativeFunctions;
+  /** Throw if its SQLite loads no extension, whatever else it is given. */
+  checkExtensions(): void;
   /** Load the same file as an extension into the SQLite inside the runtime, or throw. */
   loadExtension(path: string): void;
   /**

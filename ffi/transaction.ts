@@ -20,6 +20,9 @@ export interface Transactor {
   prepare?(sql: string): TransactorStatement;
 }
 
+/** What work for durable() may return: TypeScript refuses a promise, as durable() does. */
+export type NoPromise<Result> = Result extends PromiseLike<unknown> ? never : Result;
+
 /** What durable() needs of a statement. */
 export interface TransactorStatement {
   /** Runs it and gives the rows, as objects. */
@@ -42,8 +45,8 @@ export function runUnit<Result>(work: () => Result): Result {
   throw misuse("durable", message);
 }
 
-/** Run work in a transaction and commit it, or roll it back if it throws. */
-export function runTransaction<Result>(database: Transactor, work: () => Result): Result {
+/** Throws an error unless a transaction can begin on this. */
+export function checkConnection(database: Transactor): void {
   if (typeof database?.exec !== "function") {
     const message = `Cannot make a transaction durable: a connection is wanted, ` +
       `not ${kindOf(database)}`;
@@ -54,6 +57,10 @@ export function runTransaction<Result>(database: Transactor, work: () => Result)
       "and only its end commits; call durable() outside of it";
     throw misuse("durable", message);
   }
+}
+
+/** Run work in a transaction and commit it, or roll it back if it throws. */
+export function runTransaction<Result>(database: Transactor, work: () => Result): Result {
   database.exec("BEGIN IMMEDIATE");
   try {
     const result = runUnit(work);

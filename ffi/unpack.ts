@@ -14,13 +14,14 @@ import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import process from "node:process";
 import { brotliDecompressSync } from "node:zlib";
-import { AsyncVfsError, cannotOpen } from "./errors.ts";
+import { AsyncVfsError, cannotOpen, isDenied } from "./errors.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import {
   denoFlags,
   type Environment,
   type PrivateFolder,
   privateFolder,
+  whyUnknown,
   WRITABLE_BY_OTHERS,
 } from "./private_folder.ts";
 
@@ -41,11 +42,16 @@ export function unpack(prebuilt: Prebuilt, environment: Environment): string {
   } catch (cause) {
     if (cause instanceof AsyncVfsError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const advice = (cause as Error).name === "NotCapable"
+    // Deno names what it refused first, which, with no folder known, is the one to fall back on.
+    const unknown = isDenied(cause) ? whyUnknown(environment) : undefined;
+    const why = unknown === undefined
+      ? reason
+      : `${unknown}; nor may the temporary directory be used: ${reason}`;
+    const advice = isDenied(cause)
       ? `run it with ${denoFlags(environment)}, or give the path of a library as the option ` +
         `"library" or, with --allow-env=SQLITE3ASYNC_LIBRARY, in SQLITE3ASYNC_LIBRARY`
       : `give the path of a library as the option "library" or in SQLITE3ASYNC_LIBRARY`;
-    throw cannotOpen(`Cannot unpack the sqlite3async library: ${reason}; ${advice}`, null, cause);
+    throw cannotOpen(`Cannot unpack the sqlite3async library: ${why}; ${advice}`, null, cause);
   }
 }
 

@@ -4,14 +4,16 @@
  * @module
  */
 import { nameOf } from "./codes.ts";
-import { AsyncVfsError, misuse } from "./errors.ts";
+import { AsyncVfsError, misuse, shown } from "./errors.ts";
 import { AsyncVfsEvent, type AsyncVfsEventMap } from "./events.ts";
 import type { Native } from "./native.ts";
+import { checkNames } from "./options.ts";
 import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
 import { type ParameterName, type ParameterValue, verbOf } from "./parameters.ts";
 import { toPath, toUri } from "./paths.ts";
 import type { AsyncVfsStatus } from "./status.ts";
-import { pathsOf, runTransaction, runUnit, type Transactor } from "./transaction.ts";
+import { checkConnection, pathsOf, runTransaction, runUnit } from "./transaction.ts";
+import type { NoPromise, Transactor } from "./transaction.ts";
 import { FlushWaiters } from "./waiter.ts";
 import { Interest } from "./wake.ts";
 
@@ -90,6 +92,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /** Where in the events this object's listeners are; undefined until there is one. */
   #eventCursor: BigInt64Array<ArrayBuffer> | undefined;
   #closed = false;
+  /** The connections that durable() has found to be of this VFS. */
+  readonly #ours = new WeakSet<Transactor>();
 
   private constructor(internals: VfsInternals) {
     super();
@@ -124,8 +128,15 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   uri(path: string | URL, params: Record<string, string> = {}): string {
     this.#native("uri");
+    if (typeof params !== "object" || params === null) {
+      const message = `Cannot make a URI with the parameters ${shown(params)}: ` +
+        'they are an object, such as { mode: "ro" }';
+      throw misuse("uri", message);
+    }
     if ("vfs" in params) {
-      throw misuse("uri", `Cannot make a URI with the parameter vfs = "${params.vfs}": it is set`);
+      const message = `Cannot make a URI with the parameter vfs = ${shown(params.vfs)}: ` +
+        "uri() sets it itself";
+      throw misuse("uri", message);
     }
     return toUri(toPath(path, "uri"), { vfs: this.name, ...params });
   }
@@ -193,13 +204,20 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   async flush(options: FlushOptions = {}): Promise<void> {
     const native = this.#native("flush");
+    checkNames("flush", options, ["path", "signal"]);
+    const { signal } = options;
+    if (signal !== undefined && typeof signal?.throwIfAborted !== "function") {
+      const message = `Cannot flush with signal = ${shown(signal)}: ` +
+        "it must be an AbortSignal";
+      throw misuse("flush", message);
+    }
     const path = options.path === undefined ? undefined : toPath(options.path, "flush");
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     // Before asking: a wake in between must find this environment interested.
     this.#updateInterest(Interest.waiting);
     try {
       const tickets = this.#explained(path, () => native.flushBegin(path));
-      if (tickets.length > 0) await this.#waiters.add(tickets, path, options.signal);
+      if (tickets.length > 0) await this.#waiters.add(tickets, path, signal);
     } finally {
       this.#updateInterest();
     }
@@ -214,6 +232,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   flushSync(options: FlushSyncOptions = {}): void {
     const native = this.#native("flushSync");
+    checkNames("flushSync", options, ["path", "timeoutMs"]);
     const path = options.path === undefined ? undefined : toPath(options.path, "flushSync");
     const timeoutMs = optionalTimeout("flushSync", options.timeoutMs, -1);
     this.#explained(path, () => native.flush(path, timeoutMs));
@@ -242,7 +261,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * @throws {AsyncVfsError} SQLITE_MISUSE if `work` is no function or returned a promise; what
    * {@linkcode flush} rejects with.
    */
-  durable<Result>(work: () => Result): Promise<Result>;
+  durable<Result>(work: () => NoPromise<Result>): Promise<Result>;
   /**
    * Do something in one transaction of a connection, commit it and wait until it is on
    * stable storage. If `work` throws, or the commit does, the transaction is rolled back
@@ -269,11 +288,12 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * transaction open.
    * @param work Runs at once, after `BEGIN IMMEDIATE`; it must not be asynchronous.
    * @returns What `work` returned, once the databases of the connection are durable.
-   * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, or
-   * if `work` is no function or returned a promise; what {@linkcode flush} rejects with. What
-   * `work` and the driver throw is thrown as it is.
+   * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, if
+   * it is plain SQLite's, none of its files being open through this VFS, or if `work` is no
+   * function or returned a promise; what {@linkcode flush} rejects with. What `work` and the driver
+   * throw is thrown as it is.
    */
-  durable<Result>(database: Transactor, work: () => Result): Promise<Result>;
+  durable<Result>(database: Transactor, work: () => NoPromise<Result>): Promise<Result>;
   async durable<Result>(
     ...parameters: [() => Result] | [Transactor, () => Result]
   ): Promise<Result> {
@@ -284,6 +304,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
       return result;
     }
     const [database, work] = parameters;
+    checkConnection(database);
+    this.#checkOurs(database);
     const result = runTransaction(database, work);
     const paths = pathsOf(database) ?? [undefined];
     await Promise.all(paths.map((path) => this.flush({ path })));
@@ -317,7 +339,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   async release(path: string | URL, options: DrainOptions = {}): Promise<void> {
     const native = this.#native("release");
     const name = toPath(path, "release");
-    const timeoutMs = optionalTimeout("release", options.timeoutMs, DRAIN_MS);
+    const timeoutMs = drainTimeout("release", options);
     const signal = AbortSignal.timeout(timeoutMs);
     for (;;) {
       try {
@@ -492,7 +514,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#set("exitDrainMs", value);
   }
 
-  /** Write what is queued at SIGTERM and SIGINT, before the signal takes its effect. */
+  /** Write what is queued when SIGTERM or SIGINT comes, before the signal takes its effect. */
   get drainOnSignals(): boolean {
     return this.#get("drainOnSignals");
   }
@@ -521,7 +543,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * the same; not with `timeoutMs: 0`, which asks for no writing.
    */
   stop(options: DrainOptions = {}): void {
-    const timeoutMs = optionalTimeout("stop", options.timeoutMs, DRAIN_MS);
+    const timeoutMs = drainTimeout("stop", options);
     try {
       this.#native("stop").stop(timeoutMs);
     } catch (error) {
@@ -542,7 +564,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    */
   async close(options: DrainOptions = {}): Promise<void> {
     const native = this.#native("close");
-    const timeoutMs = optionalTimeout("close", options.timeoutMs, DRAIN_MS);
+    const timeoutMs = drainTimeout("close", options);
     const deadlineMs = performance.now() + timeoutMs;
     // Not blocking where it can be helped: what is left for the native side is little. What the
     // flush says doesn't matter, for if anything could not be written close() will say so.
@@ -645,10 +667,32 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
 
   // ---- Inside ----
 
+  /** Throws an error if we could not keep a promise about the connection's commits. */
+  #checkOurs(database: Transactor): void {
+    if (this.#ours.has(database)) return;
+    const paths = pathsOf(database) ?? [];
+    if (paths.length > 0 && !paths.some((path) => this.#isOpen(path))) {
+      const message = `Cannot make a transaction durable: "${paths[0]}" is not open through ` +
+        "sqlite3async; open it by uri(), or call route() before it is opened";
+      throw misuse("durable", message, paths[0]);
+    }
+    this.#ours.add(database);
+  }
+
+  #isOpen(path: string): boolean {
+    try {
+      this.status(path);
+      return true;
+    } catch (error) {
+      if (error instanceof AsyncVfsError && error.codeName === "SQLITE_NOTFOUND") return false;
+      throw error;
+    }
+  }
+
   /** The native side, for an operation that close() forbids. */
   #native(operation: string): Native {
     if (!this.#closed) return this.#internals.native;
-    const message = `Cannot ${operation}: the VFS was closed; call install() to use it again`;
+    const message = `Cannot use ${operation}: the VFS was closed; call install() to use it again`;
     throw misuse(operation, message);
   }
 
@@ -739,10 +783,15 @@ function toError({ code, path, operation }: Omit<NativeEvent, "type" | "database
   return new AsyncVfsError(message, { code, path, operation });
 }
 
+function drainTimeout(operation: string, options: DrainOptions): number {
+  checkNames(operation, options, ["timeoutMs"]);
+  return optionalTimeout(operation, options.timeoutMs, DRAIN_MS);
+}
+
 function optionalTimeout(operation: string, value: number | undefined, absent: number): number {
   if (value === undefined) return absent;
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value;
-  const message = `Cannot ${operation} with timeoutMs = ${String(value)}: ` +
+  const message = `Cannot ${operation} with timeoutMs = ${shown(value)}: ` +
     "it must be a whole number of milliseconds, at least 0";
   throw misuse(operation, message);
 }

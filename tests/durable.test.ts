@@ -339,6 +339,25 @@ test("durable() refuses what is no connection and what is no function", async ()
   }
 });
 
+test("durable() refuses a database of plain SQLite, for it could promise nothing", async () => {
+  await using folder = new Folder();
+  const vfs = await install();
+  for (const { open } of drivers) {
+    const plain = open(folder.file("plain.db"));
+    plain.exec("CREATE TABLE IF NOT EXISTS t(x)");
+    const refused = await errorOf(() => vfs.durable(plain, () => plain.exec("DELETE FROM t")));
+    assert.equal(refused.codeName, "SQLITE_MISUSE");
+    assert.match(refused.message, /plain\.db" is not open through sqlite3async; open it by uri/);
+    plain.exec("BEGIN; ROLLBACK"); // no transaction was begun
+
+    // With one of ours attached, it waits for that.
+    plain.exec(`ATTACH '${vfs.uri(folder.file("ours.db"))}' AS ours`);
+    await vfs.durable(plain, () => plain.exec("CREATE TABLE IF NOT EXISTS ours.t(x)"));
+    assert.equal(vfs.status(folder.file("ours.db")).undurableMs, 0);
+    plain.close();
+  }
+});
+
 test("durable() in Workers and on the main thread wait for one database together", async () => {
   await using folder = new Folder();
   const path = folder.file("a.db");

@@ -114,9 +114,26 @@ test("flushSync() blocks until durable, or throws SQLITE_BUSY after timeoutMs", 
 
 test("flush() and flushSync() refuse bad arguments", async () => {
   const vfs = await install();
-  assert.match((await errorOf(() => vfs.flush({ path: "" }))).message, /Cannot flush ""/);
+  assert.match(
+    (await errorOf(() => vfs.flush({ path: "" }))).message,
+    /Cannot use "" in flush\(\): /,
+  );
   assert.match((await errorOf(() => vfs.flush({ path: "a\0b" }))).message, /NUL/);
   assert.match((await errorOf(() => vfs.flushSync({ timeoutMs: -5 }))).message, /timeoutMs = -5/);
+  const wrong = [
+    ["app.db", /^Cannot flush\w* with "app.db": its options are \{ path, (signal|timeoutMs) \}$/],
+    [null, /^Cannot flush\w* with null: /],
+    [{ Path: "a" }, /^Cannot flush\w* with an option "Path": its options are \{ path, /],
+  ] as [never, RegExp][];
+  for (const [options, message] of wrong) {
+    assert.match((await errorOf(() => vfs.flush(options))).message, message);
+    assert.match((await errorOf(() => vfs.flushSync(options))).message, message);
+  }
+  const signal = 5 as never;
+  const noSignal = await errorOf(() => vfs.flush({ signal }));
+  assert.match(noSignal.message, /^Cannot flush with signal = 5: it must be an AbortSignal$/);
+  const text = await errorOf(() => vfs.flushSync({ timeoutMs: "5" as never }));
+  assert.match(text.message, /timeoutMs = "5": it must be a whole number/);
 });
 
 test("flush() takes file URLs", async () => {

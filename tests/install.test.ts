@@ -71,13 +71,15 @@ test("install() sets the parameters it is given before the writer starts", async
 test("install() refuses unknown options and bad values and changes nothing", async () => {
   const vfs = await install({ maxDelayMs: 1000 });
   const refused: [Record<string, unknown>, RegExp][] = [
-    [{ maxDelayMs: 5, bogus: 1 }, /no option "bogus"/],
-    [{ maxDelayMs: 5, halt: "now" }, /no option "halt"/],
+    [{ maxDelayMs: 5, bogus: 1 }, /no option "bogus"; there are library, .*, drainOnSignals/],
+    [{ maxDelayMs: 5, halt: "now" }, /no option "halt"; it is a property of the VFS/],
     [{ maxDelayMs: -1 }, /Cannot set maxDelayMs to -1: it must be a whole number/],
     [{ maxDelayMs: 1.5 }, /maxDelayMs to 1.5/],
     [{ maxDelayMs: "5" }, /maxDelayMs to "5"/],
     [{ maxDelayMs: NaN }, /maxDelayMs to NaN/],
     [{ maxDelayMs: 2 ** 31 }, /maxDelayMs to 2147483648/],
+    [{ maxDelayMs: Object.create(null) }, /maxDelayMs to an object: /],
+    [{ maxDelayMs: 5, maxQueueBytes: 64n }, /maxQueueBytes to 64n: /],
     [{ maxDelayMs: 5, maxQueueBytes: null }, /maxQueueBytes to null/],
     [{ maxDelayMs: 5, onQueueFull: "wait" }, /onQueueFull to "wait": it must be "block" or "busy"/],
     [{ maxDelayMs: 5, lockFiles: 1 }, /lockFiles to 1: it must be true or false/],
@@ -85,7 +87,10 @@ test("install() refuses unknown options and bad values and changes nothing", asy
     [{ maxDelayMs: 5, parent: "" }, /parent = ""/],
     [{ maxDelayMs: 5, library: 5 }, /library = 5/],
   ];
-  for (const [options, message] of refused) {
+  const noOptions = [null, 5, "app.db", () => {}].map((value): [never, RegExp] => {
+    return [value as never, /^Cannot install .* with (null|5|"app.db"|a function): options are an/];
+  });
+  for (const [options, message] of [...refused, ...noOptions]) {
     const error = await errorOf(() => install(options));
     assert.match(error.message, message);
     assert.equal(error.codeName, "SQLITE_MISUSE");
@@ -113,7 +118,8 @@ test("install() explains a missing or foreign library", async () => {
     const tried = [${JSON.stringify(missing)}, ${JSON.stringify(text)}, ${
     JSON.stringify(folder.path)
   }];
-    for (const library of [...tried, new URL("https://example.com/x.so")]) {
+    const urls = ["file:///no/such%20x.so", new URL("https://example.com/x.so")];
+    for (const library of [...tried, ...urls]) {
       const error = await install({ library }).catch((error) => error);
       console.log(error instanceof AsyncVfsError, error.codeName, error.message);
     }
@@ -124,7 +130,8 @@ test("install() explains a missing or foreign library", async () => {
   assert.match(lines[0]!, /^true SQLITE_CANTOPEN .*nothing\.so": no such file/, stderr);
   assert.match(lines[1]!, /^true SQLITE_CANTOPEN .*text\.so": it is not a sqlite3async library/);
   assert.match(lines[2]!, /^true SQLITE_CANTOPEN .*not a sqlite3async library/);
-  assert.match(lines[3]!, /^true SQLITE_CANTOPEN .*not a file on this machine/);
+  assert.match(lines[3]!, /^true SQLITE_CANTOPEN .*[/\\]such x\.so": no such file/);
+  assert.match(lines[4]!, /^true SQLITE_CANTOPEN .*not a file on this machine/);
   assert.equal(lines.at(-1), "installed");
 });
 
@@ -139,6 +146,25 @@ test("install() refuses a real library that isn't ours", {
     console.log(error.codeName, error.message);
   `);
   assert.match(stdout, /^SQLITE_CANTOPEN .*libm.*not a sqlite3async library/, stderr);
+});
+
+test("install() says that it can't be under Node's permission model", {
+  skip: isNode ? false : "Node's",
+}, async () => {
+  for (const more of ["", " --allow-fs-write=* --allow-addons"]) {
+    const { stdout, stderr } = await runProgram(
+      `
+      const { codeName, message } = await install().catch((error) => error);
+      console.log(codeName, message);
+      `,
+      { NODE_OPTIONS: `--permission --allow-fs-read=*${more}` },
+    );
+    assert.match(
+      stdout,
+      /^SQLITE_PERM Cannot .* loads no extension.* without --permission$/,
+      stderr,
+    );
+  }
 });
 
 test("install() takes the library from SQLITE3ASYNC_LIBRARY", async () => {

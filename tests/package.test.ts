@@ -79,7 +79,10 @@ const durable: number = vfs.status("app.db").durable;
 const typo: InstallOptions = { maxDelay: 100 };
 // @ts-expect-error: it is a promise
 const flushed: number = vfs.flush({ path: "app.db" });
-void [AsyncVfsError, durable, typo, flushed];
+const result: number = await vfs.durable(() => 5);
+// @ts-expect-error: what follows an await would come after the commit
+vfs.durable(async () => {});
+void [AsyncVfsError, durable, typo, flushed, result];
 `;
 
 /** A user's folder: a project, and a home and caches of its own. */
@@ -189,6 +192,15 @@ test("Deno runs the package that npm has installed", inDeno, async () => {
   await site.assertRuns([process.execPath, "run", "-A", "--cached-only", "program.mjs"]);
 });
 
+test("Node's and Bun's CommonJS requires the package", {
+  skip: RUNTIME === "deno" ? "not Deno's" : (RUNTIME === "bun" ? inBun : inNode).skip,
+}, async () => {
+  using site = new Site();
+  await site.install(RUNTIME === "bun" ? "bun" : "npm");
+  site.write("program.cjs", `require("${NAME}").install().then((vfs) => console.log(vfs.name));`);
+  assert.equal(await site.must([process.execPath, "program.cjs"]), "sqlite3async\n");
+});
+
 test("the package for npm has its files, and no name of this checkout", inNode, async () => {
   using site = new Site();
   await site.install("npm");
@@ -239,15 +251,21 @@ test("the compiler finds the types, with Node's and with the web's", {
   using site = new Site();
   await site.install("npm");
   const tsc = join(typescript!, "node_modules/typescript/bin/tsc");
-  const options = "--noEmit --strict --module nodenext --target es2022".split(" ");
+  const options = "--noEmit --strict --target es2022".split(" ");
   const nodeTypes = join(process.env.TYPES_NODE_DIR!, "node_modules/@types");
   const surroundings = [
     ["--types", "node", "--typeRoots", nodeTypes, "--lib", "esnext"],
-    ["--types", "", "--lib", "esnext,dom"],
+    ["--types", "", "--lib", "es2022,esnext.disposable,dom"],
   ];
+  const resolutions = ["nodenext nodenext", "node16 node16", "preserve bundler"];
   site.write("package.json", `{ "private": true, "type": "module" }`);
-  for (const types of surroundings) {
-    await site.must([process.execPath, tsc, ...options, ...types, "typed.ts"]);
+  site.write("typed.cts", `import { install } from "${NAME}";\nvoid install();\n`);
+  for (const [index, resolution] of resolutions.entries()) {
+    const [module, moduleResolution] = resolution.split(" ") as [string, string];
+    const how = ["--module", module, "--moduleResolution", moduleResolution];
+    const files = module === "nodenext" ? ["typed.ts", "typed.cts"] : ["typed.ts"];
+    const types = surroundings[index % 2]!;
+    await site.must([process.execPath, tsc, ...options, ...how, ...types, ...files]);
   }
 });
 

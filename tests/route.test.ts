@@ -16,7 +16,10 @@ test("uri() escapes what a URI would misread", async () => {
   const odd = "file:///a%20b/50%25%23%3F.db?vfs=sqlite3async&mode=ro";
   assert.equal(vfs.uri("/a b/50%#?.db", { mode: "ro" }), odd);
   assert.equal(vfs.uri(new URL("file:///a%20b.db")), "file:///a%20b.db?vfs=sqlite3async");
-  assert.match((await errorOf(() => vfs.uri(""))).message, /Cannot uri "": a database's path/);
+  assert.match(
+    (await errorOf(() => vfs.uri(""))).message,
+    /Cannot use "" in uri\(\): a database's path/,
+  );
   assert.match((await errorOf(() => vfs.uri("a", { vfs: "unix" }))).message, /vfs = "unix"/);
 });
 

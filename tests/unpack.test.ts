@@ -242,9 +242,20 @@ test("unpack() without a home takes a folder in the temporary directory", onlyPo
   chmodSync(TMPDIR, 0o777);
   assert.match((await errorOf(() => scene.unpack({ TMPDIR }))).message, /not sticky/);
 
+  const nowhere = await errorOf(() => scene.unpack({ HOME: "x", TMPDIR: join(file, "x") }));
+  assert.match(nowhere.message, /\(the user's cache folder is not known: .* HOME name none.*; Err/);
   const error = await errorOf(() => scene.unpack({ HOME: file, TMPDIR: join(file, "x") }));
   assert.match(error.message, /^Cannot unpack .*no folder can be written to \(.*ENOTDIR.*; .*\); /);
   assert.match(error.message, /let XDG_CACHE_HOME name .* "library" or in SQLITE3ASYNC_LIBRARY$/);
+});
+
+test("unpack() passes over a home where no folder can be made", {
+  skip: process.platform === "linux" ? false : "Linux's /proc",
+}, () => {
+  using scene = new Scene();
+  mkdirSync(scene.file("tmp"), { mode: 0o700 });
+  const path = scene.unpack({ HOME: "/proc", TMPDIR: scene.file("tmp") });
+  assert.ok(path.startsWith(realpathSync(scene.file("tmp"))), path);
 });
 
 test("unpack() by many processes at once gives all the same file", async () => {
@@ -402,8 +413,23 @@ test("install() from a server names the permissions that Deno lacks", onlyDeno, 
   }
   // Then it doesn't know the folder.
   const { stdout: unknown } = await carrier.install({ ...settings, flags: [imports, ffi] });
+  assert.match(
+    unknown,
+    /Cannot unpack .* XDG_CACHE_HOME and HOME name none, or --allow-env is miss/,
+  );
   assert.match(unknown, /--allow-read=\$HOME\/\.?\w+.*\/sqlite3async --allow-write=/);
   assert.deepEqual(readdirSync(folder), []);
+
+  // The library's own permission comes last, and without a scope.
+  for (const scoped of ["--allow-env", `--allow-ffi=${folder}`]) {
+    const flags = [imports, env, read, write, scoped];
+    const { stdout, stderr } = await carrier.install({ ...settings, flags });
+    assert.match(
+      stdout,
+      /Cannot load .*Requires ffi access.*; it needs --allow-ffi without/,
+      stderr,
+    );
+  }
 
   const flags = [imports, ffi, env, read, write];
   const { stdout, stderr } = await carrier.install({ ...settings, flags });
