@@ -7,6 +7,7 @@
 */
 #include "client.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #define END_TIMEOUT_MS 60000
 #define THREADS 4
 #define ROWS 300
+#define SHRINKS 40
 /* Of which one or two meet the writer in the middle of a file's opening or deletion. */
 #define SUDDEN_ENDS 16
 
@@ -100,6 +102,44 @@ static void several_threads(void) {
   for (int i = 0; i < THREADS; i++) thread_join(threads[i]);
   wait_until_closed();
   for (int i = 0; i < 2; i++) CHECK_EQ(plain_rows(paths[i]), ROWS * THREADS / 2);
+}
+
+#define KEPT_PAGES 2000
+
+static void read_all(void *stop) {
+  sqlite3 *db = open_database(path_of("x.db"), VFS);
+  exec(db, "PRAGMA cache_size = 1");
+  while (!*(atomic_bool *)stop) {
+    CHECK_EQ(query_number(db, "SELECT sum(length(a)) FROM kept"), KEPT_PAGES * 3000);
+  }
+  close_database(db);
+}
+
+/* The writer truncates while others read by the same handle. */
+static void a_database_that_shrinks_beside_readers(void) {
+  load();
+  sqlite3 *db = open_database(path_of("x.db"), VFS);
+  exec(db, "PRAGMA auto_vacuum = full; CREATE TABLE kept(a); CREATE TABLE t(a)");
+  const char *fill = "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT %d) "
+                     "INSERT INTO %s SELECT zeroblob(3000) FROM n";
+  char *fill_kept = sqlite3_mprintf(fill, KEPT_PAGES, "kept");
+  char *fill_t = sqlite3_mprintf(fill, 200, "t");
+  exec(db, fill_kept);
+  atomic_bool stop = false;
+  Thread readers[THREADS];
+  for (int i = 0; i < THREADS; i++) readers[i] = thread_start(read_all, &stop);
+  for (int i = 0; i < SHRINKS; i++) {
+    exec(db, fill_t);
+    exec(db, "DELETE FROM t");
+    exec(db, "PRAGMA async_flush");
+  }
+  stop = true;
+  for (int i = 0; i < THREADS; i++) thread_join(readers[i]);
+  close_database(db);
+  wait_until_closed();
+  CHECK_EQ(plain_rows(path_of("x.db")), 0);
+  sqlite3_free(fill_kept);
+  sqlite3_free(fill_t);
 }
 
 static void a_commit_becomes_durable_by_itself(void) {
@@ -365,6 +405,7 @@ static const TestCase tests[] = {
     TEST(the_library_outlives_the_connection_that_loaded_it),
     TEST(two_databases_in_one_transaction),
     TEST(several_threads),
+    TEST(a_database_that_shrinks_beside_readers),
     TEST(a_commit_becomes_durable_by_itself),
     TEST(names_of_one_file),
     TEST(a_name_beyond_ascii),
