@@ -175,12 +175,14 @@ fn installLibrary(
 }
 
 /// Links with `-z nodelete`, which std.Build cannot say: the library starts a thread and registers
-/// exit handlers, so its code must stay mapped after a dlclose().
+/// exit handlers, so its code must stay mapped after a dlclose(). And with `-Bsymbolic`: else a
+/// second copy in the process, when Node has loaded the first one for all to see, would be half of
+/// each.
 fn linkElf(b: *Build, module: *Build.Module, target: Build.ResolvedTarget) Build.LazyPath {
     const object = b.addObject(.{ .name = "sqlite3async", .root_module = module });
     const link = b.addSystemCommand(&.{ b.graph.zig_exe, "build-lib", "-dynamic" });
     link.setName("link libsqlite3async.so");
-    link.addArgs(&.{ "-z", "nodelete", "-z", "defs", "-fsoname=libsqlite3async.so" });
+    link.addArgs(&.{ "-z", "nodelete", "-z", "defs", "-Bsymbolic", "-fsoname=libsqlite3async.so" });
     link.addArgs(&.{ "-lc", "-lpthread" });
     link.addArgs(&.{ "-target", target.query.zigTriple(b.allocator) catch @panic("OOM") });
     link.addArgs(&.{ "-mcpu", target.query.serializeCpuAlloc(b.allocator) catch @panic("OOM") });

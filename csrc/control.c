@@ -66,6 +66,10 @@ void async_control_init(void) { async_os_once(init_once); }
 
 sqlite3_vfs *async_control_parent(void) { return parent_vfs; }
 
+void async_control_enter(void) { async_mutex_enter(&control_mutex); }
+
+void async_control_leave(void) { async_mutex_leave(&control_mutex); }
+
 /* ---- Messages ---- */
 
 int async_control_error(int code, const char *format, ...) {
@@ -108,6 +112,8 @@ int sqlite3async_version(void) { return SQLITE3ASYNC_VERSION_NUMBER; }
 
 int async_control_full_path(const char *zPath, char **full) {
   sqlite3_vfs *vfs = parent_vfs;
+  *full = NULL;
+  if (vfs == NULL) return SQLITE_MISUSE; /* another thread has just closed all */
   size_t size = (size_t)vfs->mxPathname + 1;
   *full = calloc(1, size);
   if (*full == NULL) return SQLITE_NOMEM;
@@ -152,6 +158,12 @@ int async_control_find(const char *zPath, AsyncStream ***streams) {
 
 static int initialize(const char *zParent, bool is_default) {
   if (parent_vfs != NULL) return SQLITE_OK;
+  /* A flush of one would know nothing of what the other has queued. */
+  if (sqlite3_vfs_find(SQLITEASYNC_VFSNAME) != NULL) {
+    return async_control_error(SQLITE_MISUSE,
+                               "initialize: another copy of sqlite3async is in use in this "
+                               "process; all who use it must load the same file");
+  }
   sqlite3_vfs *parent = sqlite3_vfs_find(zParent);
   if (parent == NULL) {
     return async_control_error(SQLITE_ERROR, "initialize: there is no VFS called \"%s\"",
@@ -174,9 +186,11 @@ int sqlite3async_initialize(const char *zParent, int isDefault) {
 
 void sqlite3async_shutdown(void) {
   if (parent_vfs == NULL || async_forked) return;
+  async_mutex_enter(&control_mutex);
   async_router_unregister();
   async_vfs_unregister();
   parent_vfs = NULL;
+  async_mutex_leave(&control_mutex);
 }
 
 void sqlite3async_run(void) {

@@ -12,6 +12,10 @@ void async_control_init(void);
 /* The VFS that does the real I/O; NULL if ours is not registered. */
 sqlite3_vfs *async_control_parent(void);
 
+/* The mutex of what this module and the extension's entry points keep. */
+void async_control_enter(void);
+void async_control_leave(void);
+
 /* SQLITE_OK if the VFS is registered; otherwise SQLITE_MISUSE, with a message. */
 int async_control_ready(const char *operation);
 /* The same for one that is about the database zPath, which must not be NULL or "". */

@@ -21,32 +21,44 @@ SQLITE_EXTENSION_INIT1
 #include <stdio.h>
 #include <string.h>
 
-/* What sqlite3async_prepare() said; before that the extension's own choice. */
+/* What sqlite3async_prepare() said; before that the extension's own choice.  Under the mutex of
+** control.h. */
 static char prepared_parent[256];
-static int prepared_default;
+static bool prepared_default;
 
 SQLITE3ASYNC_API int sqlite3_extension_init(sqlite3 *db, char **error,
                                             const sqlite3_api_routines *api);
 SQLITE3ASYNC_API int sqlite3_sqlite3async_init(sqlite3 *db, char **error,
                                                const sqlite3_api_routines *api);
 
+/* Under the mutex: it is registered already; as is wanted? */
+static int compare(const char *parent, const char *wanted_parent, bool wanted_default) {
+  bool same = wanted_parent[0] == '\0' || sqlite3_stricmp(wanted_parent, parent) == 0;
+  if (same && (!wanted_default || prepared_default)) return SQLITE_OK;
+  return async_control_error(SQLITE_MISUSE, "the VFS is registered already, with parent \"%s\"%s",
+                             parent,
+                             prepared_default ? ", as the default" : ", not as the default");
+}
+
+/* Under the mutex. */
+static int prepare(const char *parent, bool is_default) {
+  const sqlite3_vfs *registered = async_control_parent();
+  if (registered != NULL) return compare(registered->zName, parent, is_default);
+  size_t length = strlen(parent);
+  if (length >= sizeof prepared_parent) {
+    return async_control_error(SQLITE_MISUSE, "the parent's name has %d bytes", (int)length);
+  }
+  memcpy(prepared_parent, parent, length + 1);
+  prepared_default = is_default;
+  return SQLITE_OK;
+}
+
 int sqlite3async_prepare(const char *zParent, int isDefault) {
   async_control_init();
-  if (zParent == NULL) zParent = "";
-  if (async_control_parent() != NULL) {
-    bool same = zParent[0] == '\0' || sqlite3_stricmp(zParent, async_control_parent()->zName) == 0;
-    if (same && (!isDefault || prepared_default)) return SQLITE_OK;
-    return async_control_error(SQLITE_MISUSE, "the VFS is registered already, with parent \"%s\"%s",
-                               async_control_parent()->zName,
-                               prepared_default ? ", as the default" : ", not as the default");
-  }
-  int length = snprintf(prepared_parent, sizeof prepared_parent, "%s", zParent);
-  if (length >= (int)sizeof prepared_parent) {
-    prepared_parent[0] = '\0';
-    return async_control_error(SQLITE_MISUSE, "the parent's name has %d bytes", length);
-  }
-  prepared_default = isDefault;
-  return SQLITE_OK;
+  async_control_enter();
+  int rc = prepare(zParent == NULL ? "" : zParent, isDefault != 0);
+  async_control_leave();
+  return rc;
 }
 
 /*
@@ -90,8 +102,13 @@ static int load(char **error, const sqlite3_api_routines *api) {
     return SQLITE_ERROR;
   }
   SQLITE_EXTENSION_INIT2(api);
-  const char *parent = prepared_parent[0] == '\0' ? NULL : prepared_parent;
-  int rc = sqlite3async_initialize(parent, prepared_default);
+  char parent[sizeof prepared_parent];
+  async_control_init();
+  async_control_enter();
+  strcpy(parent, prepared_parent);
+  bool is_default = prepared_default;
+  async_control_leave();
+  int rc = sqlite3async_initialize(parent[0] == '\0' ? NULL : parent, is_default);
   if (rc == SQLITE_OK) rc = sqlite3async_start();
   if (rc != SQLITE_OK) {
     char words[512];

@@ -141,7 +141,7 @@ static void on_wake(NapiEnv env, NapiValue function, void *context, void *data) 
 
   NapiValue receiver;
   if (async_napi.get_undefined(env, &receiver) != 0) return;
-  /* What JavaScript throws is left pending: the runtime reports it. */
+  /* It throws nothing: see ffi/wake.ts. */
   async_napi.call_function(env, receiver, function, 0, NULL, NULL);
 }
 

@@ -16,7 +16,7 @@ void async_notify_init(void);
 ** flush was reached, a stream failed, or an event was published.  What there
 ** is to see must be visible to other threads before the call.
 **
-** Any thread; never from inside a Node-API callback.  Costs one atomic load
+** Any thread, also one that JavaScript has called.  Costs one atomic load
 ** while nobody is interested.  Enters ASYNC_RANK_NOTIFY, and the runtime's own
 ** locks below it; best called with no other mutex held.
 */

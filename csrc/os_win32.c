@@ -178,16 +178,11 @@ static WCHAR *wide_path(const char *path) {
   return wide;
 }
 
-/* Windows tells only whether somebody, of any process, has the file open: then
-** it cannot be opened without sharing. */
+/* Windows does not tell, and it matters less: a lock is its handle's there, so a connection
+** outside of ours is kept out as another process's is. */
 bool async_os_is_open_here(const char *path) {
-  WCHAR *wide = wide_path(path);
-  if (wide == NULL) return false;
-  HANDLE file = CreateFileW(wide, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
-  bool shared = file == INVALID_HANDLE_VALUE && GetLastError() == ERROR_SHARING_VIOLATION;
-  if (file != INVALID_HANDLE_VALUE) CloseHandle(file);
-  free(wide);
-  return shared;
+  (void)path;
+  return false;
 }
 
 bool async_os_is_directory(const char *path) {
@@ -286,18 +281,22 @@ void async_os_after_fork(void (*handler)(void)) { (void)handler; }
 ** Console events take the place of signals: the system runs the handler on a
 ** thread of its own, and ends the process when it returns FALSE.
 */
-static void (*console_handler)(void);
+static void (*volatile console_handler)(void);
 
+/* It may have begun just before it was taken back. */
 static BOOL WINAPI on_console_event(DWORD event) {
   (void)event;
-  console_handler();
+  void (*handler)(void) = console_handler;
+  if (handler != NULL) handler();
   return FALSE;
 }
 
 bool async_os_watch_signals(void (*handler)(void)) {
   if (console_handler != NULL) return true;
   console_handler = handler;
-  return SetConsoleCtrlHandler(on_console_event, TRUE) != 0;
+  if (SetConsoleCtrlHandler(on_console_event, TRUE)) return true;
+  console_handler = NULL;
+  return false;
 }
 
 void async_os_unwatch_signals(void) {

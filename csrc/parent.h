@@ -19,8 +19,8 @@
 /* Does this VFS move a handle's position and then rely on it? */
 bool async_parent_has_position(sqlite3_vfs *parent);
 
-/* As xRead, xWrite and xTruncate of a handle of the stream's parent.  No mutex of the stream's but that
-** of its locks may be held. */
+/* As xRead, xWrite and xTruncate of a handle of the stream's parent.  No mutex of the stream's
+** but that of its locks may be held. */
 int async_parent_read(AsyncStream *stream, sqlite3_file *file, void *buf, int n, int64_t offset);
 int async_parent_write(AsyncStream *stream, sqlite3_file *file, const void *data, int n,
                        int64_t offset);

@@ -294,6 +294,8 @@ static bool take_over(AsyncStream *stream) {
   for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
     file->syncing = false;
   }
+  /* Whoever was in there had only called the parent, of which nothing has to be whole. */
+  async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_scheduler_reclaim(&stream->task);
   return false;
 }

@@ -18,9 +18,9 @@
 **                  the writer.  The same file, opened by dlopen(), gives the
 **                  functions below for the same instance.
 **
-** Thread rules: sqlite3async_initialize(), sqlite3async_shutdown(),
-** sqlite3async_prepare() and sqlite3async_close() must not run at the same
-** time as any other function here.  All others may be called by any thread
+** Thread rules: sqlite3async_initialize(), sqlite3async_shutdown() and
+** sqlite3async_close() must not run at the same time as any other function
+** here.  All others may be called by any thread
 ** at any time, but never from inside a SQLite callback.
 **
 ** The checkpointer of sqlite3async_start() takes the place of SQLite's automatic
@@ -165,7 +165,8 @@ SQLITE3ASYNC_API int sqlite3async_get(int op, sqlite3_int64 *value);
 ** Say, before the library is loaded into a SQLite, what its entry point
 ** shall pass to sqlite3async_initialize().  zParent may be NULL or "".
 ** Once the VFS is registered: SQLITE_OK if it agrees with what is, otherwise
-** SQLITE_MISUSE.
+** SQLITE_MISUSE.  Of several threads that prepare and load at the same time one
+** is the first; the others find out by another call of this one after loading.
 */
 SQLITE3ASYNC_API int sqlite3async_prepare(const char *zParent, int isDefault);
 

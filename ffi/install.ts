@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { loadAddon } from "./addon.ts";
 import { AsyncVfsError, isDenied, misuse } from "./errors.ts";
 import { locateLibrary, openLibrary } from "./library.ts";
 import { Native } from "./native.ts";
@@ -76,14 +77,17 @@ export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
 
 function installAnew(runtime: Runtime, library: string, checked: CheckedOptions): Installation {
   const native = new Native(openLibrary(runtime, library));
+  // Not when it is first needed: by then another file may have that path, and be another instance.
+  const addon = loadAddon(library);
   prepare(native, checked);
   runtime.claimSignals();
   setParameters(native, checked);
   load(runtime, library, checked.host);
+  prepare(native, checked); // a Worker may have been faster, with other options
   native.start();
   const vfs = createVfs({
     native,
-    subscribe: (wake) => subscribe(library, wake),
+    subscribe: (wake) => subscribe(addon, wake),
     closed: () => installation = undefined,
   });
   return { library, native, vfs };

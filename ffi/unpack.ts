@@ -2,15 +2,24 @@
  * A library out of the package as a file, for the dynamic loader takes nothing else.
  *
  * The file lies in the user's private folder under its SHA-256, and is verified whenever it is
- * asked for; what is not whole, or not a file of the user's alone, is replaced. It gets there by
- * being renamed, so whoever looks finds all of it, and those who unpack at the same time do no harm
- * to each other. The folder may be removed at any time: it is filled again.
+ * asked for; what is not whole, or not a file of the user's alone, is replaced. It gets its name
+ * when it is whole, so whoever looks finds all of it. Of those who unpack at the same time the
+ * first one gives it the name and the others take that file, since two files would be two libraries
+ * to the dynamic loader. The folder may be removed at any time: it is filled again.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
 import { createHash, randomUUID } from "node:crypto";
-import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { brotliDecompressSync } from "node:zlib";
@@ -37,7 +46,7 @@ export function unpack(prebuilt: Prebuilt, environment: Environment): string {
   try {
     const folder = privateFolder(environment);
     const path = join(folder.path, prebuilt.file.replace(".", `-${prebuilt.sha256}.`));
-    if (!isWhole(path, folder, prebuilt)) replace(path, folder, prebuilt);
+    if (!isWhole(path, folder, prebuilt)) place(path, folder, prebuilt);
     return path;
   } catch (cause) {
     if (cause instanceof AsyncVfsError) throw cause;
@@ -64,17 +73,20 @@ function isWhole(path: string, folder: PrivateFolder, { size, sha256 }: Prebuilt
   return hashOf(readFileSync(path)) === sha256;
 }
 
-/** Put the library there, in the place of whatever is there now. */
-function replace(path: string, folder: PrivateFolder, prebuilt: Prebuilt): void {
+/** Put the library there, unless another process has just done so. */
+function place(path: string, folder: PrivateFolder, prebuilt: Prebuilt): void {
   const library = libraryIn(prebuilt);
   const temporary = join(folder.path, `.${randomUUID()}`);
   try {
     writeFileSync(temporary, library, { flag: "wx", mode: 0o600 });
-    renameSync(temporary, path);
+    linkSync(temporary, path);
   } catch (cause) {
+    if (isWhole(path, folder, prebuilt)) return;
+    if (!existsSync(temporary)) throw cause;
+    // Something else is in its place, or the file system knows no links.
+    renameSync(temporary, path);
+  } finally {
     rmSync(temporary, { force: true });
-    // Windows doesn't replace a library that is in use: one that another process has just unpacked.
-    if (!isWhole(path, folder, prebuilt)) throw cause;
   }
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { loadAddon } from "./addon.ts";
+import type { Addon } from "./addon.ts";
 
 /**
  * How much this environment (the main thread or a Worker) cares to be woken:
@@ -20,8 +20,17 @@ export type Interest = (typeof Interest)[keyof typeof Interest];
  * look. Returns the function that sets how much this environment cares; it
  * starts as {@linkcode Interest.idle}.
  *
- * @param path The library's path.
+ * @param addon The library, loaded into this environment.
  */
-export function subscribe(path: string, wake: () => void): (interest: Interest) => void {
-  return loadAddon(path).subscribe(wake);
+export function subscribe(addon: Addon, wake: () => void): (interest: Interest) => void {
+  return addon.subscribe(() => {
+    try {
+      wake();
+    } catch (error) {
+      // Node would swallow what comes out of here.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  });
 }

@@ -6,6 +6,7 @@ import { locateLibrary } from "../ffi/library.ts";
 import { currentRuntime } from "../ffi/runtime.ts";
 import { type NativeType, type Signature, symbols } from "../ffi/symbols.ts";
 import { install } from "../mod.ts";
+import { runProgram } from "./helpers/child.ts";
 
 type AnyFunction = (...values: unknown[]) => unknown;
 
@@ -144,4 +145,28 @@ test("subscribe() and what it returns refuse what they cannot use", () => {
   }
   setInterest(1);
   setInterest(0);
+});
+
+test("what is thrown while woken is an uncaught error", async () => {
+  const url = (path: string) => new URL(path, import.meta.url).href;
+  const { code, stdout, stderr } = await runProgram(`
+    import { loadAddon } from "${url("../ffi/addon.ts")}";
+    import { locateLibrary } from "${url("../ffi/library.ts")}";
+    import { currentRuntime } from "${url("../ffi/runtime.ts")}";
+    import { subscribe } from "${url("../ffi/wake.ts")}";
+    const vfs = await install();
+    const addon = loadAddon(await locateLibrary(await currentRuntime()));
+    subscribe(addon, () => {
+      console.log("woken");
+      throw new Error("thrown while woken");
+    })(2);
+    const path = process.argv[1] + ".db";
+    const connection = open(vfs.uri(path));
+    connection.exec("CREATE TABLE t(n)");
+    await vfs.flush();
+    await sleep(5000);
+  `);
+  assert.equal(stdout, "woken", stderr);
+  assert.notEqual(code, 0);
+  assert.match(stderr, /thrown while woken/);
 });

@@ -286,3 +286,28 @@ test("install() in a Worker gives the VFS of the process", async () => {
   worker.terminate();
   assert.equal(vfs.diskFullRetryMs, 4321);
 });
+
+test("install() refuses another copy of the library in the process", async () => {
+  await using folder = new Folder();
+  const copy = folder.file("copy.so");
+  cpSync(await locateLibrary(await currentRuntime()), copy);
+  const url = (path: string) => new URL(path, import.meta.url).href;
+  const { stdout, stderr } = await runProgram(`
+    import { currentRuntime } from "${url("../ffi/runtime.ts")}";
+    const vfs = await install();
+    const loadCopy = (await currentRuntime()).loadExtension.bind(null, ${JSON.stringify(copy)});
+    try {
+      loadCopy();
+    } catch (error) {
+      console.log(error.message);
+    }
+    await vfs.close();
+    loadCopy();
+    await install().catch((error) => console.log(error.message));
+  `);
+  const lines = stdout.split("\n");
+  assert.equal(lines.length, 2, stdout + stderr);
+  for (const line of lines) {
+    assert.match(line, /another copy of sqlite3async is in use in this process/);
+  }
+});

@@ -262,19 +262,18 @@ test("unpack() by many processes at once gives all the same file", async () => {
   using scene = new Scene();
   const program = `
     import { unpack } from "${urlOf("../ffi/unpack.ts")}";
-    import { readFileSync } from "node:fs";
+    import { readFileSync, statSync } from "node:fs";
     while (Date.now() < Number(process.env.GO_AT));
     const path = unpack(${JSON.stringify(scene.prebuilt)}, () => process.env.CACHES);
-    console.log(path, readFileSync(path).length);
+    console.log(path, readFileSync(path).length, statSync(path).ino);
   `;
   const env = { CACHES: scene.caches, GO_AT: String(Date.now() + 1500) };
   const children = Array.from({ length: 6 }, () => new Child(program, env));
+  const path = join(scene.folder, `libsqlite3async-${scene.prebuilt.sha256}.so`);
   try {
-    const path = join(scene.folder, `libsqlite3async-${scene.prebuilt.sha256}.so`);
-    for (const child of children) {
-      const { stdout, stderr } = await child.ended();
-      assert.equal(stdout, `${path} ${scene.bytes.length}`, stderr);
-    }
+    const found = await Promise.all(children.map((child) => child.ended()));
+    const wanted = `${path} ${scene.bytes.length} ${statSync(path).ino}`;
+    for (const { stdout, stderr } of found) assert.equal(stdout, wanted, stderr);
   } finally {
     for (const child of children) child[Symbol.dispose]();
   }
