@@ -18,6 +18,9 @@
 #include <stdio.h>
 
 #define LINE_MAX_LENGTH 1200
+/* What a signal may need to take its effect, at most. */
+#define PASS_US 1000000
+#define HOLD_POLL_US 1000
 
 static void complain(int64_t lost, const char *path, const char *why) {
   char line[LINE_MAX_LENGTH];
@@ -63,9 +66,31 @@ static void drain(void) {
   report_lost(drained);
 }
 
-/* The program may catch the signal too, and live on. */
+/* ---- Signals ---- */
+
+static _Atomic int64_t held_until_us;
+
+void async_exit_wait_if_held(AsyncMutex *mutex) {
+  while (held_until_us != 0 && async_os_now_us() < held_until_us) {
+    async_mutex_leave(mutex);
+    async_os_sleep_us(HOLD_POLL_US);
+    async_mutex_enter(mutex);
+  }
+}
+
+static void hold_for(int64_t us) { held_until_us = async_os_now_us() + us; }
+
 static void on_signal(void) {
-  drain();
+  int64_t timeout_us = async_config.exit_drain_ms * 1000;
+  hold_for(timeout_us);
+  async_checkpoint_pause(true);
+  report_lost(async_writer_finish(timeout_us));
+  hold_for(PASS_US);
+}
+
+/* The program has caught it, and lives on. */
+static void on_signal_passed(void) {
+  held_until_us = 0;
   async_checkpoint_pause(false);
 }
 
@@ -85,7 +110,7 @@ void async_exit_init(void) {
 }
 
 bool async_exit_watch_signals(bool on) {
-  if (on) return async_os_watch_signals(on_signal);
+  if (on) return async_os_watch_signals(on_signal, on_signal_passed);
   async_os_unwatch_signals();
   return true;
 }

@@ -4,6 +4,7 @@
 */
 #include "file.h"
 
+#include "exit.h"
 #include "parent.h"
 
 #include <assert.h>
@@ -174,6 +175,7 @@ static bool has_journal(const AsyncStream *stream) {
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
+  async_exit_wait_if_held(&stream->mutex);
   int rc = async_stream_error(stream);
   if (rc == SQLITE_OK && !async_stream_has_room(stream, n)) {
     rc = async_stream_wait_for_room(stream, n, has_journal(stream));
@@ -246,6 +248,7 @@ static void note_truncate(AsyncFile *file, AsyncOp *op) {
 int async_file_truncate(AsyncFile *file, int64_t size) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
+  async_exit_wait_if_held(&stream->mutex);
   int rc = async_stream_error(stream);
   if (rc == SQLITE_OK) rc = know_size(file);
   if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_TRUNCATE, size, 0);

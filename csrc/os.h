@@ -94,11 +94,12 @@ void async_os_release_end(void);
 void async_os_after_fork(void (*handler)(void));
 
 /*
-** At SIGTERM and SIGINT: run handler on a thread of its own, then let the
-** signal do what it would have done without us.  False if the system gives
-** no thread for it.
+** At SIGTERM and SIGINT: run before() on a thread of its own, then let the
+** signal do what it would have done without us, and if the process lives on
+** run after().  (On Windows, where nobody hears of that, at once.)  False if
+** the system gives no thread for it.
 */
-bool async_os_watch_signals(void (*handler)(void));
+bool async_os_watch_signals(void (*before)(void), void (*after)(void));
 void async_os_unwatch_signals(void);
 
 /* A symbol of the process that loaded us, or NULL. */

@@ -267,7 +267,8 @@ static const int watched_signals[] = {SIGTERM, SIGINT};
 ** previous action that is for one time is changed by the thread that calls it. */
 static struct sigaction previous_actions[WATCHED_COUNT];
 static int signal_pipe[2] = {-1, -1};
-static void (*signal_handler)(void);
+static void (*before_signal)(void);
+static void (*after_signal)(void);
 static pthread_t watch_thread;
 static pid_t watch_process;
 static atomic_bool watching;
@@ -351,12 +352,13 @@ static void watch_main(void *arg) {
     ssize_t got = read(signal_pipe[0], &byte, 1);
     if (got < 0 && errno == EINTR) continue;
     if (got != 1) return;
-    if (watching) signal_handler();
-    if (!(byte & BYTE_ON_TOP)) continue;
+    bool drains = watching;
+    if (drains) before_signal();
     int number = byte & ~BYTE_ON_TOP;
-    for (int i = 0; i < WATCHED_COUNT; i++) {
+    for (int i = 0; i < WATCHED_COUNT && (byte & BYTE_ON_TOP); i++) {
       if (watched_signals[i] == number) pass_on(number, &previous_actions[i]);
     }
+    if (drains) after_signal();
   }
 }
 
@@ -375,9 +377,10 @@ static void install_handlers(void) {
   }
 }
 
-bool async_os_watch_signals(void (*handler)(void)) {
+bool async_os_watch_signals(void (*before)(void), void (*after)(void)) {
   if (signal_pipe[0] < 0) {
-    signal_handler = handler;
+    before_signal = before;
+    after_signal = after;
     watch_process = getpid();
     if (pipe(signal_pipe) != 0) return false;
     fcntl(signal_pipe[0], F_SETFD, FD_CLOEXEC);

@@ -282,18 +282,23 @@ void async_os_after_fork(void (*handler)(void)) { (void)handler; }
 ** thread of its own, and ends the process when it returns FALSE.
 */
 static void (*volatile console_handler)(void);
+static void (*after_console_event)(void);
 
 /* It may have begun just before it was taken back. */
 static BOOL WINAPI on_console_event(DWORD event) {
   (void)event;
   void (*handler)(void) = console_handler;
-  if (handler != NULL) handler();
+  if (handler != NULL) {
+    handler();
+    after_console_event();
+  }
   return FALSE;
 }
 
-bool async_os_watch_signals(void (*handler)(void)) {
+bool async_os_watch_signals(void (*before)(void), void (*after)(void)) {
   if (console_handler != NULL) return true;
-  console_handler = handler;
+  after_console_event = after;
+  console_handler = before;
   if (SetConsoleCtrlHandler(on_console_event, TRUE)) return true;
   console_handler = NULL;
   return false;

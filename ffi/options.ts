@@ -117,7 +117,7 @@ export interface InstallOptions {
   exitDrainMs?: number | undefined;
   /**
    * Write what is queued when SIGTERM or SIGINT comes, for at most `exitDrainMs`, before the
-   * signal takes its effect. What is committed meanwhile is not waited for. Default: false.
+   * signal takes its effect. Whoever commits meanwhile waits. Default: false.
    */
   drainOnSignals?: boolean | undefined;
 }

@@ -64,6 +64,34 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
+test("what was told as committed before a signal's end is there, with drainOnSignals", {
+  skip: isWindows ? "no signals" : false,
+}, async () => {
+  await using folder = new Folder();
+  const path = folder.file("a.db");
+  using child = new Child(`
+    import { writeSync } from "node:fs";
+    const vfs = await install({ drainOnSignals: true });
+    const connection = open(vfs.uri(${JSON.stringify(path)}));
+    connection.exec("CREATE TABLE t(n INTEGER PRIMARY KEY)");
+    const insert = connection.prepare("INSERT INTO t VALUES (?)");
+    await sleep(800); // as above
+    for (let n = 1;; n++) {
+      insert.run(n);
+      writeSync(1, n + "\\n");
+    }
+  `);
+  await child.printed("100\n");
+  child.kill("SIGTERM");
+  const ended = await child.ended();
+  assert.equal(ended.signal, "SIGTERM", ended.stderr);
+  assert.equal(ended.stderr, "");
+  const told = Number(ended.stdout.split("\n").at(-1));
+  const found = numbersIn(path);
+  assert.deepEqual(found, numbersTo(found.length));
+  assert.ok(found.length >= told, `${found.length} found, ${told} told`);
+});
+
 test("drainOnSignals leaves a program's own signal handler in force", {
   skip: isWindows ? "no signals" : false,
 }, async () => {

@@ -446,6 +446,13 @@ export const mutants: Mutant[] = [
     killers: ["exit_test"],
   },
   {
+    name: "at a signal commits go on while the queue is written",
+    file: "exit.c",
+    from: "  hold_for(timeout_us);\n",
+    to: "",
+    killers: ["exit_test"],
+  },
+  {
     name: "a forked child writes its parent's queue",
     file: "exit.c",
     from: "static void on_fork(void) {\n  async_forked = true;",
