@@ -127,8 +127,10 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
   if (rc != SQLITE_OK) return -async_control_error(rc, "status: %s", sqlite3_errstr(rc));
   if (!all && streams[0] == NULL) {
     async_registry_release_all(streams);
-    return -async_control_error(SQLITE_NOTFOUND, "status of %s: it is not open through %s", zPath,
-                                SQLITEASYNC_VFSNAME);
+    return -async_control_error(SQLITE_NOTFOUND,
+                                "status of %s: it is not open through %s; open it by its "
+                                "URI, or route it before it is opened",
+                                zPath, SQLITEASYNC_VFSNAME);
   }
   Status status = {0};
   for (AsyncStream **stream = streams; *stream != NULL; stream++) add_stream(&status, *stream);

@@ -33,6 +33,8 @@ const archive = existsSync(PACKED)
   ? readdirSync(PACKED).filter((name) => name.endsWith(".tgz")).map((name) => join(PACKED, name))[0]
   : undefined;
 const NAME = "@sqlite3async/vfs";
+/** What README.md leads to. */
+const DOCS = filesIn(join(ROOT, "docs")).map((name) => `docs/${name}`);
 const HOME_CACHE = process.platform === "darwin" ? "Library/Caches" : ".cache";
 const TIMEOUT_MS = 120_000;
 /** Where nobody listens: a registry that cannot be reached. */
@@ -209,7 +211,7 @@ test("the package for npm has its files, and no name of this checkout", inNode, 
   const compiled = sources.filter((name) => !name.endsWith(".d.ts"))
     .map((name) => name.slice(0, -".ts".length))
     .flatMap((name) => [`${name}.d.ts`, `${name}.js`]);
-  const others = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"];
+  const others = ["CHANGELOG.md", "LICENSE", "README.md", "package.json", ...DOCS];
   assert.deepEqual(files, [...compiled, ...others].sort());
   const { dependencies, scripts, exports } = JSON.parse(
     readFileSync(join(site.installed, "package.json"), "utf8"),
@@ -288,7 +290,7 @@ test("Deno publishes the sources and the libraries, and nothing else", inDeno, a
   const sources = filesIn(join(ROOT, "ffi")).map((name) => `ffi/${name}`);
   const libraries = PLATFORMS.map((name) => `ffi/prebuilt/${name}.ts`);
   assert.deepEqual(libraries.filter((name) => !sources.includes(name)), []);
-  const others = ["CHANGELOG.md", "LICENSE", "README.md", "deno.json", "mod.ts"];
+  const others = ["CHANGELOG.md", "LICENSE", "README.md", "deno.json", "mod.ts", ...DOCS];
   assert.deepEqual(await published(), [...sources, ...others].sort());
 });
 

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { moduleFaults } from "./embed.ts";
 import { filesIn } from "./files.ts";
 import { type Result, run } from "./process.ts";
@@ -20,13 +21,18 @@ const TSC = [
   ..."--module nodenext --target es2022 --lib esnext --strict".split(" "),
 ];
 
+/** What README.md leads to. */
+const DOCS = ["docs", "docs/guides", "docs/drivers", "docs/decisions"]
+  .flatMap((folder) => filesIn(folder, ".md"));
+
 if (Deno.args.length > 0) fail(`no such option: "${Deno.args[0]}"`);
 const faults = moduleFaults();
 if (faults.length > 0) fail(`${faults.join("\n")}\nType ./run prebuilt first`);
 await Deno.remove(OUTPUT, { recursive: true }).catch(() => {});
 await compile();
 writeManifest();
-for (const name of ["README.md", "CHANGELOG.md", "LICENSE"]) {
+for (const name of ["README.md", "CHANGELOG.md", "LICENSE", ...DOCS]) {
+  Deno.mkdirSync(dirname(`${PACKAGE}/${name}`), { recursive: true });
   Deno.copyFileSync(name, `${PACKAGE}/${name}`);
 }
 const pack = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", ".."];
@@ -59,7 +65,7 @@ function writeManifest(): void {
     "./package.json": "./package.json",
   };
   manifest.types = "./mod.d.ts"; // for those who don't know exports
-  manifest.files = ["mod.js", "mod.d.ts", "ffi/", "CHANGELOG.md"];
+  manifest.files = ["mod.js", "mod.d.ts", "ffi/", "docs/", "CHANGELOG.md"];
   Deno.writeTextFileSync(`${PACKAGE}/package.json`, JSON.stringify(manifest, null, 2) + "\n");
 }
 
