@@ -196,12 +196,12 @@ static int64_t drain_estimate_us(AsyncStream *stream) {
   return estimate_us;
 }
 
-/* The queue cannot run dry: nobody is at it, or the disk is full. */
+/* The queue cannot run dry: nobody is at it, or it is held. */
 static bool is_stalled(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  bool full = stream->full_since_us != 0;
+  bool held = async_stream_is_held(stream);
   async_mutex_leave(&stream->mutex);
-  return full || !async_scheduler_has_runner();
+  return held || !async_scheduler_has_runner();
 }
 
 static void hurry_writer(AsyncStream *stream) {

@@ -61,8 +61,10 @@ void async_os_sleep_us(int64_t us);
 ** Make the names in a file's folder durable.  SQLite's VFS interface can do
 ** this only together with a deletion, and a flush needs it after one.
 ** Returns 0 or the system's error number; 0 also if this user may not, or if
-** the file system cannot.
+** the file system cannot.  ASYNC_OS_NOT_TRIED: nothing was synced yet, for want of a
+** descriptor or of memory, so it can be tried again.
 */
+#define ASYNC_OS_NOT_TRIED (-1)
 int async_os_sync_directory(const char *path_of_file);
 
 /* Is this error number of the parent's xGetLastError "no space left"? */

@@ -192,6 +192,9 @@ int async_os_sync_directory(const char *path_of_file) {
   if (length == 0) strcpy(folder, slash == NULL ? "." : "/");
 
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR)) {
+    return ASYNC_OS_NOT_TRIED;
+  }
   /* Who may write to a folder but not read it cannot sync it, nor can SQLite. */
   if (fd < 0) return errno == EACCES ? 0 : errno;
   int error = fsync(fd) == 0 ? 0 : errno;

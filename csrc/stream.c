@@ -257,6 +257,10 @@ int64_t async_stream_delay_ends_us(const AsyncStream *stream) {
   return (since_us > stream->flushed_us ? since_us : stream->flushed_us) + max_delay_us;
 }
 
+bool async_stream_is_held(const AsyncStream *stream) {
+  return stream->op_held_since_us != 0 || stream->folder_held_since_us != 0;
+}
+
 bool async_stream_is_settled(const AsyncStream *stream) {
   if (stream->error.code != SQLITE_OK) return stream->queue.head == NULL;
   if (stream->queue.head != NULL || stream->side_error.code != SQLITE_OK) return false;

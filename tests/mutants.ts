@@ -27,8 +27,8 @@ export const mutants: Mutant[] = [
   {
     name: "a flush does not sync the folder",
     file: "apply.c",
-    from: "if (!stream->directory_dirty) return true;",
-    to: "return true;",
+    from: "if (!stream->directory_dirty) return STEP_DONE;",
+    to: "return STEP_DONE;",
     killers: ["power_test", "flush_test"],
   },
   {
@@ -297,8 +297,8 @@ export const mutants: Mutant[] = [
   {
     name: "a sync that failed passes for done",
     file: "apply.c",
-    from: "if (rc != SQLITE_OK) return op_failed(stream, op, rc, due_us);",
-    to: "if (rc != SQLITE_OK && !syncs) return op_failed(stream, op, rc, due_us);",
+    from: "if (rc != SQLITE_OK) return op_failed(stream, op, rc, shortage, due_us);",
+    to: "if (rc != SQLITE_OK && !syncs) return op_failed(stream, op, rc, shortage, due_us);",
     killers: ["error_test"],
   },
   {
@@ -319,9 +319,30 @@ export const mutants: Mutant[] = [
   {
     name: "a full disk is an error at once",
     file: "apply.c",
-    from: "if (is_disk_full(stream, op, rc)) {",
-    to: "if (is_disk_full(stream, op, rc) && false) {",
+    from: "if (shortage) {",
+    to: "if (shortage && false) {",
     killers: ["error_test"],
+  },
+  {
+    name: "a journal that cannot be made for the moment fails the database",
+    file: "apply.c",
+    from: "return op->kind == ASYNC_OP_CREATE && async_file_can_be_made(op->file);",
+    to: "return false;",
+    killers: ["error_test descriptors", "io_fault_test"],
+  },
+  {
+    name: "a journal that can never be made is waited for",
+    file: "name.c",
+    from: "return async_os_is_absent(file->path) && directory_is_writable(file->stream);",
+    to: "return directory_is_writable(file->stream);",
+    killers: ["error_test at_once"],
+  },
+  {
+    name: "a folder that cannot be opened for the moment fails the database",
+    file: "apply.c",
+    from: "if (error == ASYNC_OS_NOT_TRIED) {",
+    to: "if (false) {",
+    killers: ["error_test descriptors"],
   },
   {
     name: "calls on a database that failed succeed",
