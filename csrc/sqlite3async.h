@@ -211,8 +211,8 @@ SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
 SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
 
 /*
-** Take a route back.  SQLITE_BUSY while the database is open through it or
-** has ops queued; SQLITE_NOTFOUND if the path was not routed; SQLITE_MISUSE as above.
+** Take a route back.  SQLITE_BUSY while the database is open through it, is being
+** opened, or has ops queued; SQLITE_NOTFOUND if the path was not routed; SQLITE_MISUSE as above.
 */
 SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
 

@@ -422,6 +422,22 @@ export const mutants: Mutant[] = [
     killers: ["overlay_test"],
   },
 
+  // ---- Routes ----
+  {
+    name: "a route is taken back while a database is being opened by it",
+    file: "router.c",
+    from: "if (rc == SQLITE_OK && route->users > 0) rc = SQLITE_BUSY;",
+    to: "",
+    killers: ["explore_route_test"],
+  },
+  {
+    name: "a database is opened by a route that is being taken back",
+    file: "router.c",
+    from: "while (route != NULL && route->leaving && !async_forked) {",
+    to: "while (false) {",
+    killers: ["explore_route_test"],
+  },
+
   // ---- Bounds, threads, the end ----
   {
     name: "the queue has no bound",
