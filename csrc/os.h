@@ -92,8 +92,8 @@ bool async_os_is_last_thread(void);
 */
 void async_os_hold_end(void);
 void async_os_release_end(void);
-/* Run handler in the child after every fork(). */
-void async_os_after_fork(void (*handler)(void));
+/* Of every fork(): run before() on the thread that forks, then in_parent() and in_child(). */
+void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 
 /*
 ** At SIGTERM and SIGINT: run handler on a thread of its own, then let the

@@ -254,7 +254,9 @@ void async_os_hold_end(void) {}
 
 void async_os_release_end(void) {}
 
-void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, handler); }
+void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+  pthread_atfork(before, in_parent, in_child);
+}
 
 /*
 ** Signals.  The handler does one write() to a pipe, the only thing that is

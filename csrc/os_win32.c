@@ -280,7 +280,11 @@ BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, LPVOID process_ends) {
 #endif
 
 /* There is no fork(). */
-void async_os_after_fork(void (*handler)(void)) { (void)handler; }
+void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+  (void)before;
+  (void)in_parent;
+  (void)in_child;
+}
 
 /*
 ** Console events take the place of signals: the system runs the handler on a

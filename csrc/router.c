@@ -92,7 +92,7 @@ static Route *hold_route(const char *name) {
   async_mutex_enter(&router_mutex);
   Route *route = route_of(name);
   while (route != NULL && route->leaving && !async_forked) {
-    async_cond_wait(&decided, &router_mutex, -1);
+    async_cond_wait(&decided, &router_mutex, -1); /* in a child, nobody decides any more */
     route = route_of(name);
   }
   if (route != NULL) route->users++;
@@ -153,6 +153,9 @@ static int register_router(void) {
   router_registered = rc == SQLITE_OK;
   return rc;
 }
+
+void async_router_before_fork(void) { async_mutex_enter(&router_mutex); }
+void async_router_after_fork(void) { async_mutex_leave(&router_mutex); }
 
 void async_router_unregister(void) {
   async_mutex_enter(&router_mutex);

@@ -440,6 +440,21 @@ export const mutants: Mutant[] = [
 
   // ---- Bounds, threads, the end ----
   {
+    name: "a forked child looks for a path among the streams",
+    file: "vfs.c",
+    from: "if (async_forked) return rc;",
+    to: "",
+    killers: ["exit_test behind the router"],
+  },
+  {
+    name: "the routes' mutex may be held when the process forks",
+    file: "router.c",
+    from: "{ async_mutex_enter(&router_mutex); }\n" +
+      "void async_router_after_fork(void) { async_mutex_leave(&router_mutex); }",
+    to: "{}\nvoid async_router_after_fork(void) {}",
+    killers: ["exit_test behind the router"],
+  },
+  {
     name: "the queue has no bound",
     file: "stream.c",
     from: "return max <= 0 || stream->queue.bytes + n <= max || stream->queue.bytes == 0;",
@@ -485,8 +500,8 @@ export const mutants: Mutant[] = [
   {
     name: "a forked child writes its parent's queue",
     file: "exit.c",
-    from: "static void on_fork(void) {\n  async_forked = true;",
-    to: "static void on_fork(void) {",
+    from: "static void in_child(void) {\n  async_forked = true;",
+    to: "static void in_child(void) {",
     killers: ["exit_test"],
   },
   {
