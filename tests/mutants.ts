@@ -440,6 +440,13 @@ export const mutants: Mutant[] = [
 
   // ---- Bounds, threads, the end ----
   {
+    name: "a close that is refused leaves the checkpointer stopped",
+    file: "control.c",
+    from: "if (changes->stopped_checkpointer) async_checkpoint_start();",
+    to: "",
+    killers: ["checkpoint_test refused"],
+  },
+  {
     name: "a forked child looks for a path among the streams",
     file: "vfs.c",
     from: "if (async_forked) return rc;",
