@@ -317,9 +317,11 @@ static Step sync_folder(AsyncStream *stream, int64_t *due_us) {
   if (!stream->directory_dirty) return STEP_DONE;
   const char *operation = operation_name(ASYNC_OP_SYNC);
   stream->directory_dirty = false; /* a name that is made meanwhile sets it again */
+  stream->directory_syncing = true;
   async_mutex_leave(&stream->mutex);
   int error = async_os_sync_directory(stream->path);
   async_mutex_enter(&stream->mutex);
+  stream->directory_syncing = false;
   if (error == 0) {
     held_no_longer(stream, &stream->folder_held_since_us, operation);
     return STEP_DONE;

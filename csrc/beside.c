@@ -27,7 +27,8 @@ static void note_failure(AsyncStream *stream, const AsyncFile *file, int rc) {
 
 /* Under the mutex: would a sync of this file alone make all that is applied durable? */
 static bool is_all(const AsyncStream *stream, const AsyncFile *file) {
-  return stream->files.dirty == (file->dirty ? 1 : 0) && !stream->directory_dirty;
+  bool folder = stream->directory_dirty || stream->directory_syncing;
+  return stream->files.dirty == (file->dirty ? 1 : 0) && !folder;
 }
 
 int async_beside_sync(AsyncStream *stream, AsyncFile *file) {

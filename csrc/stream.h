@@ -129,6 +129,7 @@ struct AsyncStream {
   int64_t unsynced_since_us;    /* when the oldest applied, not durable commit was made; or 0 */
   bool carries_lock;            /* the database's handle must stay; see lock.c */
   bool directory_dirty;         /* a name was made or deleted, and the folder not synced */
+  bool directory_syncing;       /* it is being synced; dirty only of what came since */
   bool directory_checked;       /* journals can be made beside the database */
   int64_t op_held_since_us;     /* the first op waits for what may be there again; or 0 */
   int64_t folder_held_since_us; /* so does the folder's sync; or 0 */

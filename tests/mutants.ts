@@ -80,6 +80,13 @@ export const mutants: Mutant[] = [
     killers: ["beside_test", "power_test"],
   },
   {
+    name: "a folder that is being synced passes for synced",
+    file: "beside.c",
+    from: "stream->directory_dirty || stream->directory_syncing;",
+    to: "stream->directory_dirty;",
+    killers: ["beside_test"],
+  },
+  {
     name: "changes that came during a sync pass for synced",
     file: "retire.c",
     from: "if (file->changes.by_ops == changes.by_ops) {",
