@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* How often to see whether to hurry, or whether the writer was stopped. */
-#define WAIT_SLICE_US 2000
+#define HURRY_POLL_US 2000
 
 static atomic_bool has_thread;
 
@@ -111,7 +111,7 @@ int async_beside_await_applied(AsyncStream *stream) {
       rc = SQLITE_INTERRUPT;
     } else {
       if (stream->applied_wanted > wanted) stream->applied_wanted = wanted;
-      async_stream_wait(stream, &stream->applied_moved, WAIT_SLICE_US);
+      async_stream_wait(stream, &stream->applied_moved, HURRY_POLL_US);
       rc = stream->error.code;
     }
   }

@@ -178,8 +178,10 @@ int async_stream_error(AsyncStream *stream);
 
 /*
 ** Under the mutex: wait, at most timeout_us, and wake those who do.  Who waits
-** waits for the writer, in the end: it is woken if something is queued.
+** waits for the writer, in the end: it is woken if something is queued.  Nobody
+** is told that it was stopped, so those who wait for it alone look that often.
 */
+#define ASYNC_STOPPED_POLL_US 50000
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us);
 void async_stream_signal(AsyncSignal *signal);
 
