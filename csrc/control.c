@@ -62,7 +62,7 @@ static void init_once(void) {
   async_exit_init();
 }
 
-void async_control_init(void) { async_os_once(init_once); }
+void async_control_init(void) { async_os_init_once(init_once); }
 
 sqlite3_vfs *async_control_parent(void) { return parent_vfs; }
 

@@ -42,8 +42,9 @@ void async_os_cond_broadcast(AsyncOsCond *cond);
 bool async_os_thread_start(AsyncOsThread *thread, void (*main)(void *), void *arg);
 void async_os_thread_join(AsyncOsThread *thread);
 
-/* Run init() once in the life of the process, however many threads ask. */
-void async_os_once(void (*init)(void));
+/* Run init() once in the life of the process, however many threads ask.  There is only one
+** such function: a second one would not be run. */
+void async_os_init_once(void (*init)(void));
 
 /*
 ** n bytes of zeroed memory, straight from the system and, where it can do that,

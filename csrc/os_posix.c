@@ -150,7 +150,7 @@ void async_os_thread_join(AsyncOsThread *thread) {
 
 static pthread_once_t once_control = PTHREAD_ONCE_INIT;
 
-void async_os_once(void (*init)(void)) { must(pthread_once(&once_control, init)); }
+void async_os_init_once(void (*init)(void)) { must(pthread_once(&once_control, init)); }
 
 /* ---- Memory ---- */
 

@@ -129,7 +129,7 @@ static BOOL CALLBACK once_main(PINIT_ONCE once, PVOID call, PVOID *context) {
   return TRUE;
 }
 
-void async_os_once(void (*init)(void)) {
+void async_os_init_once(void (*init)(void)) {
   OnceCall call = {.init = init};
   InitOnceExecuteOnce(&once_control, once_main, &call, NULL);
 }
