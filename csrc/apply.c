@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pause between two tries on a full disk. */
-#define FULL_RETRY_US 100000
+/* Pause between two tries of what is held. */
+#define HELD_RETRY_US 100000
 
 /* What threads may need to begin what is due. */
 #define LATE_US 20000
@@ -89,13 +89,22 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op) {
   return SQLITE_OK;
 }
 
-/* The parent has failed: is it for want of space, which may come back? */
-static bool is_disk_full(AsyncStream *stream, const AsyncOp *op, int rc) {
-  if (op->kind == ASYNC_OP_SYNC) return false; /* never retried: see DISK FULL in docs/design.md */
-  if ((rc & 0xff) == SQLITE_FULL) return true;
-  if ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN) return false;
+/*
+** The parent has just failed, with *rc: is it for want of what others have used up, and may
+** give back?  Then *rc says what that is, as far as it is known.  No mutex is held.
+*/
+static bool is_shortage(AsyncStream *stream, const AsyncOp *op, int *rc) {
+  if (op->kind == ASYNC_OP_SYNC) return false; /* see "Errors" in docs/design.md */
+  int code = *rc & 0xff;
+  if (code == SQLITE_NOMEM || *rc == SQLITE_IOERR_NOMEM) return true;
+  if (code != SQLITE_FULL && code != SQLITE_IOERR && code != SQLITE_CANTOPEN) return false;
   sqlite3_vfs *vfs = stream->parent;
-  return vfs->xGetLastError != NULL && async_os_is_disk_full(vfs->xGetLastError(vfs, 0, NULL));
+  int error_number = vfs->xGetLastError == NULL ? 0 : vfs->xGetLastError(vfs, 0, NULL);
+  if (code == SQLITE_FULL || async_os_is_disk_full(error_number)) {
+    *rc = SQLITE_FULL;
+    return true;
+  }
+  return op->kind == ASYNC_OP_CREATE && async_file_can_be_made(op->file);
 }
 
 /* ---- Failing ---- */
@@ -112,7 +121,7 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
   if (stream->error.path != NULL) strcpy(stream->error.path, path);
   stream->error.code = code;
   stream->strained = true;
-  stream->full_since_us = 0;
+  stream->op_held_since_us = stream->folder_held_since_us = 0;
   while (stream->queue.head != NULL) {
     AsyncOp *op = stream->queue.head;
     bool has_fence = op->kind == ASYNC_OP_FENCE || op->kind == ASYNC_OP_DELETE;
@@ -145,27 +154,38 @@ static void fail(AsyncStream *stream, int code, const char *operation, const cha
   async_mutex_enter(&stream->mutex);
 }
 
-/* The op could not be applied.  Under the mutex. */
-static Step op_failed(AsyncStream *stream, AsyncOp *op, int rc, int64_t *due_us) {
-  if (is_disk_full(stream, op, rc)) {
-    int64_t now_us = async_os_now_us();
-    bool is_new = stream->full_since_us == 0;
-    if (is_new) stream->full_since_us = now_us;
-    if (now_us - stream->full_since_us < async_config.disk_full_retry_ms * 1000) {
-      op->under_way = false;
-      *due_us = now_us + FULL_RETRY_US;
-      if (is_new) {
-        async_mutex_leave(&stream->mutex);
-        async_event_publish(ASYNC_EVENT_DISK_FULL, SQLITE_FULL, operation_name(op->kind),
-                            op->file->path, stream->path);
-        async_mutex_enter(&stream->mutex);
-      }
-      return STEP_STUCK;
-    }
-    rc = SQLITE_FULL;
+/* ---- Holding ---- */
+
+/*
+** What is next cannot be done for want of something that may be there again: try it later,
+** and fail if that has gone on since *since_us for too long.  Under the mutex, which it
+** leaves meanwhile.
+*/
+static Step hold(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
+                 const char *path, int64_t *due_us) {
+  int64_t now_us = async_os_now_us();
+  bool is_new = *since_us == 0;
+  if (is_new) *since_us = now_us;
+  if (now_us - *since_us >= async_config.disk_full_retry_ms * 1000) {
+    fail(stream, code, operation, path);
+    return STEP_FAILED;
   }
-  fail(stream, rc, operation_name(op->kind), op->file->path);
-  return STEP_FAILED;
+  *due_us = now_us + HELD_RETRY_US;
+  if (is_new) {
+    async_mutex_leave(&stream->mutex);
+    async_event_publish(ASYNC_EVENT_DISK_FULL, code, operation, path, stream->path);
+    async_mutex_enter(&stream->mutex);
+  }
+  return STEP_STUCK;
+}
+
+/* It has been done.  Under the mutex, which it leaves meanwhile. */
+static void held_no_longer(AsyncStream *stream, int64_t *since_us, const char *operation) {
+  if (*since_us == 0) return;
+  *since_us = 0;
+  async_mutex_leave(&stream->mutex);
+  async_event_publish(ASYNC_EVENT_RESUME, SQLITE_OK, operation, stream->path, stream->path);
+  async_mutex_enter(&stream->mutex);
 }
 
 /* ---- Steps; all under the mutex, which they leave for the parent's calls ---- */
@@ -293,17 +313,26 @@ static bool sync_now(AsyncStream *stream, AsyncFile *file) {
 }
 
 /* As sync_now(), of the folder, if a name in it changed. */
-static bool sync_folder(AsyncStream *stream) {
-  if (!stream->directory_dirty) return true;
+static Step sync_folder(AsyncStream *stream, int64_t *due_us) {
+  if (!stream->directory_dirty) return STEP_DONE;
+  const char *operation = operation_name(ASYNC_OP_SYNC);
   stream->directory_dirty = false; /* a name that is made meanwhile sets it again */
+  stream->directory_syncing = true;
   async_mutex_leave(&stream->mutex);
   int error = async_os_sync_directory(stream->path);
   async_mutex_enter(&stream->mutex);
-  if (error != 0) {
-    fail(stream, SQLITE_IOERR_DIR_FSYNC, operation_name(ASYNC_OP_SYNC), stream->path);
-    return false;
+  stream->directory_syncing = false;
+  if (error == 0) {
+    held_no_longer(stream, &stream->folder_held_since_us, operation);
+    return STEP_DONE;
   }
-  return true;
+  stream->directory_dirty = true;
+  if (error == ASYNC_OS_NOT_TRIED) {
+    return hold(stream, &stream->folder_held_since_us, SQLITE_CANTOPEN, operation, stream->path,
+                due_us);
+  }
+  fail(stream, SQLITE_IOERR_DIR_FSYNC, operation, stream->path);
+  return STEP_FAILED;
 }
 
 /* Sync all files that were written, and the folder if names changed. */
@@ -317,7 +346,8 @@ static Step step_flush(AsyncStream *stream, int64_t *due_us) {
     if (!sync_now(stream, file)) return STEP_FAILED;
     async_file_let_go(file);
   }
-  if (!sync_folder(stream)) return STEP_FAILED;
+  Step folder = sync_folder(stream, due_us);
+  if (folder != STEP_DONE) return folder;
   stream->flushed_us = async_os_now_us();
   if (since_us != 0) note_undurable(stream, since_us, start_us);
   async_stream_publish_durable(stream, target);
@@ -352,6 +382,17 @@ static bool is_owed(const AsyncOp *op) {
   return op->kind == ASYNC_OP_SYNC && op->of_checkpoint && async_beside_has_thread();
 }
 
+/* The op could not be applied. */
+static Step op_failed(AsyncStream *stream, AsyncOp *op, int rc, bool shortage, int64_t *due_us) {
+  const char *operation = operation_name(op->kind);
+  if (shortage) {
+    op->under_way = false;
+    return hold(stream, &stream->op_held_since_us, rc, operation, op->file->path, due_us);
+  }
+  fail(stream, rc, operation, op->file->path);
+  return STEP_FAILED;
+}
+
 static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   if (!async_file_is_append(op)) {
     if (op->wal_sync > stream->durable.seq) return step_flush(stream, due_us);
@@ -376,22 +417,17 @@ static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   async_mutex_leave(&stream->mutex);
   int64_t start_us = async_os_now_us();
   int rc = call_parent(stream, op);
+  bool shortage = rc != SQLITE_OK && is_shortage(stream, op, &rc);
   int64_t took_us = async_os_now_us() - start_us;
   async_mutex_enter(&stream->mutex);
   if (syncs) op->file->syncing = false;
-  if (rc != SQLITE_OK) return op_failed(stream, op, rc, due_us);
+  if (rc != SQLITE_OK) return op_failed(stream, op, rc, shortage, due_us);
 
   stream->apply_us_x16 += took_us - stream->apply_us_x16 / 16;
-  bool resumed = stream->full_since_us != 0;
-  stream->full_since_us = 0;
   async_file_retire(stream);
   async_stream_room_made(stream);
   publish_if_clean(stream);
-  if (resumed) {
-    async_mutex_leave(&stream->mutex);
-    async_event_publish(ASYNC_EVENT_RESUME, SQLITE_OK, "write", stream->path, stream->path);
-    async_mutex_enter(&stream->mutex);
-  }
+  held_no_longer(stream, &stream->op_held_since_us, "write");
   return STEP_DONE;
 }
 

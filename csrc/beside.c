@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* How often to see whether to hurry, or whether the writer was stopped. */
-#define WAIT_SLICE_US 2000
+#define HURRY_POLL_US 2000
 
 static atomic_bool has_thread;
 
@@ -27,7 +27,8 @@ static void note_failure(AsyncStream *stream, const AsyncFile *file, int rc) {
 
 /* Under the mutex: would a sync of this file alone make all that is applied durable? */
 static bool is_all(const AsyncStream *stream, const AsyncFile *file) {
-  return stream->files.dirty == (file->dirty ? 1 : 0) && !stream->directory_dirty;
+  bool folder = stream->directory_dirty || stream->directory_syncing;
+  return stream->files.dirty == (file->dirty ? 1 : 0) && !folder;
 }
 
 int async_beside_sync(AsyncStream *stream, AsyncFile *file) {
@@ -110,7 +111,7 @@ int async_beside_await_applied(AsyncStream *stream) {
       rc = SQLITE_INTERRUPT;
     } else {
       if (stream->applied_wanted > wanted) stream->applied_wanted = wanted;
-      async_stream_wait(stream, &stream->applied_moved, WAIT_SLICE_US);
+      async_stream_wait(stream, &stream->applied_moved, HURRY_POLL_US);
       rc = stream->error.code;
     }
   }

@@ -17,9 +17,11 @@
 #define LAST_BYTES (512 * 1024)
 #define PATIENCE 8
 /* When to come again if memory is out. */
-#define RETRY_US 50000
-/* Readers apart, no checkpoint takes this long. */
+#define NO_MEMORY_RETRY_US 50000
+/* Readers apart, no checkpoint takes this long; and how often to see whether the
+** checkpointer was stopped. */
 #define AWAIT_US 10000000
+#define AWAIT_POLL_US 50000
 
 /* What this thread is at. */
 typedef enum Part {
@@ -239,7 +241,7 @@ static int64_t look_at(AsyncStream *stream) {
 
 int64_t async_checkpoint_step(void) {
   AsyncStream **streams = async_registry_all();
-  if (streams == NULL) return RETRY_US;
+  if (streams == NULL) return NO_MEMORY_RETRY_US;
   int64_t next_us = -1;
   for (AsyncStream **stream = streams; *stream != NULL && !is_paused(); stream++) {
     int64_t due = look_at(*stream);
@@ -321,7 +323,7 @@ bool async_checkpoint_await(AsyncStream *stream) {
   bool waited = false;
   while (is_over(stream) && stream->wal.end > stream->wal.backfilled && !stream->wal.blocked &&
          stream->wal.attempts == attempts && async_os_now_us() < until_us) {
-    async_stream_wait(stream, &stream->checkpointed, RETRY_US);
+    async_stream_wait(stream, &stream->checkpointed, AWAIT_POLL_US);
     waited = true;
   }
   bool copied = waited && stream->wal.end <= stream->wal.backfilled;

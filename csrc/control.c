@@ -62,7 +62,7 @@ static void init_once(void) {
   async_exit_init();
 }
 
-void async_control_init(void) { async_os_once(init_once); }
+void async_control_init(void) { async_os_init_once(init_once); }
 
 sqlite3_vfs *async_control_parent(void) { return parent_vfs; }
 
@@ -260,40 +260,60 @@ static int refuse_open_databases(void) {
   return async_control_error(SQLITE_BUSY, "close: still open: %.900s", names);
 }
 
-/* Its connections are not to count among the open ones. */
-static int stop_checkpointer_and_refuse_open(void) {
+/* What close() has stopped, and started. */
+typedef struct Changes {
+  bool stopped_checkpointer;
+  bool started_writer;
+} Changes;
+
+static int refuse_queued(Changes *changes, int timeoutMs) {
+  /* A halted writer is somebody's wish; a stopped one is in nobody's way. */
+  if (!async_scheduler_has_runner() && async_writer_halt() == SQLITEASYNC_HALT_NEVER) {
+    async_mutex_enter(&control_mutex);
+    changes->started_writer = async_writer_start();
+    async_writer_expect(async_registry_count());
+    async_mutex_leave(&control_mutex);
+    if (!changes->started_writer) {
+      return async_control_error(SQLITE_ERROR, "close: the system gives no thread");
+    }
+  }
+  if (async_writer_drain((int64_t)timeoutMs * 1000)) return SQLITE_OK;
+  return async_control_error(SQLITE_BUSY,
+                             "close: not all was written within %d ms; is the "
+                             "writer halted?",
+                             timeoutMs);
+}
+
+/* It is refused: all goes on as before. */
+static void undo_close(const Changes *changes) {
   async_mutex_enter(&control_mutex);
-  bool ran = async_checkpoint_stop();
+  if (changes->started_writer) async_writer_stop();
+  if (changes->stopped_checkpointer) async_checkpoint_start();
   async_mutex_leave(&control_mutex);
-  int rc = refuse_open_databases();
-  if (rc == SQLITE_OK || !ran) return rc;
-  async_mutex_enter(&control_mutex);
-  async_checkpoint_start();
-  async_mutex_leave(&control_mutex);
-  return rc;
 }
 
 int sqlite3async_close(int timeoutMs) {
   int rc = async_control_ready("close");
   if (rc == SQLITE_OK) rc = check_timeout("close", timeoutMs);
-  if (rc == SQLITE_OK) rc = stop_checkpointer_and_refuse_open();
   if (rc != SQLITE_OK) return rc;
-  /* A halted writer is somebody's wish; a stopped one is in nobody's way. */
-  if (!async_scheduler_has_runner() && async_writer_halt() == SQLITEASYNC_HALT_NEVER) {
-    rc = sqlite3async_start();
-    if (rc != SQLITE_OK) return rc;
-  }
-  if (!async_writer_drain((int64_t)timeoutMs * 1000)) {
-    return async_control_error(SQLITE_BUSY,
-                               "close: not all was written within %d ms; is the "
-                               "writer halted?",
-                               timeoutMs);
-  }
-  /* What was just applied is also made durable, as at the end of any stream. */
-  rc = sqlite3async_flush(NULL, timeoutMs);
-  if (rc == SQLITE_BUSY || rc == SQLITE_MISUSE) return rc;
+  Changes changes = {0};
   async_mutex_enter(&control_mutex);
-  async_checkpoint_stop();
+  changes.stopped_checkpointer =
+      async_checkpoint_stop(); /* its connections are not to count as open */
+  async_mutex_leave(&control_mutex);
+  rc = refuse_open_databases();
+  if (rc == SQLITE_OK) rc = refuse_queued(&changes, timeoutMs);
+  bool refused = rc != SQLITE_OK;
+  if (!refused) {
+    /* What was just applied is also made durable, as at the end of any stream. */
+    rc = sqlite3async_flush(NULL, timeoutMs);
+    refused = rc == SQLITE_BUSY || rc == SQLITE_MISUSE;
+  }
+  if (refused) {
+    undo_close(&changes);
+    return rc;
+  }
+  async_mutex_enter(&control_mutex);
   async_writer_stop();
   async_mutex_leave(&control_mutex);
   sqlite3async_shutdown();

@@ -1,7 +1,7 @@
 /*
-** Events for whoever watches the module: a stream failed, met a full disk,
-** or went on after one.  A ring of the latest ones; readers keep their own
-** place in it, so there may be any number of them.
+** Events for whoever watches the module: a stream failed, is held by a full disk or
+** for want of what else others have used up, or goes on after that.  A ring of the
+** latest ones; readers keep their own place in it, so there may be any number of them.
 */
 #ifndef ASYNC_EVENT_H
 #define ASYNC_EVENT_H

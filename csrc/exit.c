@@ -12,6 +12,7 @@
 #include "checkpoint.h"
 #include "config.h"
 #include "registry.h"
+#include "router.h"
 #include "text.h"
 #include "writer.h"
 
@@ -99,14 +100,15 @@ static void on_exit_of_process(void) {
 }
 
 /* The handlers of signals are the child's too, but not the thread behind them. */
-static void on_fork(void) {
+static void in_child(void) {
   async_forked = true;
   async_os_unwatch_signals();
+  async_router_after_fork();
 }
 
 void async_exit_init(void) {
   async_os_at_exit(on_exit_of_process);
-  async_os_after_fork(on_fork);
+  async_os_on_fork(async_router_before_fork, async_router_after_fork, in_child);
 }
 
 bool async_exit_watch_signals(bool on) {

@@ -170,6 +170,12 @@ void async_file_inherit_unsynced(AsyncFile *file);
 
 /* Open the parent's handle of a journal that SQLite has created. */
 int async_file_apply_open(AsyncFile *file, int flags);
+/*
+** Opening it has just failed: can it be made all the same, once there is again what was
+** used up?  Nothing lies there, and the folder may be written to.  (SQLite's VFS does not say
+** why it failed: next it tries to open what is not there for reading, and tells that error.)
+*/
+bool async_file_can_be_made(const AsyncFile *file);
 /* Delete it: its handle first, if SQLite has none, for some systems want that. */
 int async_file_apply_delete(AsyncFile *file, int sync_directory);
 

@@ -5,9 +5,6 @@
 
 #include "writer.h"
 
-/* How often to see whether the writer was stopped. */
-#define WAIT_SLICE_US 50000
-
 /* It failed, somebody was told, and all its handles were closed: only for a moment it is still
 ** there, and for the caller it is a database of the past. */
 static bool is_past(const AsyncStream *stream) {
@@ -47,7 +44,7 @@ static int wait_for(AsyncStream *stream, int64_t ticket, int64_t until_us) {
   while (stream->durable.seq < ticket) {
     rc = async_stream_error(stream);
     if (rc != SQLITE_OK) break;
-    int64_t slice_us = WAIT_SLICE_US;
+    int64_t slice_us = ASYNC_STOPPED_POLL_US;
     if (until_us >= 0) {
       int64_t left_us = until_us - async_os_now_us();
       rc = left_us <= 0 ? SQLITE_BUSY : SQLITE_OK;

@@ -16,7 +16,8 @@
 #define FREE_FRACTION 10
 /* Whatever others do, no transaction waits longer than this to make way. */
 #define MAKE_WAY_US 10000000
-#define WAIT_SLICE_US 20000
+/* How often to see whether the writer is stuck, or was stopped. */
+#define STALLED_POLL_US 20000
 
 void async_lock_init(AsyncLock *lock) {
   memset(lock, 0, sizeof *lock);
@@ -196,12 +197,12 @@ static int64_t drain_estimate_us(AsyncStream *stream) {
   return estimate_us;
 }
 
-/* The queue cannot run dry: nobody is at it, or the disk is full. */
+/* The queue cannot run dry: nobody is at it, or it is held. */
 static bool is_stalled(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  bool full = stream->full_since_us != 0;
+  bool held = async_stream_is_held(stream);
   async_mutex_leave(&stream->mutex);
-  return full || !async_scheduler_has_runner();
+  return held || !async_scheduler_has_runner();
 }
 
 static void hurry_writer(AsyncStream *stream) {
@@ -229,7 +230,7 @@ static int64_t owed_us(AsyncStream *stream, int64_t now_us) {
 ** the OS lock has been held for long, wait until it was free for a moment.
 **
 ** The wait ends because the writer applies what is queued, or is stopped or
-** fails, which a slice shows; and the clock bounds it in any case.
+** fails, which is looked for; and the clock bounds it in any case.
 */
 static void make_way(AsyncStream *stream) {
   AsyncLock *lock = &stream->lock;
@@ -238,11 +239,11 @@ static void make_way(AsyncStream *stream) {
   int64_t owed = owed_us(stream, now_us);
   int64_t until_us = now_us + MAKE_WAY_US;
   while (owed > 0 && lock->shared == 0 && now_us < until_us) {
-    int64_t slice_us = owed < WAIT_SLICE_US ? owed : WAIT_SLICE_US;
+    int64_t slice_us = owed < STALLED_POLL_US ? owed : STALLED_POLL_US;
     if (lock->os_level != SQLITE_LOCK_NONE) {
       if (is_stalled(stream)) return;
       hurry_writer(stream);
-      slice_us = WAIT_SLICE_US;
+      slice_us = STALLED_POLL_US;
     }
     async_cond_wait(&lock->freed, &lock->mutex, slice_us);
     now_us = async_os_now_us();

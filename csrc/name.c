@@ -185,12 +185,8 @@ int async_file_open_database(AsyncStream *stream, const char *path, int flags, A
 
 /* ---- Journals ---- */
 
-/* Can a journal be made beside the database?  Asked once a stream. */
+/* Is there a folder for journals beside the database, that may be written to? */
 static bool directory_is_writable(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  bool checked = stream->directory_checked;
-  async_mutex_leave(&stream->mutex);
-  if (checked) return true;
   char *folder = async_path_copy(stream->path, false);
   if (folder == NULL) return false;
   char *slash = strrchr(folder, '/');
@@ -204,6 +200,18 @@ static bool directory_is_writable(AsyncStream *stream) {
   }
   async_path_free(folder);
   return writable != 0;
+}
+
+/* The same; asked once a stream. */
+static bool directory_was_writable(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool checked = stream->directory_checked;
+  async_mutex_leave(&stream->mutex);
+  return checked || directory_is_writable(stream);
+}
+
+bool async_file_can_be_made(const AsyncFile *file) {
+  return async_os_is_absent(file->path) && directory_is_writable(file->stream);
 }
 
 /*
@@ -220,7 +228,7 @@ static int probe_journal(AsyncStream *stream, AsyncFile *file, int flags, bool *
   }
   /* If it cannot be made, the parent shall say why, and at once.  So, too, if what
   ** does not exist to SQLite, an empty file or a link that leads nowhere, is there. */
-  *defer = !there && async_os_is_absent(file->path) && directory_is_writable(stream);
+  *defer = !there && async_os_is_absent(file->path) && directory_was_writable(stream);
   return *defer ? SQLITE_OK : open_parent(file, flags);
 }
 

@@ -42,8 +42,9 @@ void async_os_cond_broadcast(AsyncOsCond *cond);
 bool async_os_thread_start(AsyncOsThread *thread, void (*main)(void *), void *arg);
 void async_os_thread_join(AsyncOsThread *thread);
 
-/* Run init() once in the life of the process, however many threads ask. */
-void async_os_once(void (*init)(void));
+/* Run init() once in the life of the process, however many threads ask.  There is only one
+** such function: a second one would not be run. */
+void async_os_init_once(void (*init)(void));
 
 /*
 ** n bytes of zeroed memory, straight from the system and, where it can do that,
@@ -61,8 +62,10 @@ void async_os_sleep_us(int64_t us);
 ** Make the names in a file's folder durable.  SQLite's VFS interface can do
 ** this only together with a deletion, and a flush needs it after one.
 ** Returns 0 or the system's error number; 0 also if this user may not, or if
-** the file system cannot.
+** the file system cannot.  ASYNC_OS_NOT_TRIED: nothing was synced yet, for want of a
+** descriptor or of memory, so it can be tried again.
 */
+#define ASYNC_OS_NOT_TRIED (-1)
 int async_os_sync_directory(const char *path_of_file);
 
 /* Is this error number of the parent's xGetLastError "no space left"? */
@@ -90,8 +93,8 @@ bool async_os_is_last_thread(void);
 */
 void async_os_hold_end(void);
 void async_os_release_end(void);
-/* Run handler in the child after every fork(). */
-void async_os_after_fork(void (*handler)(void));
+/* Of every fork(): run before() on the thread that forks, then in_parent() and in_child(). */
+void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 
 /*
 ** At SIGTERM and SIGINT: run before() on a thread of its own, then let the

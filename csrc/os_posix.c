@@ -150,7 +150,7 @@ void async_os_thread_join(AsyncOsThread *thread) {
 
 static pthread_once_t once_control = PTHREAD_ONCE_INIT;
 
-void async_os_once(void (*init)(void)) { must(pthread_once(&once_control, init)); }
+void async_os_init_once(void (*init)(void)) { must(pthread_once(&once_control, init)); }
 
 /* ---- Memory ---- */
 
@@ -192,6 +192,9 @@ int async_os_sync_directory(const char *path_of_file) {
   if (length == 0) strcpy(folder, slash == NULL ? "." : "/");
 
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR)) {
+    return ASYNC_OS_NOT_TRIED;
+  }
   /* Who may write to a folder but not read it cannot sync it, nor can SQLite. */
   if (fd < 0) return errno == EACCES ? 0 : errno;
   int error = fsync(fd) == 0 ? 0 : errno;
@@ -251,7 +254,9 @@ void async_os_hold_end(void) {}
 
 void async_os_release_end(void) {}
 
-void async_os_after_fork(void (*handler)(void)) { pthread_atfork(NULL, NULL, handler); }
+void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+  pthread_atfork(before, in_parent, in_child);
+}
 
 /*
 ** Signals.  The handler does one write() to a pipe, the only thing that is

@@ -129,7 +129,7 @@ static BOOL CALLBACK once_main(PINIT_ONCE once, PVOID call, PVOID *context) {
   return TRUE;
 }
 
-void async_os_once(void (*init)(void)) {
+void async_os_init_once(void (*init)(void)) {
   OnceCall call = {.init = init};
   InitOnceExecuteOnce(&once_control, once_main, &call, NULL);
 }
@@ -275,7 +275,11 @@ BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, LPVOID process_ends) {
 #endif
 
 /* There is no fork(). */
-void async_os_after_fork(void (*handler)(void)) { (void)handler; }
+void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
+  (void)before;
+  (void)in_parent;
+  (void)in_child;
+}
 
 /*
 ** Console events take the place of signals: the system runs the handler on a

@@ -288,7 +288,7 @@ static bool is_in_use(AsyncStream *stream) {
   return stream->handles > 0 || stream->queue.head != NULL;
 }
 
-bool async_registry_has_queued(void) { return any_stream(async_stream_hurry); }
+bool async_registry_hurry(void) { return any_stream(async_stream_hurry); }
 
 static bool take_over(AsyncStream *stream) {
   for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
@@ -309,10 +309,10 @@ static bool note_queued(AsyncStream *stream) {
 
 void async_registry_note_queued(void) { any_stream(note_queued); }
 
-static bool has_noted(AsyncStream *stream) {
+static bool hurry_noted(AsyncStream *stream) {
   return async_stream_hurry(stream) && stream->queue.head->seq <= stream->exit_wanted;
 }
 
-bool async_registry_has_noted(void) { return any_stream(has_noted); }
+bool async_registry_hurry_noted(void) { return any_stream(hurry_noted); }
 
 bool async_registry_is_in_use(void) { return any_stream(is_in_use); }

@@ -84,12 +84,12 @@ typedef struct AsyncPast {
 } AsyncPast;
 AsyncPast async_registry_past(void);
 
-/* Is any op queued?  Who asks waits for it: the writer is woken. */
-bool async_registry_has_queued(void);
-/* What is queued now is what async_registry_has_noted() is about. */
+/* If anything is queued, hurry a writer to it, for the caller waits.  False if nothing is. */
+bool async_registry_hurry(void);
+/* What is queued now is what async_registry_hurry_noted() is about. */
 void async_registry_note_queued(void);
-/* The same, only of what was queued then: others may go on committing. */
-bool async_registry_has_noted(void);
+/* The same, only for what was queued then: others may go on committing. */
+bool async_registry_hurry_noted(void);
 /* All threads but this one are gone, some in the middle of a run or of a sync: what
 ** they were at is to be done anew. */
 void async_registry_take_over(void);

@@ -9,4 +9,12 @@
 void async_router_init(void);
 void async_router_unregister(void);
 
+/*
+** In a child every database comes by the router, too, and those that are not routed are to
+** work as ever.  So nobody else is changing the routes when the process forks, and the child
+** finds their mutex free; it is the only one of ours that it enters.
+*/
+void async_router_before_fork(void);
+void async_router_after_fork(void);
+
 #endif /* ASYNC_ROUTER_H */

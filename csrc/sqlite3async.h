@@ -126,7 +126,7 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_ON_QUEUE_FULL 17    /* SQLITEASYNC_FULL_BLOCK or SQLITEASYNC_FULL_BUSY */
 #define SQLITEASYNC_MAX_DELAY_MS 18     /* a commit is made durable within this; 0: only on flush */
 #define SQLITEASYNC_MAX_LOCK_HOLD_MS 19 /* let other processes in after this; 0: no bound */
-#define SQLITEASYNC_DISK_FULL_RETRY_MS 20 /* retry a full disk this long before failing */
+#define SQLITEASYNC_DISK_FULL_RETRY_MS 20 /* retry a full disk, or else, so long; then fail */
 #define SQLITEASYNC_DRAIN_ON_EXIT 21      /* 1 (default): drain at exit() and quick_exit() */
 #define SQLITEASYNC_EXIT_DRAIN_MS 22      /* deadline of that drain (default 10000) */
 #define SQLITEASYNC_DRAIN_ON_SIGNALS 23   /* 1: drain at SIGTERM and SIGINT, then raise again */
@@ -212,8 +212,8 @@ SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
 SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
 
 /*
-** Take a route back.  SQLITE_BUSY while the database is open through it or
-** has ops queued; SQLITE_NOTFOUND if the path was not routed; SQLITE_MISUSE as above.
+** Take a route back.  SQLITE_BUSY while the database is open through it, is being
+** opened, or has ops queued; SQLITE_NOTFOUND if the path was not routed; SQLITE_MISUSE as above.
 */
 SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
 
@@ -288,7 +288,9 @@ SQLITE3ASYNC_API sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId);
 SQLITE3ASYNC_API int sqlite3async_status(const char *zPath, char *buf, int n);
 
 /*
-** Events: "error", "diskfull", "resume".  *cursor is the number of events
+** Events: "error", "diskfull", "resume".  "diskfull" tells by its code what the writer waits
+** for: SQLITE_FULL, space on the disk; SQLITE_CANTOPEN, whatever is needed to open a journal or
+** the folder, such as a free descriptor; SQLITE_NOMEM, memory.  *cursor is the number of events
 ** already seen (start with what a call with buf NULL puts there: all so
 ** far).  Writes the next one as a JSON object, moves *cursor past it and
 ** returns its length; 0 if there is none.  Only the latest 64 are kept.

@@ -27,7 +27,7 @@ typedef struct Status {
   int64_t wal_bytes;
   bool checkpoint_blocked;
   int checkpoint_code;
-  bool disk_full;
+  bool held;
   int error; /* the code */
   const char *error_operation;
   char error_path[STATUS_PATH_MAX];
@@ -55,7 +55,7 @@ static void add_stream(Status *status, AsyncStream *stream) {
   status->wal_bytes += stream->wal.end;
   if (stream->wal.blocked) status->checkpoint_blocked = true;
   if (status->checkpoint_code == SQLITE_OK) status->checkpoint_code = stream->wal.code;
-  if (stream->full_since_us != 0) status->disk_full = true;
+  if (async_stream_is_held(stream)) status->held = true;
   if (stream->error.code != SQLITE_OK && status->error == SQLITE_OK) {
     status->error = stream->error.code;
     status->error_operation = stream->error.operation;
@@ -67,7 +67,7 @@ static void add_stream(Status *status, AsyncStream *stream) {
 
 static const char *state_name(const Status *status) {
   if (status->error != SQLITE_OK) return "failed";
-  if (status->disk_full) return "disk-full";
+  if (status->held) return "disk-full";
   return async_scheduler_has_runner() ? "running" : "halted";
 }
 

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* While waiting for room, how often to see whether the writer was stopped. */
-#define WAIT_SLICE_US 50000
 /* With so many bytes queued the writer is to begin, also before a transaction ends. */
 #define LONG_BYTES (1024 * 1024)
 
@@ -175,13 +173,13 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
   stream->strained = true;
   int rc = SQLITE_OK;
   /* Ends because the writer applies ops or fails the stream; and if there is
-  ** no writer any more, the slice shows it. */
+  ** no writer any more, that is seen by looking. */
   while (rc == SQLITE_OK && max > 0 && stream->queue.bytes > room_level(max, n)) {
     if (!async_scheduler_has_runner()) {
       if (may_fail) rc = SQLITE_FULL;
       break;
     }
-    async_stream_wait(stream, &stream->room_made, WAIT_SLICE_US);
+    async_stream_wait(stream, &stream->room_made, ASYNC_STOPPED_POLL_US);
     rc = async_stream_error(stream);
     max = async_config.max_queue_bytes;
   }
@@ -255,6 +253,10 @@ int64_t async_stream_delay_ends_us(const AsyncStream *stream) {
   int64_t since_us = async_stream_undurable_since(stream);
   if (max_delay_us <= 0 || since_us == 0) return 0;
   return (since_us > stream->flushed_us ? since_us : stream->flushed_us) + max_delay_us;
+}
+
+bool async_stream_is_held(const AsyncStream *stream) {
+  return stream->op_held_since_us != 0 || stream->folder_held_since_us != 0;
 }
 
 bool async_stream_is_settled(const AsyncStream *stream) {

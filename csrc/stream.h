@@ -120,18 +120,20 @@ struct AsyncStream {
   AsyncMark pushed;
   AsyncMark applied;
   AsyncMark durable;
-  int64_t applied_wanted;    /* the smallest seq that somebody waits for, or INT64_MAX */
-  int64_t flush_wanted;      /* seq that somebody wants durable */
-  int64_t flush_target;      /* the part of it that the next sync will do */
-  int64_t wal_sync;          /* seq up to which the WAL is to be synced, see apply.h */
-  int64_t exit_wanted;       /* seq up to which the end of the process waits */
-  int64_t flushed_us;        /* when the last sync of all files ended */
-  int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
-  bool carries_lock;         /* the database's handle must stay; see lock.c */
-  bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
-  bool directory_checked;    /* journals can be made beside the database */
-  int64_t full_since_us;     /* the disk is full since then; or 0 */
-  int64_t apply_us_x16;      /* 16 times the time to apply an op, a moving average */
+  int64_t applied_wanted;       /* the smallest seq that somebody waits for, or INT64_MAX */
+  int64_t flush_wanted;         /* seq that somebody wants durable */
+  int64_t flush_target;         /* the part of it that the next sync will do */
+  int64_t wal_sync;             /* seq up to which the WAL is to be synced, see apply.h */
+  int64_t exit_wanted;          /* seq up to which the end of the process waits */
+  int64_t flushed_us;           /* when the last sync of all files ended */
+  int64_t unsynced_since_us;    /* when the oldest applied, not durable commit was made; or 0 */
+  bool carries_lock;            /* the database's handle must stay; see lock.c */
+  bool directory_dirty;         /* a name was made or deleted, and the folder not synced */
+  bool directory_syncing;       /* it is being synced; dirty only of what came since */
+  bool directory_checked;       /* journals can be made beside the database */
+  int64_t op_held_since_us;     /* the first op waits for what may be there again; or 0 */
+  int64_t folder_held_since_us; /* so does the folder's sync; or 0 */
+  int64_t apply_us_x16;         /* 16 times the time to apply an op, a moving average */
 
   AsyncWal wal;
   AsyncSideError side_error;
@@ -176,8 +178,10 @@ int async_stream_error(AsyncStream *stream);
 
 /*
 ** Under the mutex: wait, at most timeout_us, and wake those who do.  Who waits
-** waits for the writer, in the end: it is woken if something is queued.
+** waits for the writer, in the end: it is woken if something is queued.  Nobody
+** is told that it was stopped, so those who wait for it alone look that often.
 */
+#define ASYNC_STOPPED_POLL_US 50000
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us);
 void async_stream_signal(AsyncSignal *signal);
 
@@ -226,6 +230,10 @@ int64_t async_stream_undurable_since(const AsyncStream *stream);
 ** at all.  In a backlog every commit is late when it is applied, and it is no use
 ** to sync after each: then it counts from the last sync. */
 int64_t async_stream_delay_ends_us(const AsyncStream *stream);
+
+/* Does the writer wait for space on the disk, or for what else others have used up?  Under
+** the mutex. */
+bool async_stream_is_held(const AsyncStream *stream);
 
 /* Has everything been applied, and made durable or failed?  Under the mutex. */
 bool async_stream_is_settled(const AsyncStream *stream);

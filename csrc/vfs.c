@@ -126,6 +126,7 @@ static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *result
 
 static int vfs_full_pathname(sqlite3_vfs *vfs, const char *name, int n, char *out) {
   int rc = parent_of(vfs)->xFullPathname(parent_of(vfs), name, n, out);
+  if (async_forked) return rc;
   bool found = (rc & 0xff) == SQLITE_OK; /* SQLITE_OK_SYMLINK too */
   if (found && strcmp(name, out) != 0) async_registry_note_link(name);
   return rc;

@@ -16,7 +16,7 @@
 ** sync takes the longer, and holds up the more, the more it is at once. */
 #define SYNC_BYTES (4 * 1024 * 1024)
 /* When to come again after readers were in the way; and after anything else was. */
-#define RETRY_US 50000
+#define BLOCKED_RETRY_US 50000
 #define REFUSED_US 1000000
 
 void async_wal_forget(AsyncWal *wal) {
@@ -102,7 +102,7 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
     wal->call = ASYNC_WAL_CALL_NONE;
   } else if (is_long(wal) || async_wal_is_over(wal) || wal->blocked) {
     wal->call = ASYNC_WAL_CALL_NOW;
-    pause_us = ok && outcome->progress ? 0 : RETRY_US;
+    pause_us = ok && outcome->progress ? 0 : BLOCKED_RETRY_US;
   }
   if (!outcome->opened || failed) pause_us = REFUSED_US;
   wal->retry_us = async_os_now_us() + pause_us;

@@ -115,7 +115,7 @@ static void run_task(AsyncTask *task, int number) {
 ** ours can tell? */
 static bool is_idle(void) {
   leave();
-  bool queued = async_registry_has_queued();
+  bool queued = async_registry_hurry();
   enter();
   return !queued && async_scheduler.ready.first == NULL && async_scheduler.running == 0;
 }
@@ -285,7 +285,7 @@ static bool drain(bool (*is_left)(void), int64_t timeout_us, bool help) {
 }
 
 bool async_writer_drain(int64_t timeout_us) {
-  return drain(async_registry_has_queued, timeout_us, false);
+  return drain(async_registry_hurry, timeout_us, false);
 }
 
 static void hurry(bool on) {
@@ -298,7 +298,7 @@ static void hurry(bool on) {
 bool async_writer_finish(int64_t timeout_us) {
   async_registry_note_queued();
   hurry(true);
-  bool drained = drain(async_registry_has_noted, timeout_us, true);
+  bool drained = drain(async_registry_hurry_noted, timeout_us, true);
   hurry(false);
   return drained;
 }

@@ -7,8 +7,8 @@ import type { AsyncVfsError } from "./errors.ts";
 
 /**
  * Something that happened in the background: `"error"`, a database failed;
- * `"diskfull"`, the disk is full and the writer holds what it has to write;
- * `"resume"`, there is room again and it goes on.
+ * `"diskfull"`, the disk is full, or, as the error says, something else is used up that may be
+ * there again, and the writer holds what it has to write; `"resume"`, it goes on.
  */
 export class AsyncVfsEvent extends Event {
   /** The database's file. */
@@ -34,8 +34,11 @@ export class AsyncVfsEvent extends Event {
 export interface AsyncVfsEventMap {
   /** A background error stopped a database. */
   error: AsyncVfsEvent;
-  /** The disk is full; commits go on until the queue is full. */
+  /**
+   * The disk is full, with the error SQLITE_FULL, or file descriptors or memory are wanting;
+   * commits go on until the queue is full.
+   */
   diskfull: AsyncVfsEvent;
-  /** The disk has room again. */
+  /** What was wanting is there again. */
   resume: AsyncVfsEvent;
 }

@@ -27,8 +27,8 @@ export const mutants: Mutant[] = [
   {
     name: "a flush does not sync the folder",
     file: "apply.c",
-    from: "if (!stream->directory_dirty) return true;",
-    to: "return true;",
+    from: "if (!stream->directory_dirty) return STEP_DONE;",
+    to: "return STEP_DONE;",
     killers: ["power_test", "flush_test"],
   },
   {
@@ -78,6 +78,13 @@ export const mutants: Mutant[] = [
     to: "mark = stream->applied;\n" +
       "    if (all && mark.seq > stream->durable.seq) async_stream_publish_durable(stream, mark);",
     killers: ["beside_test", "power_test"],
+  },
+  {
+    name: "a folder that is being synced passes for synced",
+    file: "beside.c",
+    from: "stream->directory_dirty || stream->directory_syncing;",
+    to: "stream->directory_dirty;",
+    killers: ["beside_test"],
   },
   {
     name: "changes that came during a sync pass for synced",
@@ -297,8 +304,8 @@ export const mutants: Mutant[] = [
   {
     name: "a sync that failed passes for done",
     file: "apply.c",
-    from: "if (rc != SQLITE_OK) return op_failed(stream, op, rc, due_us);",
-    to: "if (rc != SQLITE_OK && !syncs) return op_failed(stream, op, rc, due_us);",
+    from: "if (rc != SQLITE_OK) return op_failed(stream, op, rc, shortage, due_us);",
+    to: "if (rc != SQLITE_OK && !syncs) return op_failed(stream, op, rc, shortage, due_us);",
     killers: ["error_test"],
   },
   {
@@ -319,9 +326,30 @@ export const mutants: Mutant[] = [
   {
     name: "a full disk is an error at once",
     file: "apply.c",
-    from: "if (is_disk_full(stream, op, rc)) {",
-    to: "if (is_disk_full(stream, op, rc) && false) {",
+    from: "if (shortage) {",
+    to: "if (shortage && false) {",
     killers: ["error_test"],
+  },
+  {
+    name: "a journal that cannot be made for the moment fails the database",
+    file: "apply.c",
+    from: "return op->kind == ASYNC_OP_CREATE && async_file_can_be_made(op->file);",
+    to: "return false;",
+    killers: ["error_test descriptors", "io_fault_test"],
+  },
+  {
+    name: "a journal that can never be made is waited for",
+    file: "name.c",
+    from: "return async_os_is_absent(file->path) && directory_is_writable(file->stream);",
+    to: "return directory_is_writable(file->stream);",
+    killers: ["error_test at_once"],
+  },
+  {
+    name: "a folder that cannot be opened for the moment fails the database",
+    file: "apply.c",
+    from: "if (error == ASYNC_OS_NOT_TRIED) {",
+    to: "if (false) {",
+    killers: ["error_test descriptors"],
   },
   {
     name: "calls on a database that failed succeed",
@@ -401,7 +429,45 @@ export const mutants: Mutant[] = [
     killers: ["overlay_test"],
   },
 
+  // ---- Routes ----
+  {
+    name: "a route is taken back while a database is being opened by it",
+    file: "router.c",
+    from: "if (rc == SQLITE_OK && route->users > 0) rc = SQLITE_BUSY;",
+    to: "",
+    killers: ["explore_route_test"],
+  },
+  {
+    name: "a database is opened by a route that is being taken back",
+    file: "router.c",
+    from: "while (route != NULL && route->leaving && !async_forked) {",
+    to: "while (false) {",
+    killers: ["explore_route_test"],
+  },
+
   // ---- Bounds, threads, the end ----
+  {
+    name: "a close that is refused leaves the checkpointer stopped",
+    file: "control.c",
+    from: "if (changes->stopped_checkpointer) async_checkpoint_start();",
+    to: "",
+    killers: ["checkpoint_test refused"],
+  },
+  {
+    name: "a forked child looks for a path among the streams",
+    file: "vfs.c",
+    from: "if (async_forked) return rc;",
+    to: "",
+    killers: ["exit_test behind the router"],
+  },
+  {
+    name: "the routes' mutex may be held when the process forks",
+    file: "router.c",
+    from: "{ async_mutex_enter(&router_mutex); }\n" +
+      "void async_router_after_fork(void) { async_mutex_leave(&router_mutex); }",
+    to: "{}\nvoid async_router_after_fork(void) {}",
+    killers: ["exit_test behind the router"],
+  },
   {
     name: "the queue has no bound",
     file: "stream.c",
@@ -455,8 +521,8 @@ export const mutants: Mutant[] = [
   {
     name: "a forked child writes its parent's queue",
     file: "exit.c",
-    from: "static void on_fork(void) {\n  async_forked = true;",
-    to: "static void on_fork(void) {",
+    from: "static void in_child(void) {\n  async_forked = true;",
+    to: "static void in_child(void) {",
     killers: ["exit_test"],
   },
   {

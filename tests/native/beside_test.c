@@ -2,7 +2,9 @@
 ** Syncs beside the writer: while the checkpointer syncs the database, commits
 ** go on; what would destroy frames waits.  And how checkpoints fail and end.
 */
+#include "beside.h"
 #include "database.h"
+#include "registry.h"
 #include "testvfs.h"
 
 #include <signal.h>
@@ -102,6 +104,32 @@ static void commits_and_flushes_go_on_while_a_sync_is_owed(void) {
   testvfs_release();
   close_database(reader);
   finish(db, 120);
+}
+
+/* A checkpoint of the first WAL beside the first flush, when all is synced but the names. */
+static void a_sync_does_not_pass_for_the_folders(void) {
+  sqlite3 *db = setup(0);
+  AsyncStream *stream = async_registry_find(path);
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *database = stream->files.database;
+  stream->directory_dirty = true;
+  async_mutex_leave(&stream->mutex);
+  commit(db, 1);
+  testvfs_hold(ON_SYNC_DIRECTORY, NULL);
+  sqlite3_int64 ticket[2];
+  CHECK_EQ(sqlite3async_flush_begin(path, ticket, 1), 1);
+  testvfs_wait_held();
+  async_mutex_enter(&stream->mutex);
+  database->backfilled = true;
+  async_mutex_leave(&stream->mutex);
+  CHECK_EQ(async_beside_sync(stream, database), SQLITE_OK);
+  CHECK_EQ(testvfs_count(ON_SYNC, DATABASE), 1);
+  CHECK(status_number(path, "durable") < status_number(path, "committed"));
+  testvfs_release();
+  CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
+  CHECK_EQ(status_number(path, "durable"), status_number(path, "committed"));
+  async_registry_release(stream);
+  finish(db, 1);
 }
 
 static void nothing_is_copied_before_the_WAL_is_synced(void) {
@@ -294,6 +322,7 @@ int main(void) {
   return run_tests(
       (TestCase[]){TEST(commits_and_flushes_go_on_during_the_checkpointers_sync),
                    TEST(commits_and_flushes_go_on_while_a_sync_is_owed),
+                   TEST(a_sync_does_not_pass_for_the_folders),
                    TEST(nothing_is_copied_before_the_WAL_is_synced),
                    TEST(a_WAL_that_starts_anew_waits_for_it),
                    TEST(the_WALs_end_waits_for_it),

@@ -279,6 +279,42 @@ static void stop_and_start_while_it_works(void) {
   finish(db, 60 * 40 + 1);
 }
 
+/* Nothing is open, but what is queued cannot be written in time. */
+static void a_close_that_is_refused_leaves_the_checkpointer_running(void) {
+  sqlite3 *db = setup(50000, 60000);
+  commit(db, 1);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NOW), SQLITE_OK);
+  commit(db, 1);
+  sqlite3 *other = open_async(test_path("other.db"));
+  exec(other, "CREATE TABLE t(a)");
+  close_database(other);
+  close_database(db);
+  CHECK_EQ(sqlite3async_close(20), SQLITE_BUSY);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NEVER), SQLITE_OK);
+  db = open_async(path);
+  commit(db, 60);
+  WAIT_FOR(WAIT_MS, status_number(path, "checkpoints") > 0);
+  finish(db, 62);
+}
+
+/* Nor does it start a writer that was stopped. */
+static void a_close_that_is_refused_leaves_the_writer_stopped(void) {
+  sqlite3 *db = setup(0, 0);
+  CHECK_EQ(sqlite3async_stop(WAIT_MS), SQLITE_OK);
+  exec(db, "PRAGMA wal_autocheckpoint = 0");
+  commit(db, 1);
+  close_database(db);
+  CHECK(status_number(NULL, "queuedOps") > 0);
+  testvfs_delay(ON_WRITE, NULL, 100);
+  CHECK_EQ(sqlite3async_close(1), SQLITE_BUSY);
+  testvfs_reset();
+  char text[4000];
+  CHECK(sqlite3async_status(NULL, text, sizeof text) > 0);
+  CHECK(strstr(text, "\"state\":\"halted\"") != NULL);
+  CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
+  check_rows(1);
+}
+
 /* ---- Several connections ---- */
 
 static _Atomic bool stopped;
@@ -330,6 +366,8 @@ int main(void) {
                                 TEST(locking_becomes_exclusive_while_it_works),
                                 TEST(the_last_close_ends_its_work),
                                 TEST(stop_and_start_while_it_works),
+                                TEST(a_close_that_is_refused_leaves_the_checkpointer_running),
+                                TEST(a_close_that_is_refused_leaves_the_writer_stopped),
                                 TEST(threads_commit_read_and_checkpoint_beside_it),
                                 {0}});
 }

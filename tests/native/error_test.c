@@ -10,6 +10,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define TRANSACTIONS 4
 
@@ -199,6 +202,118 @@ static void a_flush_during_a_held_deletion_syncs_what_is_there(void) {
   CHECK_EQ(number_on_disk(), 1);
 }
 
+/* ---- Descriptors, and what else is used up for a while ---- */
+
+static char *status_text(void) {
+  static char text[4000];
+  CHECK(sqlite3async_status(path, text, sizeof text) > 0);
+  return text;
+}
+
+static void await_durable(int wanted) {
+  int64_t start_ms = now_ms();
+  while (status_number(path, "durable") < wanted) {
+    CHECK(now_ms() - start_ms < 5000);
+    if (step_some(1) == 0) sleep_ms(10);
+  }
+}
+
+/* No descriptor is free for a while; what was allowed before is the result. */
+static struct rlimit take_descriptors(void) {
+  struct rlimit before;
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  struct rlimit none = before;
+  none.rlim_cur = 3;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  return before;
+}
+
+static void give_descriptors(struct rlimit before) {
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/* By the real unix VFS. */
+static void a_journal_is_made_when_there_are_descriptors_again(void) {
+  setup(20000);
+  sqlite3_int64 cursor = 0;
+  CHECK_EQ(sqlite3async_event(&cursor, NULL, 0), 0);
+  sqlite3 *db = open_async(path);
+  CHECK_EQ(add_transaction(db), SQLITE_OK); /* its journal is still to be opened */
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  struct rlimit before = take_descriptors();
+  step_all();
+  give_descriptors(before);
+  CHECK(strstr(status_text(), "\"state\":\"disk-full\"") != NULL);
+  char text[2000];
+  CHECK(sqlite3async_event(&cursor, text, sizeof text) > 0);
+  CHECK(strstr(text, "\"type\":\"diskfull\",\"code\":14,\"operation\":\"create\"") != NULL);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 1), SQLITE_OK);
+  await_durable(2);
+  expect_event(&cursor, "resume");
+  CHECK(strstr(status_text(), "\"state\":\"disk-full\"") == NULL);
+  close_database(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), 2);
+}
+
+static void a_folder_is_synced_when_there_are_descriptors_again(void) {
+  setup(20000);
+  sqlite3_int64 cursor = 0;
+  CHECK_EQ(sqlite3async_event(&cursor, NULL, 0), 0);
+  sqlite3 *db = open_async(path);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  step_all();
+  AsyncStream *stream = async_registry_find(path);
+  struct rlimit before = take_descriptors();
+  int64_t ticket = async_flush_request(stream);
+  CHECK(ticket > 0);
+  step_all();
+  give_descriptors(before);
+  CHECK_EQ(status_number(path, "durable"), 0);
+  CHECK(strstr(status_text(), "\"state\":\"disk-full\"") != NULL);
+  expect_event(&cursor, "diskfull");
+  await_durable(1);
+  CHECK_EQ(sqlite3async_durable(stream->id), ticket);
+  expect_event(&cursor, "resume");
+  CHECK(strstr(status_text(), "\"state\":\"disk-full\"") == NULL);
+  async_registry_release(stream);
+  close_database(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), 1);
+}
+
+static void a_journal_that_cannot_be_made_for_long_is_an_error(void) {
+  setup(250);
+  sqlite3 *db = open_async(path);
+  testvfs_reset();
+  testvfs_fail(ON_OPEN, "-journal", 0, -1, SQLITE_CANTOPEN, ENOENT);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  int64_t start_ms = now_ms();
+  while (exec_code(db, "SELECT * FROM t") == SQLITE_OK) {
+    CHECK(now_ms() - start_ms < 5000);
+    if (step_some(1) == 0) sleep_ms(10);
+  }
+  CHECK(now_ms() - start_ms >= 240);
+  check_is_stuck(db, SQLITE_CANTOPEN);
+  sqlite3_close(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), 0);
+}
+
+/* Something was put there meanwhile: that does not go away by waiting. */
+static void a_journal_that_can_never_be_made_is_an_error_at_once(void) {
+  setup(20000);
+  sqlite3 *db = open_async(path);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  CHECK_EQ(mkdir(test_path("x.db-journal"), 0700), 0);
+  step_all();
+  check_is_stuck(db, SQLITE_CANTOPEN);
+  sqlite3_close(db);
+  step_all();
+  CHECK_EQ(rmdir(test_path("x.db-journal")), 0);
+  CHECK_EQ(number_on_disk(), 0);
+}
+
 static void those_who_wait_are_told(void) {
   setup(0);
   sqlite3 *db = open_async(path);
@@ -250,6 +365,10 @@ int main(void) {
                                 TEST(a_full_disk_is_waited_for_then_writing_resumes),
                                 TEST(a_disk_that_stays_full_is_an_error_in_the_end),
                                 TEST(a_flush_during_a_held_deletion_syncs_what_is_there),
+                                TEST(a_journal_is_made_when_there_are_descriptors_again),
+                                TEST(a_folder_is_synced_when_there_are_descriptors_again),
+                                TEST(a_journal_that_cannot_be_made_for_long_is_an_error),
+                                TEST(a_journal_that_can_never_be_made_is_an_error_at_once),
                                 TEST(those_who_wait_are_told),
                                 TEST(a_failure_that_was_told_is_of_the_past_once_all_is_closed),
                                 {0}});

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ROWS 200
@@ -310,6 +311,61 @@ static void a_child_forked_while_the_writer_works_ends_in_time(void) {
   CHECK_EQ(sqlite3async_close(10000), SQLITE_OK);
 }
 
+/* ---- What is not ours, in a child ---- */
+
+static atomic_bool forks_are_over;
+
+static void *ask_for_status(void *unused) {
+  char text[2000];
+  while (!forks_are_over) CHECK(sqlite3async_status(NULL, text, sizeof text) > 0);
+  return unused;
+}
+
+/* What SQLite would ask of the default VFS: our router. */
+static void *look_for_files(void *vfs) {
+  sqlite3_vfs *router = vfs;
+  int there;
+  while (!forks_are_over) {
+    CHECK_EQ(router->xAccess(router, test_path("none"), SQLITE_ACCESS_EXISTS, &there), SQLITE_OK);
+  }
+  return NULL;
+}
+
+static int use_plain_sqlite(void *unused) {
+  (void)unused;
+  forked_beside_writer = true;
+  alarm(10);
+  sqlite3 *db = NULL;
+  CHECK_EQ(sqlite3_open(test_path("link/plain.db"), &db), SQLITE_OK); /* no path in full */
+  exec(db, "INSERT INTO t VALUES (1)");
+  close_database(db);
+  return 0;
+}
+
+/* Whatever of ours other threads have held when it was forked. */
+static void a_child_uses_plain_sqlite_behind_the_router(void) {
+  async_setup();
+  forked_db = open_async(test_path("x.db"));
+  CHECK_EQ(mkdir(test_path("real"), 0700), 0);
+  CHECK_EQ(symlink("real", test_path("link")), 0);
+  sqlite3 *plain = open_plain(test_path("real/plain.db"));
+  exec(plain, "CREATE TABLE t(a)");
+  CHECK_EQ(sqlite3async_route(test_path("routed.db")), SQLITE_OK);
+  Thread threads[] = {thread_start(ask_for_status, NULL), thread_start(ask_for_status, NULL),
+                      thread_start(look_for_files, sqlite3_vfs_find(NULL)),
+                      thread_start(look_for_files, sqlite3_vfs_find(NULL))};
+  int forks = test_is_sanitized() ? 5 : 100; /* each takes a second there */
+  for (int i = 0; i < forks; i++) {
+    CHECK_EQ(process_wait(process_start(use_plain_sqlite, NULL), 15000), 0);
+  }
+  forks_are_over = true;
+  for (int i = 0; i < 4; i++) thread_join(threads[i]);
+  CHECK_EQ(query_int(plain, "SELECT count(*) FROM t"), forks);
+  close_database(plain);
+  close_database(forked_db);
+  step_all();
+}
+
 int main(void) {
   return run_tests((TestCase[]){TEST(exit_drains_the_queue),
                                 TEST(exit_drains_without_a_writer_too),
@@ -324,5 +380,6 @@ int main(void) {
                                 TEST(SIGTERM_drains_again_after_a_handler_for_one_time),
                                 TEST(a_forked_child_leaves_everything_alone),
                                 TEST(a_child_forked_while_the_writer_works_ends_in_time),
+                                TEST(a_child_uses_plain_sqlite_behind_the_router),
                                 {0}});
 }

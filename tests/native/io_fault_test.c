@@ -161,14 +161,14 @@ static void every_call_fails(void) {
 
 /* ---- Full disks ---- */
 
-/* If an op is held for want of space: space is there again, and the writer looks. */
+/* If an op is held for want of space, or of memory: it is there again, and the writer looks. */
 static void make_space(void *arg) {
   Injection *injection = arg;
   static const char *const names[] = {"x.db", "y.db"};
   for (int i = 0; i < 2; i++) {
     AsyncStream *stream = async_registry_find(script_path(names[i]));
     if (stream == NULL) continue;
-    while (stream->full_since_us != 0) {
+    while (stream->op_held_since_us != 0) {
       char text[4096];
       CHECK(sqlite3async_status(script_path(names[i]), text, sizeof text) > 0);
       CHECK(strstr(text, "\"state\":\"disk-full\"") != NULL);
@@ -184,6 +184,8 @@ static void make_space(void *arg) {
 static void a_full_disk_is_waited_for_at_every_call(void) {
   static const Fault full[] = {
       {"xOpen, no space", ON_OPEN, SQLITE_CANTOPEN, ENOSPC, false},
+      {"xOpen", ON_OPEN, SQLITE_CANTOPEN, ENOENT, false}, /* all that the unix VFS says */
+      {"xOpen, no memory", ON_OPEN, SQLITE_NOMEM, 0, false},
       {"xWrite, full", ON_WRITE, SQLITE_FULL, 0, true},
       {"xWrite, no space", ON_WRITE, SQLITE_IOERR_WRITE, ENOSPC, true},
       {"xTruncate, no space", ON_TRUNCATE, SQLITE_IOERR_TRUNCATE, ENOSPC, false},
@@ -197,7 +199,7 @@ static void a_full_disk_is_waited_for_at_every_call(void) {
   const Scenario *scenario = scenario_find(names[which]);
   scenario_prepare(scenario);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_DISK_FULL_RETRY_MS, WAIT_MS), SQLITE_OK);
-  for (int i = 0; i < 5; i++) {
+  for (int i = 0; i < (int)(sizeof full / sizeof full[0]); i++) {
     /* Once the journal is there it is opened at once, which takes no space of a disk. */
     if (full[i].set == ON_OPEN && strcmp(scenario->name, "commit_in_mode_truncate") == 0) continue;
     bool meets = true;

@@ -33,21 +33,18 @@ static int64_t us_of(const struct timespec *time) {
 
 /* ---- Mutexes and conditions ---- */
 
-static const char *const lock_names[] = {"",
-                                         "lock control",
-                                         "lock registry",
-                                         "lock fence",
-                                         "lock lock table",
-                                         "lock wal-index",
-                                         "lock stream",
-                                         "lock scheduler",
-                                         "lock doorbell"};
+/* What happens under the others concerns nobody else. */
+static const char *const lock_names[] = {
+    [ASYNC_RANK_CONTROL] = "lock control",     [ASYNC_RANK_REGISTRY] = "lock registry",
+    [ASYNC_RANK_FENCE] = "lock fence",         [ASYNC_RANK_LOCK] = "lock lock table",
+    [ASYNC_RANK_WALINDEX] = "lock wal-index",  [ASYNC_RANK_STREAM] = "lock stream",
+    [ASYNC_RANK_SCHEDULER] = "lock scheduler", [ASYNC_RANK_DOORBELL] = "lock doorbell",
+    [ASYNC_RANK_ROUTER] = "lock router"};
 #define LOCK_NAMES ((int)(sizeof lock_names / sizeof lock_names[0]))
 
-/* What happens under the others, the last in the order, concerns nobody else. */
 static int rank_of(const pthread_mutex_t *mutex) {
   int rank = (int)((const AsyncMutex *)(const void *)mutex)->rank;
-  return rank < LOCK_NAMES ? rank : 0;
+  return rank < LOCK_NAMES && lock_names[rank] != NULL ? rank : 0;
 }
 
 static void acquire(pthread_mutex_t *mutex) {
