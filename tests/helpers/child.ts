@@ -5,10 +5,11 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { remove } from "./remove.ts";
 
 /** How a child ended and what it said. */
 export interface Ended {
@@ -131,7 +132,7 @@ export class Child implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#process.exitCode === null) this.#process.kill("SIGKILL");
-    rmSync(this.#folder, { recursive: true, force: true });
+    remove(this.#folder);
   }
 }
 
