@@ -227,6 +227,15 @@ int sqlite3async_stop(int timeoutMs) {
                              timeoutMs);
 }
 
+int sqlite3async_drain(void) {
+  int rc = async_control_ready("drain");
+  if (rc != SQLITE_OK || !async_config.drain_on_exit) return rc;
+  async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
+  if (async_writer_finish(async_config.exit_drain_ms * 1000)) return SQLITE_OK;
+  return async_control_error(SQLITE_BUSY, "drain: not all was written within %lld ms",
+                             (long long)async_config.exit_drain_ms);
+}
+
 /* Name the databases that are open, in the message. */
 static int refuse_open_databases(void) {
   AsyncStream **streams = async_registry_all();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { AsyncVfsError, misuse } from "./errors.ts";
 import { locateLibrary, openLibrary } from "./library.ts";
 import { Native } from "./native.ts";
@@ -25,6 +26,7 @@ interface Installation {
 }
 
 let installation: Installation | undefined;
+let drainsAtExit = false;
 
 /**
  * Load the library into the runtime's SQLite, or into that of the option `host`,
@@ -79,12 +81,23 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   setParameters(native, checked);
   load(runtime, library, checked.host);
   native.start();
+  if (process.platform === "win32") drainAtExit(runtime);
   const vfs = createVfs({
     native,
     subscribe: (wake) => subscribe(library, wake),
     closed: () => installation = undefined,
   });
   return { library, native, vfs };
+}
+
+/**
+ * Have what is queued written while the runtime is ending. On Windows that kills all threads, the
+ * writer too, before the library hears of it.
+ */
+function drainAtExit(runtime: Runtime): void {
+  if (drainsAtExit) return;
+  drainsAtExit = true;
+  runtime.onExit(() => installation?.native.drain());
 }
 
 /** Load the library as an extension. Into the SQLite that has it already this changes nothing. */

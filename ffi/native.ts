@@ -75,6 +75,11 @@ export class Native {
     this.#check(this.#functions.sqlite3async_stop(timeoutMs), { operation: "stop" });
   }
 
+  /** As at exit. What it leaves is told by the drain that comes then. */
+  drain(): void {
+    this.#functions.sqlite3async_drain();
+  }
+
   close(timeoutMs: number): void {
     this.#check(this.#functions.sqlite3async_close(timeoutMs), { operation: "close" });
   }

@@ -45,6 +45,9 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 void [insertNumbers, sleep];
 `;
 
+/** What Bun says in Wine, of itself, wherever it finds a package.json. */
+const BUN_IN_WINE = /^Internal error: directory mismatch for directory .*\n/gm;
+
 /** A child process that is killed, if it still runs, at the end of the scope that uses it. */
 export class Child implements Disposable {
   readonly #folder: string = mkdtempSync(join(tmpdir(), "sqlite3async-child-"));
@@ -81,7 +84,8 @@ export class Child implements Disposable {
     this.#process.stderr!.on("data", (chunk) => this.#stderr += chunk);
     this.#ended = new Promise((resolve) => {
       this.#process.on("close", (code, signal) => {
-        resolve({ code, signal, stdout: this.#stdout.trim(), stderr: this.#stderr.trim() });
+        const stderr = this.#stderr.replace(BUN_IN_WINE, "").trim();
+        resolve({ code, signal, stdout: this.#stdout.trim(), stderr });
         this.#onOutput();
       });
     });
