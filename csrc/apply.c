@@ -75,7 +75,7 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op) {
   case ASYNC_OP_WRITE:
     return async_parent_write(stream, parent, op->payload, (int)op->length, op->offset);
   case ASYNC_OP_TRUNCATE:
-    return parent->pMethods->xTruncate(parent, op->offset);
+    return async_parent_truncate(stream, parent, op->offset);
   case ASYNC_OP_SIZE_HINT:
     async_parent_size_hint(stream, parent, op->offset);
     return SQLITE_OK; /* only a hint */

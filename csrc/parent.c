@@ -9,6 +9,7 @@ static bool has_call(sqlite3_vfs *parent, const char *name) {
 
 bool async_parent_has_position(sqlite3_vfs *parent) {
   if (parent->iVersion < 3 || parent->xGetSystemCall == NULL) return false;
+  if (has_call(parent, "SetEndOfFile")) return true; /* of Windows */
   /* Of unix, it names what it was compiled with. */
   return has_call(parent, "read") && !has_call(parent, "pread") && !has_call(parent, "pread64");
 }
@@ -32,6 +33,13 @@ int async_parent_write(AsyncStream *stream, sqlite3_file *file, const void *data
                        int64_t offset) {
   begin(stream);
   int rc = file->pMethods->xWrite(file, data, n, offset);
+  end(stream);
+  return rc;
+}
+
+int async_parent_truncate(AsyncStream *stream, sqlite3_file *file, int64_t size) {
+  begin(stream);
+  int rc = file->pMethods->xTruncate(file, size);
   end(stream);
   return rc;
 }
