@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { AsyncVfsError, misuse } from "./errors.ts";
+import { AsyncVfsError, misuse, reasonOf } from "./errors.ts";
 import { locateLibrary, openLibrary } from "./library.ts";
 import { Native } from "./native.ts";
 import {
@@ -105,7 +105,7 @@ function load(runtime: Runtime, path: string, host: HostConnection | undefined):
   try {
     (host ?? runtime).loadExtension(path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const where = host === undefined ? "the runtime's SQLite" : 'the SQLite of the option "host"';
     throw new AsyncVfsError(`Cannot load "${path}" into ${where}: ${reason}`, {
       codeName: "SQLITE_ERROR",

@@ -7,7 +7,7 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { cannotOpen } from "./errors.ts";
+import { cannotOpen, reasonOf } from "./errors.ts";
 import { currentPlatform } from "./platform.ts";
 import { type Prebuilt, prebuiltModules } from "./prebuilt.ts";
 import type { Runtime } from "./runtime.ts";
@@ -91,7 +91,7 @@ async function carriedLibrary(runtime: Runtime): Promise<string> {
     ({ prebuilt } = await prebuiltModules[platform]());
   } catch (cause) {
     const path = buildPath();
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const message = path === undefined
       ? `Cannot load the sqlite3async library for ${platform} out of the package: ${reason}; ` +
         `install the package again, or give the path of a library as the option "library" or in ` +
@@ -119,7 +119,7 @@ export function openLibrary(runtime: Runtime, path: string): NativeFunctions {
   try {
     functions = runtime.open(path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const message = `Cannot load the sqlite3async library "${path}": ` +
       `it is not a sqlite3async library for this system, or it may not be loaded (${reason})`;
     throw cannotOpen(message, path, cause);

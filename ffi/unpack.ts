@@ -14,7 +14,7 @@ import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import process from "node:process";
 import { brotliDecompressSync } from "node:zlib";
-import { AsyncVfsError, cannotOpen } from "./errors.ts";
+import { AsyncVfsError, cannotOpen, reasonOf } from "./errors.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import {
   denoFlags,
@@ -40,7 +40,7 @@ export function unpack(prebuilt: Prebuilt, environment: Environment): string {
     return path;
   } catch (cause) {
     if (cause instanceof AsyncVfsError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const advice = (cause as Error).name === "NotCapable"
       ? `run it with ${denoFlags(environment)}, or give the path of a library as the option ` +
         `"library" or, with --allow-env=SQLITE3ASYNC_LIBRARY, in SQLITE3ASYNC_LIBRARY`
@@ -81,7 +81,7 @@ function libraryIn({ file, size, sha256, brotli }: Prebuilt): Uint8Array {
     if (hash === sha256) return library;
     reason = `it has the SHA-256 ${hash} and should have ${sha256}`;
   } catch (error) {
-    reason = `it cannot be decompressed (${error instanceof Error ? error.message : error})`;
+    reason = `it cannot be decompressed (${reasonOf(error)})`;
   }
   const message = `Cannot unpack the sqlite3async library: the package's ${file} is damaged: ` +
     `${reason}; install the package again`;
