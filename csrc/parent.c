@@ -14,12 +14,17 @@ bool async_parent_has_position(sqlite3_vfs *parent) {
   return has_call(parent, "read") && !has_call(parent, "pread") && !has_call(parent, "pread64");
 }
 
+/* Who was killed in there does not come back: where it left the position does not matter. */
+static bool is_shared(const AsyncStream *stream) {
+  return stream->one_at_a_time && !async_os_is_last_thread();
+}
+
 static void begin(AsyncStream *stream) {
-  if (stream->one_at_a_time) async_mutex_enter(&stream->position_mutex);
+  if (is_shared(stream)) async_mutex_enter(&stream->position_mutex);
 }
 
 static void end(AsyncStream *stream) {
-  if (stream->one_at_a_time) async_mutex_leave(&stream->position_mutex);
+  if (is_shared(stream)) async_mutex_leave(&stream->position_mutex);
 }
 
 int async_parent_read(AsyncStream *stream, sqlite3_file *file, void *buf, int n, int64_t offset) {
