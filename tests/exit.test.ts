@@ -75,6 +75,28 @@ for (const [name, { ending }] of Object.entries(endings)) {
   });
 }
 
+test("on Windows who is told of the end later can still commit and flush", async () => {
+  await using folder = new Folder();
+  const path = folder.file("a.db");
+  const last = isDeno
+    ? 'globalThis.addEventListener("unload", last);'
+    : 'process.on("exit", last);';
+  const { stdout, stderr } = await leftOnWindows(
+    path,
+    `
+      const last = () => {
+        connection.exec("INSERT INTO t VALUES (${ROWS + 1})");
+        vfs.flushSync();
+        connection.exec("INSERT INTO t VALUES (${ROWS + 2})");
+        console.log(vfs.status().durable < vfs.status().committed);
+      };
+      ${last}
+    `,
+  );
+  assert.deepEqual([stdout, stderr], ["left 0\ntrue", ""]);
+  assert.deepEqual(numbersIn(path), numbersTo(ROWS + 2));
+});
+
 test("on Windows that, too, has its deadline, and drainOnExit: false leaves the queue", async () => {
   await using folder = new Folder();
   for (const options of ["{ drainOnExit: false }", "{ exitDrainMs: 0 }"]) {
