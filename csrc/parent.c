@@ -9,14 +9,14 @@ static bool has_call(sqlite3_vfs *parent, const char *name) {
 
 bool async_parent_has_position(sqlite3_vfs *parent) {
   if (parent->iVersion < 3 || parent->xGetSystemCall == NULL) return false;
-  if (has_call(parent, "SetEndOfFile")) return true; /* of Windows */
-  /* Of unix, it names what it was compiled with. */
+  /* What it was compiled with, on Windows and on unix. */
+  if (has_call(parent, "SetEndOfFile")) return true;
   return has_call(parent, "read") && !has_call(parent, "pread") && !has_call(parent, "pread64");
 }
 
 /* Who was killed in there does not come back: where it left the position does not matter. */
 static bool is_shared(const AsyncStream *stream) {
-  return stream->one_at_a_time && !async_os_is_last_thread();
+  return stream->has_position && !async_os_is_last_thread();
 }
 
 static void begin(AsyncStream *stream) {

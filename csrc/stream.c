@@ -28,7 +28,7 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   memcpy(stream->path, path, size);
   stream->parent = parent;
   stream->id = id;
-  stream->one_at_a_time = async_parent_has_position(parent);
+  stream->has_position = async_parent_has_position(parent);
   async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_mutex_init(&stream->mutex, ASYNC_RANK_STREAM);
   async_cond_init(&stream->durable_moved.cond);

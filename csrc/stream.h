@@ -97,7 +97,7 @@ struct AsyncStream {
   AsyncLock lock;         /* has its own mutex */
   AsyncWalIndex walindex; /* has its own mutex */
 
-  bool one_at_a_time;        /* constant: the parent's files are read and written so */
+  bool has_position;         /* constant: the parent's files are read and written so */
   AsyncMutex position_mutex; /* of those: parent.h */
 
   AsyncMutex mutex;
