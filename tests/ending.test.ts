@@ -129,7 +129,7 @@ function claimsIn(stdout: string): Claims {
   return claims;
 }
 
-/** On Windows a Worker may be killed while it commits, which is queued too late to be waited for. */
+/** On Windows a Worker may be killed while it commits, too late to be waited for. */
 const GAVE_UP = /^sqlite3async: exit: .*: a thread was ended in the middle of its work$/m;
 
 /** Check that it ended as it was to, and said nothing but what it had to. */

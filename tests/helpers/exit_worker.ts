@@ -4,5 +4,6 @@ import { install } from "../../mod.ts";
 
 Object.defineProperty(process, "platform", { value: "win32" });
 await install();
-postMessage("installed");
+const scope = globalThis as unknown as { postMessage(data: unknown): void };
+scope.postMessage("installed");
 setTimeout(() => process.exit(0), 100);
