@@ -97,7 +97,7 @@ test("on Windows who is told of the end later can still commit and flush", async
   assert.deepEqual(numbersIn(path), numbersTo(ROWS + 2));
 });
 
-test("on Windows that, too, has its deadline, and drainOnExit: false leaves the queue", async () => {
+test("on Windows that has its deadline, too, and drainOnExit: false leaves it all", async () => {
   await using folder = new Folder();
   for (const options of ["{ drainOnExit: false }", "{ exitDrainMs: 0 }"]) {
     const { stdout } = await leftOnWindows(folder.file("a.db"), "process.exit(0);", options);
