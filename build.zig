@@ -318,6 +318,32 @@ fn addPlatformTest(
         .dest_dir = .{ .override = dir },
         .pdb_dir = .disabled,
     }).step);
+    if (target.result.os.tag == .windows) addWineLibrary(b, step, target, dir);
+}
+
+/// What Bun for Windows needs and Wine has not.
+fn addWineLibrary(
+    b: *Build,
+    step: *Build.Step,
+    target: Build.ResolvedTarget,
+    dir: Build.InstallDir,
+) void {
+    const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    module.addCSourceFile(.{
+        .file = b.path("tests/platform/wine/bcryptprimitives.c"),
+        .flags = &test_flags,
+    });
+    module.linkSystemLibrary("advapi32", .{});
+    const library = b.addLibrary(.{
+        .name = "bcryptprimitives",
+        .linkage = .dynamic,
+        .root_module = module,
+    });
+    step.dependOn(&b.addInstallArtifact(library, .{
+        .dest_dir = .{ .override = dir },
+        .pdb_dir = .disabled,
+        .implib_dir = .disabled,
+    }).step);
 }
 
 /// One program for every tests/fuzz/*_fuzz.c, with a main() that needs no libFuzzer: see

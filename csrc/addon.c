@@ -72,6 +72,7 @@ typedef struct Argument {
   I32(sqlite3async_prepare, ti)                                                                    \
   I32(sqlite3async_start, )                                                                        \
   I32(sqlite3async_stop, i)                                                                        \
+  I32(sqlite3async_drain, )                                                                        \
   I32(sqlite3async_close, i)                                                                       \
   I32(sqlite3async_route, t)                                                                       \
   I32(sqlite3async_unroute, t)                                                                     \

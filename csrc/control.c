@@ -241,6 +241,22 @@ int sqlite3async_stop(int timeoutMs) {
                              timeoutMs);
 }
 
+int sqlite3async_drain(void) {
+  int rc = async_control_ready("drain");
+  if (rc != SQLITE_OK || !async_config.drain_on_exit) return rc;
+  async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
+  if (!async_writer_finish(async_config.exit_drain_ms * 1000)) {
+    return async_control_error(SQLITE_BUSY, "drain: not all was written within %lld ms",
+                               (long long)async_config.exit_drain_ms);
+  }
+  /* Who is not there is not killed in the middle of what the runtime's end still queues. */
+  async_mutex_enter(&control_mutex);
+  async_checkpoint_stop();
+  async_writer_stop();
+  async_mutex_leave(&control_mutex);
+  return SQLITE_OK;
+}
+
 /* Name the databases that are open, in the message. */
 static int refuse_open_databases(void) {
   AsyncStream **streams = async_registry_all();

@@ -148,6 +148,9 @@ bool async_file_knows(AsyncStream *stream, const char *path, int *exists);
 /* The file that the name means now, under the mutex, or NULL. */
 AsyncFile *async_file_find(AsyncStream *stream, const char *path);
 
+/* A journal or WAL that was closed and only waits to be synced, likewise. */
+AsyncFile *async_file_find_unsynced(AsyncStream *stream, const char *path);
+
 /*
 ** A new file, exists, not yet linked; NULL if memory is out.  To free one that
 ** is not linked.  To link it, under the mutex: from now on the name means it.

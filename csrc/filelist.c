@@ -34,7 +34,8 @@ static AsyncFile **slot_of(AsyncStream *stream, AsyncRole role) {
   return NULL;
 }
 
-AsyncFile *async_file_find(AsyncStream *stream, const char *path) {
+/* The latest file that was called so, or NULL. */
+static AsyncFile *latest(AsyncStream *stream, const char *path) {
   AsyncFile **slot = slot_of(stream, async_path_role(stream->path, path));
   AsyncFile *file;
   if (slot != NULL) {
@@ -47,9 +48,20 @@ AsyncFile *async_file_find(AsyncStream *stream, const char *path) {
       file = file->older;
     }
   }
-  /* One that only waits to be synced says nothing about its name any more. */
-  if (file != NULL && file->handles == 0 && file->pending == 0) return NULL;
-  if (file != NULL && file->gone) return NULL;
+  return file != NULL && file->gone ? NULL : file;
+}
+
+/* One that only waits to be synced, or for the lock, says nothing about its name any more. */
+static bool only_waits(const AsyncFile *file) { return file->handles == 0 && file->pending == 0; }
+
+AsyncFile *async_file_find(AsyncStream *stream, const char *path) {
+  AsyncFile *file = latest(stream, path);
+  return file == NULL || only_waits(file) ? NULL : file;
+}
+
+AsyncFile *async_file_find_unsynced(AsyncStream *stream, const char *path) {
+  AsyncFile *file = latest(stream, path);
+  if (file == NULL || file->role == ASYNC_ROLE_DATABASE || !only_waits(file)) return NULL;
   return file;
 }
 

@@ -363,6 +363,8 @@ int async_file_push_delete(AsyncStream *stream, const char *path, int sync_direc
   AsyncFile *fresh = NULL;
   int rc = async_stream_error(stream);
   AsyncFile *file = async_file_find(stream, path);
+  /* Its handle is to be closed first: Windows deletes nothing that is open. */
+  if (file == NULL) file = async_file_find_unsynced(stream, path);
   if (rc == SQLITE_OK && file == NULL) {
     file = fresh = async_file_new(stream, path);
     if (fresh == NULL) rc = SQLITE_IOERR_NOMEM;

@@ -186,6 +186,22 @@ SQLITE3ASYNC_API int sqlite3async_start(void);
 SQLITE3ASYNC_API int sqlite3async_stop(int timeoutMs);
 
 /*
+** Do what the drain at exit does, now, as the last thing before the process ends: write
+** what is queued, for at most EXIT_DRAIN_MS, or nothing without DRAIN_ON_EXIT; and if that
+** was done end what sqlite3async_start() has started.  For Windows, where a process whose
+** exit() is not that of the C library's DLL has no threads left, and so no writer, when its
+** libraries hear of the end.
+**
+** What it leaves is not told on stderr: that is done by the drain at exit, which takes up
+** to EXIT_DRAIN_MS more to write it.
+**
+** SQLITE_OK        what was queued when it was called is written; or DRAIN_ON_EXIT is 0
+** SQLITE_BUSY      not all of it
+** SQLITE_MISUSE    before the VFS is registered
+*/
+SQLITE3ASYNC_API int sqlite3async_drain(void);
+
+/*
 ** Drain for at most timeoutMs, stop the writer and unregister the VFS.
 ** SQLITE_BUSY, with nothing changed, if a database is open (the message
 ** names them) or the queue could not be drained in time.  The code of a

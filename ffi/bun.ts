@@ -7,6 +7,7 @@
  */
 import { createRequire } from "node:module";
 import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import type { Runtime } from "./runtime.ts";
 import { type NativeFunctions, type NativeType, symbols } from "./symbols.ts";
 
@@ -52,6 +53,10 @@ export const runtime: Runtime = {
   },
 
   claimSignals(): void {}, // it has none
+
+  onExit(listener: () => void): void {
+    if (isMainThread) process.on("exit", listener);
+  },
 
   environment(name: string): string | undefined {
     return process.env[name];

@@ -25,6 +25,13 @@ export const runtime: Runtime = {
     Deno.removeSignalListener("SIGINT", listener);
   },
 
+  onExit(listener: () => void): void {
+    // The isMainThread of node:worker_threads is true in the web's Workers, too.
+    if ("WorkerGlobalScope" in globalThis) return;
+    // process.on("exit") tells nothing of Deno.exit(). Nothing tells of an uncaught error.
+    globalThis.addEventListener("unload", listener);
+  },
+
   environment(name: string): string | undefined {
     // Asking first, because Deno.env.get() would prompt the user.
     const permission = Deno.permissions.querySync({ name: "env", variable: name });

@@ -73,6 +73,12 @@ export function shown(value: unknown): string {
   return typeof value === "object" && value !== null ? "an object" : String(value);
 }
 
+/** What an error says, as part of a message: in one line, which Windows' own have more of. */
+export function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/\s*[\r\n]+\s*/g, " ").trim();
+}
+
 /** The error for a call that could not be right, whatever the state. */
 export function misuse(operation: string, message: string, path?: string): AsyncVfsError {
   return new AsyncVfsError(message, { codeName: "SQLITE_MISUSE", operation, path });

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import process from "node:process";
 import { loadAddon } from "./addon.ts";
-import { AsyncVfsError, isDenied, misuse } from "./errors.ts";
+import { AsyncVfsError, isDenied, misuse, reasonOf } from "./errors.ts";
 import { locateLibrary, openLibrary } from "./library.ts";
 import { Native } from "./native.ts";
 import {
@@ -26,6 +27,7 @@ interface Installation {
 }
 
 let installation: Installation | undefined;
+let drainsAtExit = false;
 
 /**
  * Load the library into the runtime's SQLite, or into that of the option `host`,
@@ -85,6 +87,7 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   load(runtime, library, checked.host);
   prepare(native, checked); // a Worker may have been faster, with other options
   native.start();
+  if (process.platform === "win32") drainAtExit(runtime);
   const vfs = createVfs({
     native,
     subscribe: (wake) => subscribe(addon, wake),
@@ -93,12 +96,22 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   return { library, native, vfs };
 }
 
+/**
+ * Have what is queued written while the runtime is ending. On Windows that kills all threads, the
+ * writer too, before the library hears of it.
+ */
+function drainAtExit(runtime: Runtime): void {
+  if (drainsAtExit) return;
+  drainsAtExit = true;
+  runtime.onExit(() => installation?.native.drain());
+}
+
 /** Load the library as an extension. Into the SQLite that has it already this changes nothing. */
 function load(runtime: Runtime, path: string, host: HostConnection | undefined): void {
   try {
     (host ?? runtime).loadExtension(path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const where = host === undefined ? "the runtime's SQLite" : 'the SQLite of the option "host"';
     const advice = isDenied(cause) ? "; it needs --allow-ffi without a scope" : "";
     throw new AsyncVfsError(`Cannot load "${path}" into ${where}: ${reason}${advice}`, {

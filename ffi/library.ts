@@ -7,7 +7,7 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { cannotOpen, isDenied } from "./errors.ts";
+import { cannotOpen, isDenied, reasonOf } from "./errors.ts";
 import { currentPlatform } from "./platform.ts";
 import { type Prebuilt, prebuiltModules } from "./prebuilt.ts";
 import type { Runtime } from "./runtime.ts";
@@ -92,7 +92,7 @@ async function carriedLibrary(runtime: Runtime): Promise<string> {
     ({ prebuilt } = await prebuiltModules[platform]());
   } catch (cause) {
     const path = buildPath();
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const message = path === undefined
       ? `Cannot load the sqlite3async library for ${platform} out of the package: ${reason}; ` +
         `install the package again, or give the path of a library as the option "library" or in ` +
@@ -120,7 +120,7 @@ export function openLibrary(runtime: Runtime, path: string): NativeFunctions {
   try {
     functions = runtime.open(path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const message = isDenied(cause)
       ? `Cannot load the sqlite3async library "${path}": ${reason}; ` +
         "it needs --allow-ffi without a scope"

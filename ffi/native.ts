@@ -47,6 +47,7 @@ export class Native {
   #text: Bytes = new Uint8Array(4096);
   #pairs: BigInt64Array<ArrayBuffer> = new BigInt64Array(2 * 16);
   readonly #integer: BigInt64Array<ArrayBuffer> = new BigInt64Array(1);
+  #hasDrained = false;
 
   constructor(functions: NativeFunctions) {
     this.#functions = functions;
@@ -75,6 +76,12 @@ export class Native {
     this.#check(this.#functions.sqlite3async_stop(timeoutMs), { operation: "stop" });
   }
 
+  /** As at exit. What it leaves, or is queued after it, is written and told by the drain then. */
+  drain(): void {
+    this.#functions.sqlite3async_drain();
+    this.#hasDrained = true;
+  }
+
   close(timeoutMs: number): void {
     this.#check(this.#functions.sqlite3async_close(timeoutMs), { operation: "close" });
   }
@@ -91,6 +98,7 @@ export class Native {
 
   flush(path: string | undefined, timeoutMs: number): void {
     const subject = { operation: "flushSync", path };
+    if (this.#hasDrained) this.start(); // by who is told of the process's end later
     const rc = this.#functions.sqlite3async_flush(cString(path, subject), timeoutMs);
     this.#check(rc, subject);
   }

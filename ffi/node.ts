@@ -5,6 +5,7 @@
  * @module
  */
 import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import { loadAddon } from "./addon.ts";
 import { AsyncVfsError } from "./errors.ts";
 import { loadExtension } from "./node_sqlite.ts";
@@ -29,6 +30,10 @@ export const runtime: Runtime = {
   loadExtension,
 
   claimSignals(): void {}, // it has none
+
+  onExit(listener: () => void): void {
+    if (isMainThread) process.on("exit", listener);
+  },
 
   environment(name: string): string | undefined {
     return process.env[name];

@@ -20,6 +20,11 @@ export interface Runtime {
    * later: then they would end the process while our handler is writing what is queued.
    */
   claimSignals(): void;
+  /**
+   * Have the listener called when the runtime begins to end the process. In a Worker it is not
+   * called: its end is not the process's.
+   */
+  onExit(listener: () => void): void;
   /** An environment variable, or undefined if it isn't set or may not be read. */
   environment(name: string): string | undefined;
 }

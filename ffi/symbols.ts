@@ -27,6 +27,7 @@ export const symbols = {
   sqlite3async_prepare: { parameters: ["buffer", "i32"], result: "i32" },
   sqlite3async_start: { parameters: [], result: "i32" },
   sqlite3async_stop: { parameters: ["i32"], result: "i32" },
+  sqlite3async_drain: { parameters: [], result: "i32" },
   sqlite3async_close: { parameters: ["i32"], result: "i32" },
   sqlite3async_route: { parameters: ["buffer"], result: "i32" },
   sqlite3async_unroute: { parameters: ["buffer"], result: "i32" },

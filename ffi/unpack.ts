@@ -23,7 +23,7 @@ import {
 import { join } from "node:path";
 import process from "node:process";
 import { brotliDecompressSync } from "node:zlib";
-import { AsyncVfsError, cannotOpen, isDenied } from "./errors.ts";
+import { AsyncVfsError, cannotOpen, isDenied, reasonOf } from "./errors.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import {
   denoFlags,
@@ -50,7 +50,7 @@ export function unpack(prebuilt: Prebuilt, environment: Environment): string {
     return path;
   } catch (cause) {
     if (cause instanceof AsyncVfsError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     // Deno names what it refused first, which, with no folder known, is the one to fall back on.
     const unknown = isDenied(cause) ? whyUnknown(environment) : undefined;
     const why = unknown === undefined
@@ -99,7 +99,7 @@ function libraryIn({ file, size, sha256, brotli }: Prebuilt): Uint8Array {
     if (hash === sha256) return library;
     reason = `it has the SHA-256 ${hash} and should have ${sha256}`;
   } catch (error) {
-    reason = `it cannot be decompressed (${error instanceof Error ? error.message : error})`;
+    reason = `it cannot be decompressed (${reasonOf(error)})`;
   }
   const message = `Cannot unpack the sqlite3async library: the package's ${file} is damaged: ` +
     `${reason}; install the package again`;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, renameSync, rmSync, statSync } from "node:fs";
+import { cpSync, renameSync, statSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { Child, type Ended } from "./helpers/child.ts";
@@ -7,6 +7,7 @@ import type { Ending, Plan } from "./helpers/ending.ts";
 import { Folder, MEMORY } from "./helpers/folder.ts";
 import { lastBefore, lastIn } from "./helpers/numbered.ts";
 import { Random } from "./helpers/random.ts";
+import { remove } from "./helpers/remove.ts";
 
 const ROUNDS = process.env.SQLITE3ASYNC_TEST_FULL === undefined ? 10 : 500;
 /** Processes that run at a time. */
@@ -15,6 +16,7 @@ const LANES = 2;
 const LARGE_BYTES = 500_000;
 
 const isDeno = "Deno" in globalThis;
+const isWindows = process.platform === "win32";
 const program = new URL("./helpers/ending.ts", import.meta.url).href;
 
 /** How a process may end, and what it leaves then. */
@@ -24,6 +26,8 @@ interface Kind {
   /** Are all commits there afterwards, or only those that were applied? */
   keepsAll: boolean;
   rounds: number;
+  /** By signals that a program can catch. */
+  isOfPosix?: boolean;
 }
 
 const exits: [Ending, ...Ending[]] = ["return", "process.exit"];
@@ -47,12 +51,14 @@ const kinds: Record<string, Kind> = {
     drainOnSignals: true,
     keepsAll: true,
     rounds: ROUNDS,
+    isOfPosix: true,
   },
   "a signal without drainOnSignals leaves what was applied": {
     endings: ["SIGTERM", "SIGINT"],
     drainOnSignals: false,
     keepsAll: false,
     rounds: ROUNDS / 5, // it is like SIGKILL
+    isOfPosix: true,
   },
   "SIGKILL leaves what was applied": {
     endings: ["SIGKILL", "killed"],
@@ -123,8 +129,13 @@ function claimsIn(stdout: string): Claims {
   return claims;
 }
 
+/** On Windows a Worker may be killed while it commits, too late to be waited for. */
+const GAVE_UP = /^sqlite3async: exit: .*: a thread was ended in the middle of its work$/m;
+
 /** Check that it ended as it was to, and said nothing but what it had to. */
-function checkEnd(plan: Plan, { code, signal, stdout, stderr }: Ended): void {
+function checkEnd(plan: Plan, { code, signal, stdout, ...ended }: Ended): void {
+  const mayGiveUp = isWindows && plan.workers > 0;
+  const stderr = mayGiveUp ? ended.stderr.replace(GAVE_UP, "").trim() : ended.stderr;
   const said = `${JSON.stringify({ code, signal })} ${stdout.slice(-300)} ${stderr}`;
   assert.doesNotMatch(stdout, /^failed/m, said);
   const codes: Partial<Record<Ending, number>> = {
@@ -136,6 +147,7 @@ function checkEnd(plan: Plan, { code, signal, stdout, stderr }: Ended): void {
   };
   const wanted = codes[plan.ending];
   if (wanted !== undefined) assert.deepEqual([code, signal], [wanted, null], said);
+  else if (isWindows) assert.notEqual(code, 0, said); // it has no word for this end
   else assert.equal(signal, plan.ending === "killed" ? "SIGKILL" : plan.ending, said);
   const thrown = plan.ending === "throw" || plan.ending === "rejection";
   if (thrown) assert.match(stderr, /on purpose/);
@@ -262,7 +274,7 @@ class Lane {
       cpSync(aside, path, { recursive: true });
       return this.#find();
     } finally {
-      rmSync(path, { recursive: true });
+      remove(path);
       renameSync(aside, path);
     }
   }
@@ -276,7 +288,7 @@ class Lane {
 for (const [name, kind] of Object.entries(kinds)) {
   test(
     `${name}: ${kind.rounds} processes`,
-    { skip: process.platform === "win32" ? "no signals" : false },
+    { skip: isWindows && kind.isOfPosix ? "Windows has no such signals" : false },
     async (context) => {
       const random = Random.announced("ending");
       const total = { rounds: 0, transactions: 0, continued: 0, queued: 0, lost: 0, durable: 0 };

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
+import { locateLibrary } from "../ffi/library.ts";
+import { currentRuntime } from "../ffi/runtime.ts";
 import { numbersIn, numbersTo } from "./helpers/check.ts";
-import { Child, runProgram } from "./helpers/child.ts";
+import { Child, type Ended, runProgram } from "./helpers/child.ts";
 import { Folder } from "./helpers/folder.ts";
 
 const ROWS = 300;
@@ -41,6 +43,83 @@ for (const [name, { ending, code }] of Object.entries(endings)) {
     assert.deepEqual(numbersIn(path), numbersTo(ROWS));
   });
 }
+
+/** What on Windows install() does besides, elsewhere too. */
+const AS_ON_WINDOWS = 'Object.defineProperty(process, "platform", { value: "win32" });';
+
+/** A program as above that says what is queued when the runtime has begun to end. */
+async function leftOnWindows(path: string, ending: string, options?: string): Promise<Ended> {
+  const listening = isDeno
+    ? 'globalThis.addEventListener("unload", tell);'
+    : 'process.on("exit", tell);';
+  const tell = 'const tell = () => console.log("left", vfs.status().queuedOps);';
+  const library = await locateLibrary(await currentRuntime());
+  return await runProgram(
+    AS_ON_WINDOWS + program(path, `${tell} ${listening} ${ending}`, options, 50),
+    { SQLITE3ASYNC_LIBRARY: library },
+  );
+}
+
+for (const [name, { ending }] of Object.entries(endings)) {
+  const skip = ending.startsWith("Deno") && !isDeno
+    ? "Deno's"
+    : ending.startsWith("throw") && isDeno
+    ? "Deno tells nobody of it"
+    : false;
+  test(`on Windows a process writes its queue ${name}, before its threads are killed`, {
+    skip,
+  }, async () => {
+    await using folder = new Folder();
+    const { stdout, stderr } = await leftOnWindows(folder.file("a.db"), ending);
+    assert.equal(stdout, "left 0", stderr);
+  });
+}
+
+test("on Windows who is told of the end later can still commit and flush", async () => {
+  await using folder = new Folder();
+  const path = folder.file("a.db");
+  const last = isDeno
+    ? 'globalThis.addEventListener("unload", last);'
+    : 'process.on("exit", last);';
+  const { stdout, stderr } = await leftOnWindows(
+    path,
+    `
+      const last = () => {
+        connection.exec("INSERT INTO t VALUES (${ROWS + 1})");
+        vfs.flushSync();
+        connection.exec("INSERT INTO t VALUES (${ROWS + 2})");
+        console.log(vfs.status().durable < vfs.status().committed);
+      };
+      ${last}
+    `,
+  );
+  assert.deepEqual([stdout, stderr], ["left 0\ntrue", ""]);
+  assert.deepEqual(numbersIn(path), numbersTo(ROWS + 2));
+});
+
+test("on Windows that has its deadline, too, and drainOnExit: false leaves it all", async () => {
+  await using folder = new Folder();
+  for (const options of ["{ drainOnExit: false }", "{ exitDrainMs: 0 }"]) {
+    const { stdout } = await leftOnWindows(folder.file("a.db"), "process.exit(0);", options);
+    assert.match(stdout, /^left [1-9]/);
+  }
+});
+
+test("on Windows the end of a Worker is not the process's", async () => {
+  await using folder = new Folder();
+  const worker = new URL("./helpers/exit_worker.ts", import.meta.url).href;
+  const { stdout, stderr } = await leftOnWindows(
+    folder.file("a.db"),
+    `
+      const worker = new Worker(${JSON.stringify(worker)}, { type: "module" });
+      await new Promise((resolve) => worker.onmessage = resolve);
+      await sleep(500); // it has ended
+      console.log(vfs.status().queuedOps > 0);
+      process.exit(0);
+    `,
+  );
+  assert.equal(stdout, "true\nleft 0", stderr);
+});
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   test(`a process writes its queue at ${signal} with drainOnSignals, and dies of it`, {

@@ -9,6 +9,8 @@ import { Folder } from "./helpers/folder.ts";
 
 const skip = process.env.DRIVERS_DIR === undefined
   ? "./run test says where the drivers are"
+  : process.platform === "win32"
+  ? "the drivers there are Linux's"
   : false;
 
 /** What each program begins with. */

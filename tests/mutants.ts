@@ -519,6 +519,20 @@ export const mutants: Mutant[] = [
     killers: ["exit_test"],
   },
   {
+    name: "a drain before the end asks nobody whether it is wanted",
+    file: "control.c",
+    from: "if (rc != SQLITE_OK || !async_config.drain_on_exit) return rc;",
+    to: "if (rc != SQLITE_OK) return rc;",
+    killers: ["exit_test drain does nothing"],
+  },
+  {
+    name: "a journal that waits to be synced is deleted while it is open",
+    file: "name.c",
+    from: "if (file == NULL) file = async_file_find_unsynced(stream, path);",
+    to: "",
+    killers: ["file_test a journal that waits"],
+  },
+  {
     name: "a forked child writes its parent's queue",
     file: "exit.c",
     from: "static void in_child(void) {\n  async_forked = true;",

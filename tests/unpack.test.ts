@@ -22,17 +22,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { pathToFileURL } from "node:url";
+import { locateLibrary } from "../ffi/library.ts";
 import { currentPlatform, PLATFORMS } from "../ffi/platform.ts";
 import type { Prebuilt } from "../ffi/prebuilt.ts";
+import { currentRuntime } from "../ffi/runtime.ts";
 import { unpack } from "../ffi/unpack.ts";
 import { moduleText, prebuiltOf } from "../tools/embed.ts";
 import { errorOf } from "./helpers/check.ts";
 import { Child, type Ended, runProgram } from "./helpers/child.ts";
 import { Folder } from "./helpers/folder.ts";
+import { remove } from "./helpers/remove.ts";
 
 const isWindows = process.platform === "win32";
 const onlyPosix = { skip: isWindows ? "Windows has no modes and owners" : false };
@@ -280,7 +283,10 @@ test("unpack() by many processes at once gives all the same file", async () => {
   assert.equal(readdirSync(scene.folder).length, 1);
 });
 
-/** A package that carries the library that was built in this checkout. */
+/** The library of the tests. */
+const builtLibrary = await locateLibrary(await currentRuntime());
+
+/** A package that carries it. */
 class Package extends Folder {
   readonly caches: string = this.file("caches");
   /** Where it is unpacked. */
@@ -288,12 +294,12 @@ class Package extends Folder {
 
   constructor() {
     super();
-    const isOurs = (path: string) => !path.includes("prebuilt/");
+    const isOurs = (path: string) => !/prebuilt[/\\]/.test(path);
     const target = this.file("ffi");
     cpSync(new URL("../ffi", import.meta.url), target, { recursive: true, filter: isOurs });
     cpSync(new URL("../mod.ts", import.meta.url), this.file("mod.ts"));
     mkdirSync(this.file("ffi/prebuilt"), { recursive: true });
-    const text = moduleText(prebuiltOf(fileURLToPath(builtLibrary)));
+    const text = moduleText(prebuiltOf(builtLibrary));
     for (const name of PLATFORMS) writeFileSync(this.file(`ffi/prebuilt/${name}.ts`), text);
   }
 
@@ -302,7 +308,7 @@ class Package extends Folder {
     settings: { env?: Record<string, string>; flags?: string[]; url?: string; before?: string } =
       {},
   ): Promise<Ended> {
-    const url = settings.url ?? `file://${this.path}/mod.ts`;
+    const url = settings.url ?? pathToFileURL(this.file("mod.ts")).href;
     const caches = { [isWindows ? "LOCALAPPDATA" : "XDG_CACHE_HOME"]: this.caches };
     const program = `
       import { install as installPackage } from "${url}";
@@ -314,17 +320,6 @@ class Package extends Folder {
     return await runProgram(program, env, settings.flags);
   }
 }
-
-const builtLibrary = new URL(
-  `../zig-out/lib/${
-    isWindows
-      ? "sqlite3async.dll"
-      : process.platform === "darwin"
-      ? "libsqlite3async.dylib"
-      : "libsqlite3async.so"
-  }`,
-  import.meta.url,
-);
 
 test("install() loads the library that the package carries", async () => {
   using carrier = new Package();
@@ -342,7 +337,7 @@ test("install() loads the library that the package carries", async () => {
 test("install() of a checkout takes what was built there, and unpacks nothing", async () => {
   using carrier = new Package();
   mkdirSync(carrier.file("zig-out/lib"), { recursive: true });
-  const copy = carrier.file(`zig-out/lib/${basename(fileURLToPath(builtLibrary))}`);
+  const copy = carrier.file(`zig-out/lib/${basename(builtLibrary)}`);
   writeFileSync(copy, "not a library");
   const { stdout } = await carrier.install();
   assert.ok(stdout.startsWith("AsyncVfsError SQLITE_CANTOPEN"), stdout);
@@ -356,11 +351,11 @@ test("install() of a checkout takes what was built there, and unpacks nothing", 
 test("install() takes the library that was named, and unpacks nothing", async () => {
   using carrier = new Package();
   const { stdout } = await carrier.install({ env: { SQLITE3ASYNC_LIBRARY: "/no/such.so" } });
-  assert.match(
-    stdout,
-    /"\/no\/such.so": no such file; check the environment variable SQLITE3ASYNC/,
-  );
-  const env = { SQLITE3ASYNC_LIBRARY: fileURLToPath(builtLibrary) };
+  const wanted = `"${
+    resolve("/no/such.so")
+  }": no such file; check the environment variable SQLITE3A`;
+  assert.ok(stdout.includes(wanted), stdout);
+  const env = { SQLITE3ASYNC_LIBRARY: builtLibrary };
   const second = await carrier.install({ env });
   assert.equal(second.stdout, "sqlite3async undefined undefined", second.stderr);
   assert.equal(existsSync(carrier.folder), false);
@@ -378,7 +373,7 @@ test("install() says that a platform has no library, and how to build one", asyn
 
 test("install() says where the library is missing from the package", async () => {
   using carrier = new Package();
-  rmSync(carrier.file("ffi/prebuilt"), { recursive: true });
+  remove(carrier.file("ffi/prebuilt"));
   const { stdout, stderr } = await carrier.install();
   assert.match(stdout, /SQLITE_CANTOPEN .*": no such file; build it with "\.\/run build"/, stderr);
 });

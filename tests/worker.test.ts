@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { open } from "../examples/sqlite.ts";
 import { install } from "../mod.ts";
 import { numbersIn, numbersTo, until } from "./helpers/check.ts";
-import { Folder } from "./helpers/folder.ts";
+import { Folder, MEMORY } from "./helpers/folder.ts";
+import { Remote } from "./helpers/remote.ts";
 
 const workerUrl = new URL("./helpers/flush_worker.ts", import.meta.url);
 
@@ -51,6 +52,40 @@ function hasFour(path: string): boolean {
     throw error;
   }
 }
+
+/** Windows' truncation moves a position that reads of the same handle move, too. */
+test("a database stays whole while a Worker reads it and checkpoints set its size", async () => {
+  await using folder = new Folder(MEMORY);
+  const path = folder.file("a.db");
+  const vfs = await install();
+  const rows = 400; // more than the Worker's cache has room for
+  {
+    using connection = open(vfs.uri(path));
+    connection.exec("PRAGMA journal_mode = WAL; CREATE TABLE t(n INTEGER PRIMARY KEY, text)");
+    connection.exec(`
+      WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ${rows})
+      INSERT INTO t SELECT n, printf('%03000d', n) FROM c
+    `);
+    await vfs.flush();
+    await using reader = await Remote.open(path);
+    await reader.all("PRAGMA cache_size = 5");
+    const right = "SELECT count(*) AS rows FROM t WHERE text = printf('%03000d', n)";
+    const update = connection.prepare("UPDATE t SET n = n WHERE n = ?");
+    for (let round = 0; round < 12; round++) {
+      let reading = true;
+      const read = reader.all(right).finally(() => reading = false);
+      for (let n = 1; reading; n = n % rows + 1) {
+        update.run(n);
+        connection.exec("PRAGMA wal_checkpoint(PASSIVE)");
+        await vfs.flush();
+      }
+      assert.equal((await read)[0]?.rows, rows);
+    }
+  }
+  await vfs.flush();
+  using plain = open(path);
+  assert.equal(plain.all("PRAGMA integrity_check")[0]?.integrity_check, "ok");
+});
 
 test("a Worker that ends inside a transaction releases its lock", async () => {
   await using folder = new Folder();

@@ -10,7 +10,7 @@ import { filesIn } from "./files.ts";
 import { type Result, run } from "./process.ts";
 
 /** Where the TypeScript goes that Node 22 is given; the files keep their names. */
-const LOWERED = "zig-out/node22";
+export const LOWERED = "zig-out/node22";
 
 /** Such a line of Node. */
 export interface OlderNode {
@@ -21,6 +21,8 @@ export interface OlderNode {
   folder: string;
   /** Tests that it cannot run. */
   without: string[];
+  /** What it calls this checkout, as the path of a URL; as we do, if it is not given. */
+  root?: string;
 }
 
 /** Those that `./run test --full` has installed. */
@@ -40,7 +42,7 @@ export function olderNodes(): OlderNode[] {
   return nodes;
 }
 
-/** Write what Node 22 is given. */
+/** Write what Node 22 is given. Needs esbuild, whose path is in ESBUILD. */
 export async function lower(): Promise<Result> {
   const folders = ["ffi", "examples", "tests", "tests/helpers", "tools", "bench"];
   folders.push("bench/contenders");

@@ -11,6 +11,7 @@
 
 import { filesIn } from "./files.ts";
 import { type Result, zigBuild } from "./process.ts";
+import { WINDOWS_LIBRARY, wineEnvironment } from "./windows.ts";
 
 interface Platform {
   name: string;
@@ -65,13 +66,6 @@ const PLATFORMS: Platform[] = [
   },
 ];
 
-/** Wine's settings and its C: drive; it writes nothing elsewhere, and shows no windows. */
-const WINE_ENV = {
-  WINEPREFIX: `${Deno.cwd()}/zig-out/platform/wine`,
-  WINEDEBUG: "-all",
-  WINEDLLOVERRIDES: "mscoree,mshtml,winemenubuilder.exe=",
-};
-
 const isHere = Deno.build.target.startsWith("x86_64") && Deno.build.os === "linux";
 const available = PLATFORMS.filter(({ tool }) => isHere && (!tool || Deno.env.get(tool)));
 
@@ -106,12 +100,12 @@ function extensionTest({ name, tool, extension }: Platform): PlatformProgram {
   const isWindows = name.endsWith("windows");
   const folder = `${Deno.cwd()}/zig-out/platform/${name}`;
   const program = `${folder}/extension_test${isWindows ? ".exe" : ""}`;
-  const library = `${folder}/${isWindows ? "sqlite3async.dll" : "libsqlite3async.so"}`;
+  const library = isWindows ? WINDOWS_LIBRARY : `${folder}/libsqlite3async.so`;
   return {
     name: `${name}/extension_test`,
     command: [...extension!(directoryOf(tool)), program, library],
     files: [program, library],
-    env: isWindows ? WINE_ENV : {},
+    env: isWindows ? wineEnvironment() : {},
   };
 }
 

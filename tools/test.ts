@@ -17,10 +17,18 @@
 
 import { ASAN_FOLDER, buildAsan, hasGcc } from "./asan.ts";
 import { cFiles, filesIn } from "./files.ts";
-import { lower, type OlderNode, olderNodes } from "./older_nodes.ts";
+import { lower, LOWERED, type OlderNode, olderNodes } from "./older_nodes.ts";
 import { buildPlatforms, platformPrograms, skippedPlatforms } from "./platforms.ts";
 import { run, zigBuild } from "./process.ts";
 import { type Entry, hashOf, RunRecord } from "./record.ts";
+import {
+  NOT_ON_WINDOWS,
+  skippedOnWindows,
+  WINDOWS_LIBRARY,
+  WINDOWS_ROOT,
+  windowsEnvironment,
+  windowsRuntimes,
+} from "./windows.ts";
 
 interface Program {
   /** "native/queue_test", "deno/install.test.ts" */
@@ -57,8 +65,11 @@ const record = new RunRecord();
 /** The variable that makes tests run for longer. */
 const FULL = "SQLITE3ASYNC_TEST_FULL";
 
-const ofPlatforms = full || platforms
-  ? platformPrograms().map((program) => ({ ...program, longer: false, counts: nativeCounts }))
+const ofPlatforms: Program[] = full || platforms
+  ? [
+    ...platformPrograms().map((program) => ({ ...program, longer: false, counts: nativeCounts })),
+    ...windowsPrograms(),
+  ]
   : [];
 const ofThisSystem = platforms ? [] : [
   ...nativePrograms("native", "zig-out/native-tests"),
@@ -96,6 +107,11 @@ async function build(): Promise<void> {
     const { ok, output } = await buildPlatforms(programs);
     if (!ok) fail("the tests for other platforms", output);
     for (const skipped of skippedPlatforms()) console.log(`skipped ${skipped}`);
+    for (const skipped of skippedOnWindows()) console.log(`skipped ${skipped}`);
+  }
+  if (programs.some(({ command }) => command.at(-1)!.startsWith(`./${LOWERED}/`))) {
+    const { ok, output } = await lower();
+    if (!ok) fail("the tests for Node 22, by esbuild", output);
   }
   if (platforms) return;
   const hosts = hostFolders().map((folder) => `-Dhost=${folder}`);
@@ -113,10 +129,7 @@ async function build(): Promise<void> {
       if (!ok) fail(`${tool}, for package.test.ts`, output);
     }
   }
-  if (full && olderNodes().length > 0) {
-    const { ok, output } = await lower();
-    if (!ok) fail("the tests for Node 22, by esbuild", output);
-  } else if (full) {
+  if (full && olderNodes().length === 0) {
     console.log("skipped node22, node24: they could not be installed here");
   }
   if (withAsan) {
@@ -258,8 +271,9 @@ function typeScriptPrograms(
 }
 
 /** Node runs a test file as any program. The programs that a test starts get the same flags. */
-function nodePrograms({ name, command, folder, without }: OlderNode): Program[] {
-  const worker = `file://${Deno.cwd()}/${folder}/tests/helpers/node_worker.ts`;
+function nodePrograms(node: OlderNode): Program[] {
+  const { name, command, folder, without, root = Deno.cwd() } = node;
+  const worker = `file://${root}/${folder}/tests/helpers/node_worker.ts`;
   const flags = [
     ...["--import", worker, "--test-reporter=spec"],
     "--disable-warning=ExperimentalWarning", // Node 22: of node:sqlite and of TypeScript
@@ -271,6 +285,24 @@ function nodePrograms({ name, command, folder, without }: OlderNode): Program[] 
     command: [...program.command.slice(0, -1), `./${folder}/${program.command.at(-1)}`],
     longer: full && folder === "." && name === "node",
   }));
+}
+
+/** The TypeScript tests for Windows. */
+function windowsPrograms(): Program[] {
+  const runtimes = windowsRuntimes();
+  if (runtimes === undefined) return [];
+  const bun = [...runtimes.bun, "test", "--timeout", String(timeoutMs)];
+  const node22 = { command: runtimes.node22, folder: LOWERED, without: [], root: WINDOWS_ROOT };
+  return [
+    ...typeScriptPrograms("x64-windows/bun", bun, bunCounts),
+    ...nodePrograms({ name: "x64-windows/node22", ...node22 }),
+  ].filter(({ name }) => !NOT_ON_WINDOWS.includes(name.slice(name.lastIndexOf("/") + 1)))
+    .map((program) => ({
+      ...program,
+      files: [WINDOWS_LIBRARY, ...program.files.slice(1)],
+      longer: false,
+      env: windowsEnvironment(),
+    }));
 }
 
 /** Faults are planted in the core, and the native tests must find each. */

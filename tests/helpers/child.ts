@@ -5,10 +5,11 @@
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { remove } from "./remove.ts";
 
 /** How a child ended and what it said. */
 export interface Ended {
@@ -43,6 +44,9 @@ function insertNumbers(connection, count) {
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 void [insertNumbers, sleep];
 `;
+
+/** What Bun says in Wine, of itself, wherever it finds a package.json. */
+const BUN_IN_WINE = /^Internal error: directory mismatch for directory .*\n/gm;
 
 /** A child process that is killed, if it still runs, at the end of the scope that uses it. */
 export class Child implements Disposable {
@@ -80,7 +84,8 @@ export class Child implements Disposable {
     this.#process.stderr!.on("data", (chunk) => this.#stderr += chunk);
     this.#ended = new Promise((resolve) => {
       this.#process.on("close", (code, signal) => {
-        resolve({ code, signal, stdout: this.#stdout.trim(), stderr: this.#stderr.trim() });
+        const stderr = this.#stderr.replace(BUN_IN_WINE, "").trim();
+        resolve({ code, signal, stdout: this.#stdout.trim(), stderr });
         this.#onOutput();
       });
     });
@@ -131,7 +136,7 @@ export class Child implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#process.exitCode === null) this.#process.kill("SIGKILL");
-    rmSync(this.#folder, { recursive: true, force: true });
+    remove(this.#folder);
   }
 }
 

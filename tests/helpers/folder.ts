@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { install } from "../../mod.ts";
+import { remove } from "./remove.ts";
 
 /** A file system in memory, if there is one: for tests in which no sync need be slow. */
 export const MEMORY: string | undefined = existsSync("/dev/shm") ? "/dev/shm" : undefined;
@@ -26,7 +27,7 @@ export class Folder implements Disposable, AsyncDisposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
+    remove(this.path);
   }
 
   /** For a folder with databases: what is queued for them must not find it gone. */

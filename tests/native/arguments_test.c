@@ -169,6 +169,7 @@ static void nothing_works_without_the_VFS_and_nothing_crashes(void) {
     }
     CHECK_EQ(sqlite3async_start(), SQLITE_MISUSE);
     CHECK_EQ(sqlite3async_stop(0), SQLITE_MISUSE);
+    CHECK_EQ(sqlite3async_drain(), SQLITE_MISUSE);
     CHECK_EQ(sqlite3async_close(0), SQLITE_MISUSE);
     CHECK_EQ(sqlite3async_initialize("no such VFS", 0), SQLITE_ERROR);
     sqlite3async_shutdown();

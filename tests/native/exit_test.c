@@ -33,6 +33,8 @@ typedef struct Scene {
   bool once;            /* which the system forgets when it calls it */
   bool twice;           /* the signal comes again, after further rows */
   const char *mode;     /* of the journal, if not DELETE */
+  bool drains_first;    /* by sqlite3async_drain(), which gives this: */
+  int drain_code;
 } Scene;
 
 static atomic_int was_handled;
@@ -96,6 +98,7 @@ static int play(void *arg) {
   if (scene->is_stuck) testvfs_hold(ON_WRITE, "x.db");
   if (scene->has_writer) CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   for (int i = 0; i < ROWS; i++) exec(db, "INSERT INTO t VALUES (%d)", i);
+  if (scene->drains_first) CHECK_EQ(sqlite3async_drain(), scene->drain_code);
   end_process(scene, db);
   return 0;
 }
@@ -158,6 +161,31 @@ static void a_missed_deadline_is_told(void) {
   if (rows == 0 && strstr(text, wanted) == NULL) FAIL("stderr is \"%s\"", text);
   CHECK(strchr(text, '\n') == text + strlen(text) - 1); /* one line */
   free(text);
+}
+
+static void drain_does_what_exit_does(void) {
+  for (int has_writer = 0; has_writer < 2; has_writer++) {
+    Scene scene = {BY_UNDERSCORE_EXIT, has_writer, .drain = 1, .deadline_ms = 20000};
+    scene.drains_first = true;
+    CHECK_EQ(rows_after(scene, 7), ROWS);
+    check_stderr_is(NULL);
+    CHECK(remove(test_path("x.db")) == 0);
+  }
+}
+
+static void drain_does_nothing_without_drain_on_exit(void) {
+  Scene scene = {BY_UNDERSCORE_EXIT, false, .drain = 0, .deadline_ms = 20000, .drains_first = true};
+  CHECK_EQ(rows_after(scene, 7), 0);
+}
+
+static void drain_has_a_deadline_and_exit_tells(void) {
+  Scene scene = {BY_EXIT, true, .is_stuck = true, .drain = 1, .deadline_ms = 150};
+  scene.drains_first = true;
+  scene.drain_code = SQLITE_BUSY;
+  int64_t start_ms = now_ms();
+  CHECK(rows_after(scene, 7) < ROWS);
+  CHECK(now_ms() - start_ms < 15000);
+  check_stderr_is("sqlite3async: exit:");
 }
 
 static void SIGTERM_drains_if_asked_to(void) {
@@ -373,6 +401,9 @@ int main(void) {
                                 TEST(underscore_exit_drains_nothing),
                                 TEST(without_drain_on_exit_nothing_is_drained),
                                 TEST(a_missed_deadline_is_told),
+                                TEST(drain_does_what_exit_does),
+                                TEST(drain_does_nothing_without_drain_on_exit),
+                                TEST(drain_has_a_deadline_and_exit_tells),
                                 TEST(SIGTERM_drains_if_asked_to),
                                 TEST(SIGTERM_ends_a_process_that_goes_on_committing),
                                 TEST(SIGTERM_drains_nothing_unasked),

@@ -379,6 +379,26 @@ static void a_journal_is_closed_before_it_is_deleted(void) {
   finish();
 }
 
+/* As Windows wants it: SQLite has closed it, and it only waits to be synced. */
+static void a_journal_that_waits_is_closed_before_it_is_deleted(void) {
+  setup();
+  AsyncFile *journal = open_journal(JOURNAL_FLAGS);
+  write_text(journal, 0, "x");
+  step_all();
+  async_file_close(journal);
+  testvfs_reset();
+  CHECK_EQ(async_file_delete(stream, journal_path, 0), SQLITE_OK);
+  CHECK(!exists(journal_path));
+  journal = open_journal(JOURNAL_FLAGS);
+  async_file_close(journal);
+  step_all();
+  char *log = testvfs_log();
+  CHECK_TEXT(log, "close x.db-journal\ndelete x.db-journal\nopen x.db-journal\n"
+                  "close x.db-journal\n");
+  free(log);
+  finish();
+}
+
 static void parts_of_a_write_over_65536_bytes_reach_the_disk(void) {
   setup();
   static unsigned char data[200000];
@@ -413,6 +433,7 @@ int main(void) {
                                 TEST(a_journal_made_again_is_another_file),
                                 TEST(a_journal_kept_open_is_found_again),
                                 TEST(a_journal_is_closed_before_it_is_deleted),
+                                TEST(a_journal_that_waits_is_closed_before_it_is_deleted),
                                 TEST(parts_of_a_write_over_65536_bytes_reach_the_disk),
                                 {0}});
 }
