@@ -236,7 +236,17 @@ test("the package imports only what all runtimes have", inNode, async () => {
     .map((name) => readFileSync(join(site.installed, name), "utf8"))
     .flatMap((code) => [...code.matchAll(/^(?:import|\} from) .*"([^".][^"]*)";$/gm)])
     .map(([, name]) => name!);
-  const wanted = ["buffer", "crypto", "fs", "module", "path", "process", "url", "zlib"];
+  const wanted = [
+    "buffer",
+    "crypto",
+    "fs",
+    "module",
+    "path",
+    "process",
+    "url",
+    "worker_threads",
+    "zlib",
+  ];
   assert.deepEqual([...new Set(imported)].sort(), wanted.map((name) => `node:${name}`));
 });
 

@@ -148,6 +148,27 @@ static void nothing_is_copied_before_the_WAL_is_synced(void) {
   finish(db, 20);
 }
 
+static void frames_that_came_during_the_WALs_sync_are_synced_by_a_flush(void) {
+  sqlite3 *db = setup(0);
+  commit(db, 20);
+  WAIT_FOR(WAIT_MS, is_all_applied());
+  testvfs_hold(ON_SYNC, "x.db-wal");
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_IDLE_MS, 1), SQLITE_OK);
+  testvfs_wait_held(); /* the checkpointer, for nobody has asked for a flush */
+  commit(db, 5);
+  WAIT_FOR(WAIT_MS, is_all_applied());
+  testvfs_release();
+  CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
+  char *log = testvfs_log();
+  const char *last_write = NULL;
+  for (const char *at = log; (at = strstr(at, "write x.db-wal ")) != NULL; at++) last_write = at;
+  CHECK(last_write != NULL);
+  const char *held = strstr(last_write, "sync x.db-wal\n"); /* noted when it has ended */
+  CHECK(held != NULL && strstr(held + 1, "sync x.db-wal\n") != NULL);
+  free(log);
+  finish(db, 25);
+}
+
 static void a_WAL_that_starts_anew_waits_for_it(void) {
   sqlite3 *db = setup(0);
   commit(db, 20);
@@ -324,6 +345,7 @@ int main(void) {
                    TEST(commits_and_flushes_go_on_while_a_sync_is_owed),
                    TEST(a_sync_does_not_pass_for_the_folders),
                    TEST(nothing_is_copied_before_the_WAL_is_synced),
+                   TEST(frames_that_came_during_the_WALs_sync_are_synced_by_a_flush),
                    TEST(a_WAL_that_starts_anew_waits_for_it),
                    TEST(the_WALs_end_waits_for_it),
                    TEST(a_sync_of_the_checkpointers_that_fails_fails_the_database),

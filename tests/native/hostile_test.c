@@ -203,7 +203,7 @@ static void check_unharmed(sqlite3 *b) {
 
 static void fail_to_delete(const char *super) {
   sqlite3 *b = open_beside_hostile(super);
-  testvfs_fail(ON_DELETE, "-mj", 0, -1, SQLITE_IOERR_DELETE, 13);
+  testvfs_fail(ON_DELETE, ".db-mj", 0, -1, SQLITE_IOERR_DELETE, 13);
   sqlite3 *a = open_async(test_path("a.db"));
   CHECK_EQ(query_int(a, "SELECT count(*) FROM t"), 1);
   exec(b, "UPDATE t SET a = a");
