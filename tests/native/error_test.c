@@ -158,6 +158,17 @@ static void a_full_disk_is_waited_for_then_writing_resumes(void) {
   CHECK_EQ(number_on_disk(), 2);
 }
 
+/* What is held is tried for so long, and fails then. */
+static void check_gives_up_after(sqlite3 *db, int ms, int code) {
+  int64_t start_ms = now_ms();
+  while (exec_code(db, "SELECT * FROM t") == SQLITE_OK) {
+    CHECK(now_ms() - start_ms < 5000);
+    if (step_some(1) == 0) sleep_ms(10);
+  }
+  CHECK(now_ms() - start_ms >= ms);
+  check_is_stuck(db, code);
+}
+
 static void a_disk_that_stays_full_is_an_error_in_the_end(void) {
   setup(250);
   sqlite3_int64 cursor = 0;
@@ -166,13 +177,7 @@ static void a_disk_that_stays_full_is_an_error_in_the_end(void) {
   testvfs_reset();
   testvfs_fail(ON_WRITE, "/x.db", 1, -1, SQLITE_FULL, 0);
   CHECK_EQ(add_transaction(db), SQLITE_OK);
-  int64_t start_ms = now_ms();
-  while (exec_code(db, "SELECT * FROM t") == SQLITE_OK) {
-    CHECK(now_ms() - start_ms < 5000);
-    if (step_some(1) == 0) sleep_ms(10);
-  }
-  CHECK(now_ms() - start_ms >= 240);
-  check_is_stuck(db, SQLITE_FULL);
+  check_gives_up_after(db, 240, SQLITE_FULL);
   expect_event(&cursor, "diskfull");
   expect_event(&cursor, "error");
   sqlite3_close(db);
@@ -288,13 +293,7 @@ static void a_journal_that_cannot_be_made_for_long_is_an_error(void) {
   testvfs_reset();
   testvfs_fail(ON_OPEN, "-journal", 0, -1, SQLITE_CANTOPEN, ENOENT);
   CHECK_EQ(add_transaction(db), SQLITE_OK);
-  int64_t start_ms = now_ms();
-  while (exec_code(db, "SELECT * FROM t") == SQLITE_OK) {
-    CHECK(now_ms() - start_ms < 5000);
-    if (step_some(1) == 0) sleep_ms(10);
-  }
-  CHECK(now_ms() - start_ms >= 240);
-  check_is_stuck(db, SQLITE_CANTOPEN);
+  check_gives_up_after(db, 240, SQLITE_CANTOPEN);
   sqlite3_close(db);
   step_all();
   CHECK_EQ(number_on_disk(), 0);
