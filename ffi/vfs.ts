@@ -72,8 +72,10 @@ const RELEASE_POLL_MS = 2;
  * vfs.addEventListener("error", ({ path, error }) => {
  *   console.error(`${path} takes no more writes: ${error?.message}`);
  * });
- * vfs.addEventListener("diskfull", ({ path }) => console.warn(`no room for ${path}`));
- * vfs.addEventListener("resume", ({ path }) => console.warn(`there is room for ${path} again`));
+ * vfs.addEventListener("diskfull", ({ path, error }) => {
+ *   console.warn(`${path} is held, and tried again: ${error?.message}`);
+ * });
+ * vfs.addEventListener("resume", ({ path }) => console.warn(`${path} goes on`));
  * ```
  */
 export class AsyncVfs extends EventTarget implements AsyncDisposable {
