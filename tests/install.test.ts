@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { AsyncVfs, install } from "../mod.ts";
 import { open } from "../examples/sqlite.ts";
 import { locateLibrary } from "../ffi/library.ts";
@@ -114,13 +115,14 @@ test("install() refuses another library, parent or default once installed", asyn
 test("install() explains a missing or foreign library", async () => {
   await using folder = new Folder();
   const missing = folder.file("nothing.so");
+  const url = pathToFileURL(folder.file("such x.so")).href;
   const text = folder.file("text.so");
   writeFileSync(text, "not a library");
   const { stdout, stderr } = await runProgram(`
     const tried = [${JSON.stringify(missing)}, ${JSON.stringify(text)}, ${
     JSON.stringify(folder.path)
   }];
-    const urls = ["file:///no/such%20x.so", new URL("https://example.com/x.so")];
+    const urls = [${JSON.stringify(url)}, new URL("https://example.com/x.so")];
     for (const library of [...tried, ...urls]) {
       const error = await install({ library }).catch((error) => error);
       console.log(error instanceof AsyncVfsError, error.codeName, error.message);
