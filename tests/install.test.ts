@@ -4,7 +4,6 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { pathToFileURL } from "node:url";
 import { AsyncVfs, install } from "../mod.ts";
 import { open } from "../examples/sqlite.ts";
 import { locateLibrary } from "../ffi/library.ts";
