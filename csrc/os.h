@@ -71,7 +71,7 @@ int async_os_sync_directory(const char *path_of_file);
 /* Is this error number of the parent's xGetLastError "no space left"? */
 bool async_os_is_disk_full(int error_number);
 
-/* Has this process got the file open, by whatever way?  False where the system does not tell. */
+/* Has this process got the file open, by whatever way?  On Windows: has anybody? */
 bool async_os_is_open_here(const char *path);
 bool async_os_is_directory(const char *path);
 /* Is there nothing of that name, not even a link that leads nowhere? */

@@ -178,11 +178,16 @@ static WCHAR *wide_path(const char *path) {
   return wide;
 }
 
-/* Windows does not tell, and it matters less: a lock is its handle's there, so a connection
-** outside of ours is kept out as another process's is. */
+/* Windows tells only whether somebody, of any process, has the file open: then
+** it cannot be opened without sharing. */
 bool async_os_is_open_here(const char *path) {
-  (void)path;
-  return false;
+  WCHAR *wide = wide_path(path);
+  if (wide == NULL) return false;
+  HANDLE file = CreateFileW(wide, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
+  bool shared = file == INVALID_HANDLE_VALUE && GetLastError() == ERROR_SHARING_VIOLATION;
+  if (file != INVALID_HANDLE_VALUE) CloseHandle(file);
+  free(wide);
+  return shared;
 }
 
 bool async_os_is_directory(const char *path) {

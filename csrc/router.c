@@ -199,7 +199,7 @@ int sqlite3async_route(const char *zPath) {
   if (!is_open_in_stream(full) && async_os_is_open_here(full)) {
     free(full);
     return async_control_error(SQLITE_BUSY,
-                               "route: \"%s\" is already open in this process, outside of %s; "
+                               "route: \"%s\" is already open, outside of %s; "
                                "route it before it is opened",
                                zPath, SQLITEASYNC_VFSNAME);
   }

@@ -83,7 +83,7 @@ test("route() refuses what is open already, folders and paths that can't be", as
   await using folder = new Folder();
   const vfs = await install();
   const path = folder.file("a.db");
-  if (!isWindows) { // which does not tell whether it was this process
+  {
     using connection = open(path);
     connection.exec("CREATE TABLE t(n)");
     const error = await errorOf(() => vfs.route(path));
