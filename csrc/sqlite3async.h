@@ -221,9 +221,9 @@ SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
 ** the default, untouched.
 **
 ** SQLITE_OK; SQLITE_BUSY if the file is already open in this process outside
-** of sqlite3async, on Windows in any process; SQLITE_CANTOPEN if the path cannot be resolved or names a
-** directory; SQLITE_NOMEM; SQLITE_MISUSE before the VFS is registered, or if
-** zPath is NULL or "".
+** of sqlite3async, on Windows in any process; SQLITE_CANTOPEN if the path cannot
+** be resolved or names a directory; SQLITE_NOMEM; SQLITE_MISUSE before the VFS is
+** registered, or if zPath is NULL or "".
 */
 SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
 

@@ -160,8 +160,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * ```
    *
    * @param path The database's file. It is resolved now, symbolic links included.
-   * @throws {AsyncVfsError} SQLITE_BUSY if this process has the file open already, outside of
-   * this VFS, or on Windows any process; SQLITE_CANTOPEN if it is a directory or cannot be resolved.
+   * @throws {AsyncVfsError} SQLITE_BUSY if this process, or on Windows any, has the file open
+   * already, outside of this VFS; SQLITE_CANTOPEN if it is a directory or cannot be resolved.
    */
   route(path: string | URL): void {
     this.#native("route").route(toPath(path, "route"));
