@@ -266,7 +266,7 @@ static void thread_main(void *arg) {
 bool async_checkpoint_start(void) {
   /* A SQLite that was compiled for one thread is not for ours. */
   if (started || sqlite3_threadsafe() == 0) return true;
-  stopping = false;
+  stopping = paused = false;
   started = async_os_thread_start(&thread, thread_main, NULL);
   async_beside_set_thread(started);
   return started;

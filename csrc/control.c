@@ -330,6 +330,7 @@ int sqlite3async_close(int timeoutMs) {
     return rc;
   }
   async_mutex_enter(&control_mutex);
+  async_checkpoint_stop(); /* another thread may have started it meanwhile */
   async_writer_stop();
   async_mutex_leave(&control_mutex);
   sqlite3async_shutdown();

@@ -11,6 +11,7 @@
 
 #include "checkpoint.h"
 #include "config.h"
+#include "hold.h"
 #include "registry.h"
 #include "router.h"
 #include "text.h"
@@ -21,7 +22,6 @@
 #define LINE_MAX_LENGTH 1200
 /* What a signal may need to take its effect, at most. */
 #define PASS_US 1000000
-#define HOLD_POLL_US 1000
 
 static void complain(int64_t lost, const char *path, const char *why) {
   char line[LINE_MAX_LENGTH];
@@ -69,29 +69,21 @@ static void drain(void) {
 
 /* ---- Signals ---- */
 
-static _Atomic int64_t held_until_us;
-
-void async_exit_wait_if_held(AsyncMutex *mutex) {
-  while (held_until_us != 0 && async_os_now_us() < held_until_us) {
-    async_mutex_leave(mutex);
-    async_os_sleep_us(HOLD_POLL_US);
-    async_mutex_enter(mutex);
-  }
-}
-
-static void hold_for(int64_t us) { held_until_us = async_os_now_us() + us; }
-
+/* Twice: somebody may be about to queue what was looked at before all were held. */
 static void on_signal(void) {
   int64_t timeout_us = async_config.exit_drain_ms * 1000;
-  hold_for(timeout_us);
+  int64_t until_us = async_os_now_us() + timeout_us;
+  async_hold_commits(timeout_us + PASS_US);
   async_checkpoint_pause(true);
-  report_lost(async_writer_finish(timeout_us));
-  hold_for(PASS_US);
+  bool drained = async_writer_finish(timeout_us);
+  if (drained) drained = async_writer_finish(until_us - async_os_now_us());
+  report_lost(drained);
+  async_hold_commits(PASS_US);
 }
 
 /* The program has caught it, and lives on. */
 static void on_signal_passed(void) {
-  held_until_us = 0;
+  async_hold_end();
   async_checkpoint_pause(false);
 }
 

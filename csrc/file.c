@@ -4,7 +4,7 @@
 */
 #include "file.h"
 
-#include "exit.h"
+#include "hold.h"
 #include "parent.h"
 
 #include <assert.h>
@@ -172,15 +172,25 @@ static bool has_journal(const AsyncStream *stream) {
   return (journal != NULL && journal->handles > 0) || (wal != NULL && wal->handles > 0);
 }
 
+/* Under the mutex, which it may leave meanwhile: the file may be changed, and its size is known. */
+static int get_ready(AsyncFile *file) {
+  AsyncStream *stream = file->stream;
+  int rc;
+  do {
+    rc = async_stream_error(stream);
+    if (rc == SQLITE_OK) rc = know_size(file);
+  } while (rc == SQLITE_OK && async_hold_wait(&stream->mutex));
+  return rc;
+}
+
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  async_exit_wait_if_held(&stream->mutex);
   int rc = async_stream_error(stream);
   if (rc == SQLITE_OK && !async_stream_has_room(stream, n)) {
     rc = async_stream_wait_for_room(stream, n, has_journal(stream));
   }
-  if (rc == SQLITE_OK) rc = know_size(file);
+  if (rc == SQLITE_OK) rc = get_ready(file);
   const unsigned char *bytes = data;
   const int64_t first = offset;
   const int all = n;
@@ -248,9 +258,7 @@ static void note_truncate(AsyncFile *file, AsyncOp *op) {
 int async_file_truncate(AsyncFile *file, int64_t size) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  async_exit_wait_if_held(&stream->mutex);
-  int rc = async_stream_error(stream);
-  if (rc == SQLITE_OK) rc = know_size(file);
+  int rc = get_ready(file);
   if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_TRUNCATE, size, 0);
   if (rc == SQLITE_OK) {
     note_truncate(file, stream->queue.tail);

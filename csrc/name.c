@@ -6,7 +6,7 @@
 ** something is queued or open under it, otherwise from the disk.
 */
 #include "doorbell.h"
-#include "exit.h"
+#include "hold.h"
 #include "file.h"
 
 #include <assert.h>
@@ -390,7 +390,7 @@ int async_file_push_delete(AsyncStream *stream, const char *path, int sync_direc
 int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
                              struct AsyncFence *fence) {
   async_mutex_enter(&stream->mutex);
-  async_exit_wait_if_held(&stream->mutex);
+  async_hold_wait(&stream->mutex);
   int rc = async_file_push_delete(stream, path, sync_directory, fence);
   async_stream_leave_and_wake(stream);
   return rc;

@@ -278,6 +278,9 @@ static pthread_t watch_thread;
 static pid_t watch_process;
 static atomic_bool watching;
 
+/* What a signal that ends the process may take for it. */
+#define EFFECT_US 1000000
+
 /* What goes through the pipe: the number, and whether the signal is all ours. */
 #define BYTE_ON_TOP 0x80
 
@@ -332,6 +335,7 @@ static void pass_on(int number, struct sigaction *previous) {
   if (is_default(&to_call)) {
     sigaction(number, previous, NULL);
     kill(getpid(), number);
+    async_os_sleep_us(EFFECT_US); /* not everywhere it has taken effect by now */
     return;
   }
   bool is_once = (to_call.sa_flags & (int)SA_RESETHAND) != 0;

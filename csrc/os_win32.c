@@ -29,6 +29,7 @@
 #include <corecrt_startup.h>
 #include <psapi.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,16 +291,18 @@ void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_c
 ** Console events take the place of signals: the system runs the handler on a
 ** thread of its own, and ends the process when it returns FALSE.
 */
-static void (*volatile console_handler)(void);
-static void (*after_console_event)(void);
+typedef void (*Handler)(void);
+static _Atomic(Handler) console_handler;
+static _Atomic(Handler) after_console_event;
 
 /* It may have begun just before it was taken back. */
 static BOOL WINAPI on_console_event(DWORD event) {
   (void)event;
-  void (*handler)(void) = console_handler;
-  if (handler != NULL) {
-    handler();
-    after_console_event();
+  Handler before = console_handler;
+  Handler after = after_console_event;
+  if (before != NULL) {
+    before();
+    after();
   }
   return FALSE;
 }

@@ -126,7 +126,7 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_ON_QUEUE_FULL 17    /* SQLITEASYNC_FULL_BLOCK or SQLITEASYNC_FULL_BUSY */
 #define SQLITEASYNC_MAX_DELAY_MS 18     /* a commit is made durable within this; 0: only on flush */
 #define SQLITEASYNC_MAX_LOCK_HOLD_MS 19 /* let other processes in after this; 0: no bound */
-#define SQLITEASYNC_DISK_FULL_RETRY_MS 20 /* retry a full disk, or else, so long; then fail */
+#define SQLITEASYNC_DISK_FULL_RETRY_MS 20 /* so long what a full disk holds is tried */
 #define SQLITEASYNC_DRAIN_ON_EXIT 21      /* 1 (default): drain at exit() and quick_exit() */
 #define SQLITEASYNC_EXIT_DRAIN_MS 22      /* deadline of that drain (default 10000) */
 #define SQLITEASYNC_DRAIN_ON_SIGNALS 23   /* 1: drain at SIGTERM and SIGINT, then raise again */

@@ -3,7 +3,7 @@
 */
 #include "super.h"
 
-#include "exit.h"
+#include "hold.h"
 #include "fence.h"
 #include "flush.h"
 #include "registry.h"
@@ -245,7 +245,7 @@ int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory
   AsyncStream *home = async_registry_find_owner(path);
   if (home != NULL) {
     async_mutex_enter(&home->mutex);
-    async_exit_wait_if_held(&home->mutex);
+    async_hold_wait(&home->mutex);
     async_mutex_leave(&home->mutex);
   }
   AsyncSuper *super = home == NULL ? NULL : take_super(home, path);

@@ -98,7 +98,7 @@ export class Native {
 
   flush(path: string | undefined, timeoutMs: number): void {
     const subject = { operation: "flushSync", path };
-    if (this.#hasDrained) this.start(); // by who is told of the process's end later
+    if (this.#hasDrained) this.start(); // called by a later listener of the process's end
     const rc = this.#functions.sqlite3async_flush(cString(path, subject), timeoutMs);
     this.#check(rc, subject);
   }

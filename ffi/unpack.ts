@@ -86,7 +86,16 @@ function place(path: string, folder: PrivateFolder, prebuilt: Prebuilt): void {
     // Something else is in its place, or the file system knows no links.
     renameSync(temporary, path);
   } finally {
+    remove(temporary);
+  }
+}
+
+/** Remove it, if that can be: on Windows it may be in use, for by its other name it is loaded. */
+function remove(temporary: string): void {
+  try {
     rmSync(temporary, { force: true });
+  } catch {
+    // It does no harm there.
   }
 }
 

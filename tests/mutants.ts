@@ -514,7 +514,7 @@ export const mutants: Mutant[] = [
   {
     name: "at a signal commits go on while the queue is written",
     file: "exit.c",
-    from: "  hold_for(timeout_us);\n",
+    from: "  async_hold_commits(timeout_us + PASS_US);\n",
     to: "",
     killers: ["exit_test"],
   },
