@@ -83,7 +83,7 @@ static void on_signal(void) {
 
 /* The program has caught it, and lives on. */
 static void on_signal_passed(void) {
-  async_hold_end();
+  async_hold_release();
   async_checkpoint_pause(false);
 }
 

@@ -9,7 +9,7 @@
 
 /* Hold whoever is about to commit, at most so long from now. */
 void async_hold_commits(int64_t us);
-void async_hold_end(void);
+void async_hold_release(void);
 
 /*
 ** Whoever is about to queue a write, a truncation or a deletion calls this just before, under the

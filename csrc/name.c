@@ -6,8 +6,8 @@
 ** something is queued or open under it, otherwise from the disk.
 */
 #include "doorbell.h"
-#include "hold.h"
 #include "file.h"
+#include "hold.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -6,8 +6,8 @@
 ** ones are.  Older ones (3.40 is, by default, one of them on Linux) move the position of the
 ** descriptor and then read or write there, and two threads would get each other's places.  That
 ** of Windows moves it to the new size and truncates there, and every read and write moves it, too.
-** With such a parent one thread at a time is let in, a stream.  (On Windows that costs nothing:
-** the system itself lets one thread at a time use a handle.)
+** With such a parent one thread at a time is let in, a stream.  (Windows itself
+** lets one thread at a time use a handle, so what is added is that handles wait for each other.)
 **
 ** A parent of another kind must allow it.
 */

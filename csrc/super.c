@@ -3,9 +3,9 @@
 */
 #include "super.h"
 
-#include "hold.h"
 #include "fence.h"
 #include "flush.h"
+#include "hold.h"
 #include "registry.h"
 
 #include <assert.h>
