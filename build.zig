@@ -250,7 +250,7 @@ fn addNativeTests(
     helpers.addCMacro("SQLITE_CORE", "1");
     if (!tests.tsan) helpers.addCMacro("STEP_ATOMICS", "1");
     helpers.addIncludePath(b.path("csrc"));
-    helpers.addSystemIncludePath(sqlite);
+    helpers.addIncludePath(sqlite);
     for (cFiles(b, "tests/native", ".c")) |file| {
         if (std.mem.endsWith(u8, file, "_test.c")) continue;
         helpers.addCSourceFiles(.{
@@ -277,7 +277,7 @@ fn addNativeTests(
         const module = b.createModule(options);
         module.addCMacro("SQLITE_CORE", "1");
         module.addIncludePath(b.path("csrc"));
-        module.addSystemIncludePath(sqlite);
+        module.addIncludePath(sqlite);
         module.addCSourceFiles(.{
             .root = b.path("tests/native"),
             .files = &.{file},
@@ -301,7 +301,7 @@ fn addPlatformTest(
     const dir: Build.InstallDir = .{ .custom = folder };
     installLibrary(b, step, dir, sqlite, target, .fast);
     const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
-    module.addSystemIncludePath(sqlite);
+    module.addIncludePath(sqlite);
     module.addCSourceFiles(.{
         .root = b.path("tests/platform"),
         .files = cFiles(b, "tests/platform", ".c"),
@@ -364,7 +364,7 @@ fn addFuzzTests(
         module.addCMacro("SQLITE_CORE", "1");
         module.addIncludePath(b.path("csrc"));
         module.addIncludePath(b.path("tests/native"));
-        module.addSystemIncludePath(sqlite);
+        module.addIncludePath(sqlite);
         for (cFiles(b, "tests/fuzz", ".c")) |file| {
             const is_other_target = std.mem.endsWith(u8, file, "_fuzz.c") and
                 !std.mem.eql(u8, file, target);
@@ -387,7 +387,7 @@ fn addHostTest(b: *Build, step: *Build.Step, dir: []const u8, target: Build.Reso
     const module = b.createModule(.{ .target = target, .optimize = .debug, .link_libc = true });
     module.addCMacro("SQLITE_CORE", "1"); // it calls SQLite as a program does, not an extension
     module.addIncludePath(b.path("tests/native"));
-    module.addSystemIncludePath(sqlite);
+    module.addIncludePath(sqlite);
     module.addCSourceFiles(.{
         .root = b.path("tests"),
         .files = &.{ "hosts/host_test.c", "native/harness.c" },
@@ -424,7 +424,7 @@ fn addNativeBench(
     step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
 
     const extension = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
-    extension.addSystemIncludePath(sqlite);
+    extension.addIncludePath(sqlite);
     extension.addCSourceFile(.{ .file = b.path("bench/extension/slow.c"), .flags = &test_flags });
     const library = b.addLibrary(.{
         .name = "slow",
@@ -447,7 +447,7 @@ fn addCoreBut(
     flags: []const []const u8,
     planted: ?[]const u8,
 ) void {
-    module.addSystemIncludePath(sqlite);
+    module.addIncludePath(sqlite);
     for (cFiles(b, "csrc", ".c")) |file| {
         if (planted != null and std.mem.eql(u8, std.fs.path.basename(planted.?), file)) continue;
         module.addCSourceFile(.{ .file = b.path("csrc").path(b, file), .flags = flags });
