@@ -28,7 +28,7 @@
 export { install } from "./ffi/install.ts";
 export type { HostConnection, InstallOptions } from "./ffi/options.ts";
 export { AsyncVfs } from "./ffi/vfs.ts";
-export type { DrainOptions, FlushOptions, FlushSyncOptions } from "./ffi/vfs.ts";
+export type { CloseOptions, DrainOptions, FlushOptions, FlushSyncOptions } from "./ffi/vfs.ts";
 export { AsyncVfsError } from "./ffi/errors.ts";
 export type { AsyncVfsErrorDetails } from "./ffi/errors.ts";
 export { AsyncVfsEvent } from "./ffi/events.ts";

@@ -74,6 +74,8 @@ typedef struct Argument {
   I32(sqlite3async_stop, i)                                                                        \
   I32(sqlite3async_drain, )                                                                        \
   I32(sqlite3async_close, i)                                                                       \
+  I32(sqlite3async_release_closed, )                                                               \
+  I32(sqlite3async_close_by_force, i)                                                              \
   I32(sqlite3async_route, t)                                                                       \
   I32(sqlite3async_unroute, t)                                                                     \
   I32(sqlite3async_flush, ti)                                                                      \

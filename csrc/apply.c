@@ -6,9 +6,10 @@
 #include "beside.h"
 #include "config.h"
 #include "doorbell.h"
-#include "event.h"
+#include "failure.h"
 #include "fence.h"
 #include "file.h"
+#include "moved.h"
 #include "notify.h"
 #include "parent.h"
 
@@ -16,41 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pause between two tries of what is held. */
-#define HELD_RETRY_US 100000
-
 /* What threads may need to begin what is due. */
 #define LATE_US 20000
 
-/* What came of a step. */
-typedef enum Step {
-  STEP_DONE,
-  STEP_NOTHING, /* nothing is queued, and no flush wanted */
-  STEP_STUCK,
-  STEP_FAILED,
-} Step;
-
 /* ---- Calling the parent ---- */
-
-static const char *operation_name(AsyncOpKind kind) {
-  switch (kind) {
-  case ASYNC_OP_CREATE:
-    return "create";
-  case ASYNC_OP_WRITE:
-    return "write";
-  case ASYNC_OP_TRUNCATE:
-    return "truncate";
-  case ASYNC_OP_SIZE_HINT:
-    return "size hint";
-  case ASYNC_OP_SYNC:
-    return "sync";
-  case ASYNC_OP_DELETE:
-    return "delete";
-  case ASYNC_OP_FENCE:
-    return "multi-database commit";
-  }
-  return "";
-}
 
 int async_stream_sync_file(AsyncStream *stream, sqlite3_file *parent, int flags) {
   int64_t start_us = async_os_now_us();
@@ -65,13 +35,13 @@ int async_stream_sync_file(AsyncStream *stream, sqlite3_file *parent, int flags)
   return rc;
 }
 
-/* No mutex is held.  The op and its file stay as they are meanwhile. */
-static int call_parent(AsyncStream *stream, const AsyncOp *op) {
+/* No mutex is held.  The op and its file stay as they are meanwhile.  moved: see moved.h. */
+static int call_parent(AsyncStream *stream, const AsyncOp *op, bool moved) {
   AsyncFile *file = op->file;
   sqlite3_file *parent = file->parent;
   switch (op->kind) {
   case ASYNC_OP_CREATE:
-    return async_file_apply_open(file, op->flags);
+    return async_file_apply_open(file, op->flags, moved);
   case ASYNC_OP_WRITE:
     return async_parent_write(stream, parent, op->payload, (int)op->length, op->offset);
   case ASYNC_OP_TRUNCATE:
@@ -80,112 +50,15 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op) {
     async_parent_size_hint(stream, parent, op->offset);
     return SQLITE_OK; /* only a hint */
   case ASYNC_OP_SYNC:
-    return async_stream_sync_file(stream, parent, op->flags);
+    return file->nameless ? SQLITE_OK : async_stream_sync_file(stream, parent, op->flags);
   case ASYNC_OP_DELETE:
-    return async_file_apply_delete(file, op->flags);
+    /* The name of a super-journal is nobody else's. */
+    return async_file_apply_delete(file, op->flags,
+                                   moved && file->role != ASYNC_ROLE_SUPER_JOURNAL);
   case ASYNC_OP_FENCE:
     break;
   }
   return SQLITE_OK;
-}
-
-/*
-** The parent has just failed, with *rc: is it for want of what others have used up, and may
-** give back?  Then *rc says what that is, as far as it is known.  No mutex is held.
-*/
-static bool is_shortage(AsyncStream *stream, const AsyncOp *op, int *rc) {
-  if (op->kind == ASYNC_OP_SYNC) return false; /* see "Errors" in docs/design.md */
-  int code = *rc & 0xff;
-  if (code == SQLITE_NOMEM || *rc == SQLITE_IOERR_NOMEM) return true;
-  if (code != SQLITE_FULL && code != SQLITE_IOERR && code != SQLITE_CANTOPEN) return false;
-  sqlite3_vfs *vfs = stream->parent;
-  int error_number = vfs->xGetLastError == NULL ? 0 : vfs->xGetLastError(vfs, 0, NULL);
-  if (code == SQLITE_FULL || async_os_is_disk_full(error_number)) {
-    *rc = SQLITE_FULL;
-    return true;
-  }
-  return op->kind == ASYNC_OP_CREATE && async_file_can_be_made(op->file);
-}
-
-/* ---- Failing ---- */
-
-/*
-** The stream's first background error.  Everything queued is dropped: what is
-** on disk stays a prefix, and every later call gets the code.  The mutex is
-** held at the start and at the end, but not all the time between.
-*/
-static void fail(AsyncStream *stream, int code, const char *operation, const char *path) {
-  assert(stream->error.code == SQLITE_OK);
-  stream->error.operation = operation;
-  stream->error.path = malloc(strlen(path) + 1);
-  if (stream->error.path != NULL) strcpy(stream->error.path, path);
-  stream->error.code = code;
-  stream->strained = true;
-  stream->op_held_since_us = stream->folder_held_since_us = 0;
-  while (stream->queue.head != NULL) {
-    AsyncOp *op = stream->queue.head;
-    bool has_fence = op->kind == ASYNC_OP_FENCE || op->kind == ASYNC_OP_DELETE;
-    AsyncFence *fence = has_fence ? op->fence : NULL;
-    async_file_drop(stream);
-    if (fence != NULL) {
-      async_mutex_leave(&stream->mutex);
-      async_fence_leave(fence, stream, code);
-      async_mutex_enter(&stream->mutex);
-    }
-  }
-  /* Nothing waits to be synced any more. */
-  AsyncFile *older;
-  for (AsyncFile *file = stream->files.newest; file != NULL; file = older) {
-    older = file->older;
-    async_file_let_go(file);
-  }
-  async_stream_signal(&stream->durable_moved);
-  async_stream_signal(&stream->applied_moved);
-  async_stream_signal(&stream->room_made);
-  /* Our own copy, which does not change any more: the file may be gone by now. */
-  const char *failed_path = stream->error.path == NULL ? "?" : stream->error.path;
-  async_mutex_leave(&stream->mutex);
-
-  sqlite3_log(code,
-              "sqlite3async: %s of %s failed; the database %s takes no more writes until all "
-              "its connections are closed",
-              operation, failed_path, stream->path);
-  async_event_publish(ASYNC_EVENT_ERROR, code, operation, failed_path, stream->path);
-  async_mutex_enter(&stream->mutex);
-}
-
-/* ---- Holding ---- */
-
-/*
-** What is next cannot be done for want of something that may be there again: try it later,
-** and fail if that has gone on since *since_us for too long.  Under the mutex, which it
-** leaves meanwhile.
-*/
-static Step hold(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
-                 const char *path, int64_t *due_us) {
-  int64_t now_us = async_os_now_us();
-  bool is_new = *since_us == 0;
-  if (is_new) *since_us = now_us;
-  if (now_us - *since_us >= async_config.disk_full_retry_ms * 1000) {
-    fail(stream, code, operation, path);
-    return STEP_FAILED;
-  }
-  *due_us = now_us + HELD_RETRY_US;
-  if (is_new) {
-    async_mutex_leave(&stream->mutex);
-    async_event_publish(ASYNC_EVENT_DISK_FULL, code, operation, path, stream->path);
-    async_mutex_enter(&stream->mutex);
-  }
-  return STEP_STUCK;
-}
-
-/* It has been done.  Under the mutex, which it leaves meanwhile. */
-static void held_no_longer(AsyncStream *stream, int64_t *since_us, const char *operation) {
-  if (*since_us == 0) return;
-  *since_us = 0;
-  async_mutex_leave(&stream->mutex);
-  async_event_publish(ASYNC_EVENT_RESUME, SQLITE_OK, operation, stream->path, stream->path);
-  async_mutex_enter(&stream->mutex);
 }
 
 /* ---- Steps; all under the mutex, which they leave for the parent's calls ---- */
@@ -220,7 +93,7 @@ static void publish_if_clean(AsyncStream *stream) {
   async_stream_publish_durable(stream, stream->applied);
 }
 
-static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+static AsyncStep step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   AsyncFence *fence = op->fence;
   int code = SQLITE_OK;
   async_mutex_leave(&stream->mutex);
@@ -231,22 +104,22 @@ static Step step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   case ASYNC_FENCE_OPEN:
     async_file_retire(stream);
     publish_if_clean(stream);
-    return STEP_DONE;
+    return ASYNC_STEP_DONE;
   case ASYNC_FENCE_CLOSED:
     *due_us = 0;
-    return STEP_STUCK;
+    return ASYNC_STEP_STUCK;
   case ASYNC_FENCE_BROKEN:
     break;
   }
-  fail(stream, code, operation_name(ASYNC_OP_FENCE), stream->path);
-  return STEP_FAILED;
+  async_failure_fail(stream, code, async_failure_operation(ASYNC_OP_FENCE), stream->path);
+  return ASYNC_STEP_FAILED;
 }
 
 /*
 ** A super-journal that somebody left behind, and that may name any database: once those
 ** it names have come so far it is deleted, and if not, it stays.  Nobody fails for it.
 */
-static Step step_delete_behind(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+static AsyncStep step_delete_behind(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   AsyncFence *fence = op->fence;
   int code = SQLITE_OK;
   async_mutex_leave(&stream->mutex);
@@ -254,18 +127,18 @@ static Step step_delete_behind(AsyncStream *stream, AsyncOp *op, int64_t *due_us
   async_mutex_enter(&stream->mutex);
   if (state == ASYNC_FENCE_CLOSED) {
     *due_us = 0;
-    return STEP_STUCK;
+    return ASYNC_STEP_STUCK;
   }
   op->under_way = true;
   op->fence = NULL;
   async_mutex_leave(&stream->mutex);
   async_fence_leave(fence, stream, SQLITE_OK);
-  if (state == ASYNC_FENCE_OPEN) code = call_parent(stream, op);
+  if (state == ASYNC_FENCE_OPEN) code = call_parent(stream, op, false);
   if (code != SQLITE_OK) sqlite3_log(code, "sqlite3async: %s is left behind", op->file->path);
   async_mutex_enter(&stream->mutex);
   async_file_retire(stream);
   publish_if_clean(stream);
-  return STEP_DONE;
+  return ASYNC_STEP_DONE;
 }
 
 static AsyncFile *first_dirty(AsyncStream *stream) {
@@ -276,9 +149,9 @@ static AsyncFile *first_dirty(AsyncStream *stream) {
 }
 
 /* Others are at what must come first, and wake us when it is done. */
-static Step stuck_until_woken(int64_t *due_us) {
+static AsyncStep stuck_until_woken(int64_t *due_us) {
   *due_us = 0;
-  return STEP_STUCK;
+  return ASYNC_STEP_STUCK;
 }
 
 /* The oldest commit of a flush has waited since then, and the flush took from
@@ -305,7 +178,7 @@ static bool sync_now(AsyncStream *stream, AsyncFile *file) {
   file->syncing = false;
   file->in_use--;
   if (rc != SQLITE_OK) {
-    fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);
+    async_failure_fail(stream, rc, async_failure_operation(ASYNC_OP_SYNC), file->path);
     return false;
   }
   async_file_synced(file, changes);
@@ -313,9 +186,9 @@ static bool sync_now(AsyncStream *stream, AsyncFile *file) {
 }
 
 /* As sync_now(), of the folder, if a name in it changed. */
-static Step sync_folder(AsyncStream *stream, int64_t *due_us) {
-  if (!stream->directory_dirty) return STEP_DONE;
-  const char *operation = operation_name(ASYNC_OP_SYNC);
+static AsyncStep sync_folder(AsyncStream *stream, int64_t *due_us) {
+  if (!stream->directory_dirty) return ASYNC_STEP_DONE;
+  const char *operation = async_failure_operation(ASYNC_OP_SYNC);
   stream->directory_dirty = false; /* a name that is made meanwhile sets it again */
   stream->directory_syncing = true;
   async_mutex_leave(&stream->mutex);
@@ -323,45 +196,57 @@ static Step sync_folder(AsyncStream *stream, int64_t *due_us) {
   async_mutex_enter(&stream->mutex);
   stream->directory_syncing = false;
   if (error == 0) {
-    held_no_longer(stream, &stream->folder_held_since_us, operation);
-    return STEP_DONE;
+    async_failure_resume(stream, &stream->folder_held_since_us, operation);
+    return ASYNC_STEP_DONE;
   }
   stream->directory_dirty = true;
   if (error == ASYNC_OS_NOT_TRIED) {
-    return hold(stream, &stream->folder_held_since_us, SQLITE_CANTOPEN, operation, stream->path,
-                due_us);
+    return async_failure_hold(stream, &stream->folder_held_since_us, SQLITE_CANTOPEN, operation,
+                              stream->path, due_us);
   }
-  fail(stream, SQLITE_IOERR_DIR_FSYNC, operation, stream->path);
-  return STEP_FAILED;
+  async_failure_fail(stream, SQLITE_IOERR_DIR_FSYNC, operation, stream->path);
+  return ASYNC_STEP_FAILED;
 }
 
 /* Sync all files that were written, and the folder if names changed. */
-static Step step_flush(AsyncStream *stream, int64_t *due_us) {
+static AsyncStep step_flush(AsyncStream *stream, int64_t *due_us) {
   AsyncMark target = stream->applied;
   int64_t since_us = async_stream_undurable_since(stream);
   int64_t start_us = async_os_now_us();
   AsyncFile *file;
   while ((file = first_dirty(stream)) != NULL) {
     if (file->syncing) return stuck_until_woken(due_us);
-    if (!sync_now(stream, file)) return STEP_FAILED;
+    if (!sync_now(stream, file)) return ASYNC_STEP_FAILED;
     async_file_let_go(file);
   }
-  Step folder = sync_folder(stream, due_us);
-  if (folder != STEP_DONE) return folder;
+  AsyncStep folder = sync_folder(stream, due_us);
+  if (folder != ASYNC_STEP_DONE) return folder;
   stream->flushed_us = async_os_now_us();
   if (since_us != 0) note_undurable(stream, since_us, start_us);
   async_stream_publish_durable(stream, target);
-  return STEP_DONE;
+  return ASYNC_STEP_DONE;
+}
+
+/* The last connection is closed and all applied: a file that was not synced yet is so now, for
+** then its descriptor is closed. */
+static AsyncStep step_close(AsyncStream *stream, int64_t *due_us) {
+  AsyncFile *file = first_dirty(stream);
+  if (file == NULL) return ASYNC_STEP_NOTHING;
+  if (file->syncing) return stuck_until_woken(due_us);
+  if (!sync_now(stream, file)) return ASYNC_STEP_FAILED;
+  async_file_let_go(file);
+  publish_if_clean(stream);
+  return ASYNC_STEP_DONE;
 }
 
 /* The database's sync that is owed must be done before the op. */
-static Step step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us) {
+static AsyncStep step_owed(AsyncStream *stream, AsyncFile *database, int64_t *due_us) {
   if (database->syncing) return stuck_until_woken(due_us);
-  if (!sync_now(stream, database)) return STEP_FAILED;
+  if (!sync_now(stream, database)) return ASYNC_STEP_FAILED;
   database->sync_owed = false; /* also if a checkpoint has gone on meanwhile */
   async_file_let_go(database);
   publish_if_clean(stream);
-  return STEP_DONE;
+  return ASYNC_STEP_DONE;
 }
 
 /*
@@ -377,58 +262,91 @@ static bool must_flush_before(AsyncStream *stream, const AsyncOp *op) {
          (stream->directory_dirty || first_dirty(stream) != NULL);
 }
 
+/* Would the op be the first change of a journal that was found on disk?  See doubt_journal(). */
+static bool must_sync_before(const AsyncOp *op) {
+  bool changes = op->kind == ASYNC_OP_WRITE || op->kind == ASYNC_OP_TRUNCATE;
+  return changes && op->file->sync_first;
+}
+
+static AsyncStep step_sync_first(AsyncStream *stream, AsyncFile *journal, int64_t *due_us) {
+  if (journal->syncing) return stuck_until_woken(due_us);
+  if (!sync_now(stream, journal)) return ASYNC_STEP_FAILED;
+  journal->sync_first = false;
+  return ASYNC_STEP_DONE;
+}
+
 /* Can a sync of a checkpoint be left to the checkpointer's thread? */
 static bool is_owed(const AsyncOp *op) {
   return op->kind == ASYNC_OP_SYNC && op->of_checkpoint && async_beside_has_thread();
 }
 
-/* The op could not be applied. */
-static Step op_failed(AsyncStream *stream, AsyncOp *op, int rc, bool shortage, int64_t *due_us) {
-  const char *operation = operation_name(op->kind);
-  if (shortage) {
-    op->under_way = false;
-    return hold(stream, &stream->op_held_since_us, rc, operation, op->file->path, due_us);
+/* The op could not be applied; shortage: see async_failure_shortage(). */
+static AsyncStep op_failed(AsyncStream *stream, AsyncOp *op, int rc, int shortage,
+                           int64_t *due_us) {
+  const char *operation = async_failure_operation(op->kind);
+  if (shortage != SQLITE_OK) {
+    return async_failure_hold(stream, &stream->op_held_since_us, shortage, operation,
+                              op->file->path, due_us);
   }
-  fail(stream, rc, operation, op->file->path);
-  return STEP_FAILED;
+  async_failure_fail(stream, rc, operation, op->file->path);
+  return ASYNC_STEP_FAILED;
 }
 
-static Step step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+/* What must be done before the op; ASYNC_STEP_NOTHING if nothing must. */
+static AsyncStep step_before(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   if (!async_file_is_append(op)) {
     if (op->wal_sync > stream->durable.seq) return step_flush(stream, due_us);
     AsyncFile *database = stream->files.database;
     if (database != NULL && database->sync_owed) return step_owed(stream, database, due_us);
   }
+  if (must_flush_before(stream, op)) return step_flush(stream, due_us);
+  if (must_sync_before(op)) return step_sync_first(stream, op->file, due_us);
+  if (op->kind == ASYNC_OP_SYNC && op->file->syncing) return stuck_until_woken(due_us);
+  return ASYNC_STEP_NOTHING;
+}
+
+static AsyncStep step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+  AsyncStep before = step_before(stream, op, due_us);
+  if (before != ASYNC_STEP_NOTHING) return before;
   if (op->kind == ASYNC_OP_FENCE) return step_fence(stream, op, due_us);
   if (op->kind == ASYNC_OP_DELETE && op->fence != NULL) {
     return step_delete_behind(stream, op, due_us);
   }
-  if (must_flush_before(stream, op)) return step_flush(stream, due_us);
-  if (op->kind == ASYNC_OP_SYNC && op->file->syncing) return stuck_until_woken(due_us);
   if (is_owed(op)) {
     op->file->sync_owed = true;
     async_file_retire(stream);
     async_doorbell_ring();
-    return STEP_DONE;
+    return ASYNC_STEP_DONE;
   }
   op->under_way = true;
+  bool by_name = async_moved_concerns(op);
+  if (by_name) async_moved_begin_by_name(stream);
+  bool moved = stream->moved;
   bool syncs = op->kind == ASYNC_OP_SYNC;
   if (syncs) op->file->syncing = true;
   async_mutex_leave(&stream->mutex);
   int64_t start_us = async_os_now_us();
-  int rc = call_parent(stream, op);
-  bool shortage = rc != SQLITE_OK && is_shortage(stream, op, &rc);
+  int rc = call_parent(stream, op, moved);
+  int shortage = rc == SQLITE_OK ? SQLITE_OK : async_failure_shortage(stream, op, rc);
   int64_t took_us = async_os_now_us() - start_us;
   async_mutex_enter(&stream->mutex);
   if (syncs) op->file->syncing = false;
-  if (rc != SQLITE_OK) return op_failed(stream, op, rc, shortage, due_us);
+  if (rc != SQLITE_OK) {
+    op->under_way = false;
+    /* It may have moved since it was looked: then it is tried again, without the name. */
+    bool again = by_name && !moved && async_moved_look(stream);
+    if (by_name) async_moved_end_by_name(stream);
+    return again ? ASYNC_STEP_DONE : op_failed(stream, op, rc, shortage, due_us);
+  }
+  if (by_name) async_moved_end_by_name(stream);
 
   stream->apply_us_x16 += took_us - stream->apply_us_x16 / 16;
+  stream->last_op_writes = op->writes;
   async_file_retire(stream);
   async_stream_room_made(stream);
   publish_if_clean(stream);
-  held_no_longer(stream, &stream->op_held_since_us, "write");
-  return STEP_DONE;
+  async_failure_resume(stream, &stream->op_held_since_us, "write");
+  return ASYNC_STEP_DONE;
 }
 
 /* Shall what has been applied be made durable before anything else? */
@@ -447,33 +365,40 @@ static bool flush_is_due(AsyncStream *stream) {
   return stream->applied.seq >= stream->flush_target;
 }
 
-static Step step(AsyncStream *stream, int64_t *due_us) {
-  if (stream->error.code != SQLITE_OK) return STEP_NOTHING;
+static AsyncStep step(AsyncStream *stream, int64_t *due_us) {
+  if (stream->error.code != SQLITE_OK) return ASYNC_STEP_NOTHING;
   if (stream->side_error.code != SQLITE_OK) {
     const char *path = stream->side_error.path;
-    fail(stream, stream->side_error.code, operation_name(ASYNC_OP_SYNC), path == NULL ? "?" : path);
-    return STEP_FAILED;
+    async_failure_fail(stream, stream->side_error.code, async_failure_operation(ASYNC_OP_SYNC),
+                       path == NULL ? "?" : path);
+    return ASYNC_STEP_FAILED;
+  }
+  if (stream->cut_off) {
+    async_failure_fail(stream, SQLITE_IOERR_CLOSE, "close", stream->path);
+    return ASYNC_STEP_FAILED;
   }
   if (flush_is_due(stream)) return step_flush(stream, due_us);
   AsyncOp *op = stream->queue.head;
-  return op == NULL ? STEP_NOTHING : step_op(stream, op, due_us);
+  if (op != NULL) return step_op(stream, op, due_us);
+  return stream->is_closing ? step_close(stream, due_us) : ASYNC_STEP_NOTHING;
 }
 
 AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_us) {
   *due_us = 0;
-  Step last = STEP_DONE;
+  AsyncStep last = ASYNC_STEP_DONE;
   async_mutex_enter(&stream->mutex);
   stream->awake = stream->hurried = true;
-  for (int i = 0; i < max_steps && last == STEP_DONE; i++) {
+  for (int i = 0; i < max_steps && last == ASYNC_STEP_DONE; i++) {
     bool hurry_back = async_scheduler.interrupt || async_config.delay_ms > 0;
     if (i > 0 && hurry_back && stream->queue.head != NULL) break;
     last = step(stream, due_us);
   }
   bool dry = stream->queue.head == NULL;
+  if (dry) stream->close_queued = false;
   async_mutex_leave(&stream->mutex);
 
   if (dry) async_lock_settle(stream); /* first: what carries it may be closed next */
   async_file_collect(stream);
-  if (last == STEP_STUCK) return ASYNC_RUN_STUCK;
-  return last == STEP_DONE ? ASYNC_RUN_MORE : ASYNC_RUN_DRY;
+  if (last == ASYNC_STEP_STUCK) return ASYNC_RUN_STUCK;
+  return last == ASYNC_STEP_DONE ? ASYNC_RUN_MORE : ASYNC_RUN_DRY;
 }

@@ -5,6 +5,8 @@
 
 #include "arena.h"
 #include "checkpoint.h"
+#include "client.h"
+#include "closing.h"
 #include "config.h"
 #include "doorbell.h"
 #include "event.h"
@@ -215,126 +217,6 @@ int sqlite3async_start(void) {
   async_mutex_leave(&control_mutex);
   if (started) return SQLITE_OK;
   return async_control_error(SQLITE_ERROR, "start: the system gives no thread");
-}
-
-static int check_timeout(const char *operation, int timeoutMs) {
-  if (timeoutMs >= 0) return SQLITE_OK;
-  return async_control_error(SQLITE_MISUSE, "%s: the timeout is %d ms; it must be 0 or more",
-                             operation, timeoutMs);
-}
-
-int sqlite3async_stop(int timeoutMs) {
-  int rc = async_control_ready("stop");
-  if (rc == SQLITE_OK) rc = check_timeout("stop", timeoutMs);
-  if (rc != SQLITE_OK) return rc;
-  async_mutex_enter(&control_mutex);
-  async_checkpoint_stop();
-  async_mutex_leave(&control_mutex);
-  bool drained = async_writer_drain((int64_t)timeoutMs * 1000);
-  async_mutex_enter(&control_mutex);
-  async_writer_stop();
-  async_mutex_leave(&control_mutex);
-  if (drained) return SQLITE_OK;
-  return async_control_error(SQLITE_BUSY,
-                             "stop: not all was written within %d ms; the rest stays "
-                             "queued",
-                             timeoutMs);
-}
-
-int sqlite3async_drain(void) {
-  int rc = async_control_ready("drain");
-  if (rc != SQLITE_OK || !async_config.drain_on_exit) return rc;
-  async_checkpoint_pause(true); /* what it would still queue is in the WAL already */
-  if (!async_writer_finish(async_config.exit_drain_ms * 1000)) {
-    return async_control_error(SQLITE_BUSY, "drain: not all was written within %lld ms",
-                               (long long)async_config.exit_drain_ms);
-  }
-  /* Who is not there is not killed in the middle of what the runtime's end still queues. */
-  async_mutex_enter(&control_mutex);
-  async_checkpoint_stop();
-  async_writer_stop();
-  async_mutex_leave(&control_mutex);
-  return SQLITE_OK;
-}
-
-/* Name the databases that are open, in the message. */
-static int refuse_open_databases(void) {
-  AsyncStream **streams = async_registry_all();
-  if (streams == NULL) return async_control_error(SQLITE_NOMEM, "close: out of memory");
-  char names[MESSAGE_MAX] = "";
-  size_t length = 0;
-  for (AsyncStream **stream = streams; *stream != NULL; stream++) {
-    async_mutex_enter(&(*stream)->mutex);
-    bool open = (*stream)->handles > 0;
-    async_mutex_leave(&(*stream)->mutex);
-    if (!open || length >= sizeof names) continue;
-    length += (size_t)snprintf(names + length, sizeof names - length, "%s%s",
-                               length == 0 ? "" : ", ", (*stream)->path);
-  }
-  async_registry_release_all(streams);
-  if (length == 0) return SQLITE_OK;
-  return async_control_error(SQLITE_BUSY, "close: still open: %.900s", names);
-}
-
-/* What close() has stopped, and started. */
-typedef struct Changes {
-  bool stopped_checkpointer;
-  bool started_writer;
-} Changes;
-
-static int refuse_queued(Changes *changes, int timeoutMs) {
-  /* A halted writer is somebody's wish; a stopped one is in nobody's way. */
-  if (!async_scheduler_has_runner() && async_writer_halt() == SQLITEASYNC_HALT_NEVER) {
-    async_mutex_enter(&control_mutex);
-    changes->started_writer = async_writer_start();
-    async_writer_expect(async_registry_count());
-    async_mutex_leave(&control_mutex);
-    if (!changes->started_writer) {
-      return async_control_error(SQLITE_ERROR, "close: the system gives no thread");
-    }
-  }
-  if (async_writer_drain((int64_t)timeoutMs * 1000)) return SQLITE_OK;
-  return async_control_error(SQLITE_BUSY,
-                             "close: not all was written within %d ms; is the "
-                             "writer halted?",
-                             timeoutMs);
-}
-
-/* It is refused: all goes on as before. */
-static void undo_close(const Changes *changes) {
-  async_mutex_enter(&control_mutex);
-  if (changes->started_writer) async_writer_stop();
-  if (changes->stopped_checkpointer) async_checkpoint_start();
-  async_mutex_leave(&control_mutex);
-}
-
-int sqlite3async_close(int timeoutMs) {
-  int rc = async_control_ready("close");
-  if (rc == SQLITE_OK) rc = check_timeout("close", timeoutMs);
-  if (rc != SQLITE_OK) return rc;
-  Changes changes = {0};
-  async_mutex_enter(&control_mutex);
-  changes.stopped_checkpointer =
-      async_checkpoint_stop(); /* its connections are not to count as open */
-  async_mutex_leave(&control_mutex);
-  rc = refuse_open_databases();
-  if (rc == SQLITE_OK) rc = refuse_queued(&changes, timeoutMs);
-  bool refused = rc != SQLITE_OK;
-  if (!refused) {
-    /* What was just applied is also made durable, as at the end of any stream. */
-    rc = sqlite3async_flush(NULL, timeoutMs);
-    refused = rc == SQLITE_BUSY || rc == SQLITE_MISUSE;
-  }
-  if (refused) {
-    undo_close(&changes);
-    return rc;
-  }
-  async_mutex_enter(&control_mutex);
-  async_checkpoint_stop(); /* another thread may have started it meanwhile */
-  async_writer_stop();
-  async_mutex_leave(&control_mutex);
-  sqlite3async_shutdown();
-  return rc; /* closed all the same, but something was lost before */
 }
 
 /* ---- Parameters ---- */

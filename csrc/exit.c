@@ -12,26 +12,15 @@
 #include "checkpoint.h"
 #include "config.h"
 #include "hold.h"
+#include "loss.h"
 #include "registry.h"
 #include "router.h"
-#include "text.h"
 #include "writer.h"
 
 #include <stdio.h>
 
-#define LINE_MAX_LENGTH 1200
 /* What a signal may need to take its effect, at most. */
 #define PASS_US 1000000
-
-static void complain(int64_t lost, const char *path, const char *why) {
-  char line[LINE_MAX_LENGTH];
-  char shown[1001];
-  async_text_printable(path, shown, sizeof shown);
-  snprintf(line, sizeof line,
-           "sqlite3async: exit: %lld committed transactions of %s were not written: %s\n",
-           (long long)lost, shown, why);
-  async_os_complain(line);
-}
 
 /* A thread that goes on committing while the process ends is not waited for:
 ** with drained, what it has just queued is no failure to tell of. */
@@ -43,17 +32,20 @@ static void report_lost(bool drained) {
   if (streams == NULL) return;
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
     async_mutex_enter(&(*stream)->mutex);
-    int64_t lost = (*stream)->pushed.transactions - (*stream)->applied.transactions;
+    int64_t lost = async_stream_lost(*stream);
     int code = (*stream)->error.code;
     async_mutex_leave(&(*stream)->mutex);
     if (lost > 0 && (code != SQLITE_OK || !drained)) {
-      complain(lost, (*stream)->path, code == SQLITE_OK ? deadline : sqlite3_errstr(code));
+      async_loss_tell("exit", lost, (*stream)->path,
+                      code == SQLITE_OK ? deadline : sqlite3_errstr(code));
     }
   }
   async_registry_release_all(streams);
   AsyncFailure failure;
   while (async_registry_take_failure(NULL, &failure)) {
-    if (failure.lost > 0) complain(failure.lost, failure.path, sqlite3_errstr(failure.code));
+    if (failure.lost > 0) {
+      async_loss_tell("exit", failure.lost, failure.path, sqlite3_errstr(failure.code));
+    }
   }
 }
 

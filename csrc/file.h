@@ -62,9 +62,10 @@ struct AsyncFile {
   ** it wrote is in the WAL as well, so it need not be synced before that is
   ** written over. */
   bool backfilled;
-  bool doubted;   /* it is dirty only because others may not have synced it */
-  bool sync_owed; /* SQLite's sync of a checkpoint came up, and is to be done beside the writer */
-  bool syncing;   /* a thread is at it */
+  bool doubted;    /* it is dirty only because others may not have synced it */
+  bool sync_first; /* a journal that others may not have synced: before it is written to */
+  bool sync_owed;  /* SQLite's sync of a checkpoint came up, and is to be done beside the writer */
+  bool syncing;    /* a thread is at it */
   AsyncChanges changes;
   int in_use; /* threads that use `parent` without the mutex, and no handle: it must not end */
 
@@ -83,22 +84,19 @@ struct AsyncFile {
   ** by any number of threads; xRead and xWrite through parent.h. */
   sqlite3_file *parent;
   sqlite3_file *parent_room;
-  int open_flags; /* what the parent's xOpen said it did */
+  int open_flags;         /* what the parent's xOpen said it did */
+  AsyncOsFileState state; /* of a journal, when it was opened */
+  bool nameless;          /* and that nobody will ever recover: see moved.h */
 };
 
 /*
 ** As xOpen.  On SQLITE_OK *file has one handle more.  The stream is
-** referenced by the caller.
+** referenced by the caller.  SQLITE_READONLY_DBMOVED: its database has lost its
+** name (moved.h), so the path is another database's.
 */
 int async_file_open_database(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
                              int *out_flags);
-/*
-** Opening gave SQLITE_READONLY_DBMOVED: another file is in the database's
-** place, and the names of its journals are the new one's, too.  Wait until
-** what was queued so far has been applied; SQLITE_BUSY if that does not
-** happen within 10 s, or without a writer.  No mutex held.
-*/
-int async_file_outlive_moved(AsyncStream *stream);
+/* Likewise, of a journal. */
 int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
                             int *out_flags);
 
@@ -171,16 +169,17 @@ void async_file_inherit_unsynced(AsyncFile *file);
 
 /* ---- For the writer ---- */
 
-/* Open the parent's handle of a journal that SQLite has created. */
-int async_file_apply_open(AsyncFile *file, int flags);
+/* Open the parent's handle of a journal that SQLite has created; nameless: under no name. */
+int async_file_apply_open(AsyncFile *file, int flags, bool nameless);
 /*
-** Opening it has just failed: can it be made all the same, once there is again what was
-** used up?  Nothing lies there, and the folder may be written to.  (SQLite's VFS does not say
-** why it failed: next it tries to open what is not there for reading, and tells that error.)
+** Opening it has just failed, and SQLite's VFS does not say why: it goes on to open what is not
+** there for reading, and tells that error.  So create it once more: the system's error number; 0
+** if that works now; -1 if something lies there.
 */
-bool async_file_can_be_made(const AsyncFile *file);
-/* Delete it: its handle first, if SQLite has none, for some systems want that. */
-int async_file_apply_delete(AsyncFile *file, int sync_directory);
+int async_file_why_not_created(const AsyncFile *file);
+/* Delete it: its handle first, if SQLite has none, for some systems want that.  nameless: only
+** that. */
+int async_file_apply_delete(AsyncFile *file, int sync_directory, bool nameless);
 
 /* The op at the queue's head was applied: take it off.  Under the mutex. */
 void async_file_retire(AsyncStream *stream);

@@ -1,17 +1,19 @@
 /*
 ** File control: what SQLite and applications ask of an open file besides
-** reading and writing, and the module's two PRAGMAs.
+** reading and writing, and the module's PRAGMAs.
 **
 **     PRAGMA async_flush[=TIMEOUT_MS]   wait until all commits are durable; the
 **                                       number of durable ones, or an error
 **     PRAGMA async_status               the status as one row of JSON
+**     PRAGMA async_closing              the program closes the connection next; see client.h
 **
-** Both act when the statement is prepared, as SQLite does it with all PRAGMAs
+** All act when the statement is prepared, as SQLite does it with all PRAGMAs
 ** of a VFS: prepare them anew each time.
 */
 #include "handle.h"
 
 #include "autocheckpoint.h"
+#include "client.h"
 #include "config.h"
 #include "flush.h"
 #include "status.h"
@@ -80,6 +82,10 @@ static int control_pragma(AsyncHandle *handle, char **args) {
   if (sqlite3_stricmp(args[1], "async_status") == 0) {
     return pragma_status(handle->stream, &args[0]);
   }
+  if (sqlite3_stricmp(args[1], "async_closing") == 0) {
+    async_client_abandon(handle);
+    return SQLITE_OK;
+  }
   return forward(handle, SQLITE_FCNTL_PRAGMA, args); /* the parent may have some, too */
 }
 
@@ -145,6 +151,7 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
     return SQLITE_OK;
   case SQLITE_FCNTL_PDB:
     handle->db = arg;
+    async_client_note(handle);
     return SQLITE_OK;
   case SQLITE_FCNTL_PRAGMA:
     return control_pragma(handle, arg);

@@ -136,13 +136,25 @@ void async_file_collect(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   AsyncFile *garbage = stream->files.garbage;
   stream->files.garbage = NULL;
+  stream->files.closing++;
   async_mutex_leave(&stream->mutex);
+  bool journal = false;
+  AsyncOsFileState left = {0};
   while (garbage != NULL) {
     AsyncFile *file = garbage;
     garbage = file->older;
+    if (file->role == ASYNC_ROLE_JOURNAL && !file->gone && !file->sync_first) {
+      journal = true;
+      left = async_os_file_state(file->path);
+    }
     async_file_free(file);
   }
   async_os_release_end();
+  async_mutex_enter(&stream->mutex);
+  if (journal) stream->left_journal = left;
+  stream->files.closing--;
+  async_stream_signal(&stream->files_closed);
+  async_mutex_leave(&stream->mutex);
 }
 
 void async_file_forget_all(AsyncStream *stream) {

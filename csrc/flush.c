@@ -5,10 +5,10 @@
 
 #include "writer.h"
 
-/* It failed, somebody was told, and all its handles were closed: only for a moment it is still
-** there, and for the caller it is a database of the past. */
+/* The stream failed, its error was reported and all handles are closed, so that it is about to be
+** freed; or it was cut off from them, once all was durable.  Treat it as not open. */
 static bool is_past(const AsyncStream *stream) {
-  return stream->handles == 0 && stream->error_told;
+  return stream->cut_off || (stream->handles == 0 && stream->error_told);
 }
 
 /* Note the wish, of which a writer is still to be told if the ticket is more than 0. */

@@ -9,6 +9,8 @@
 
 #include "autocheckpoint.h"
 #include "checkpoint.h"
+#include "client.h"
+#include "closing.h"
 #include "config.h"
 #include "registry.h"
 #include "super.h"
@@ -29,6 +31,10 @@ static void end_wal_write(AsyncHandle *handle) {
   async_stream_wal_write_ended(handle->stream);
 }
 
+bool async_handle_is_connection(const AsyncHandle *handle) {
+  return handle->file->role == ASYNC_ROLE_DATABASE && !handle->lock.is_checkpointer;
+}
+
 static void unmap(AsyncHandle *handle) {
   end_wal_write(handle);
   async_walindex_unmap(&handle->stream->walindex, &handle->wal);
@@ -41,8 +47,17 @@ static int handle_close(sqlite3_file *base) {
   unmap(handle);
   async_lock_release(handle->stream, &handle->lock, SQLITE_LOCK_NONE);
   AsyncStream *stream = handle->stream;
+  bool is_connection = async_handle_is_connection(handle);
+  bool is_last = false;
+  async_client_forget(handle);
   async_file_close(handle->file);
   async_super_forget_all(stream);
+  if (is_connection) { /* only now: whoever is the last must find the files of all others closed */
+    async_mutex_enter(&stream->mutex);
+    is_last = async_closing_note_close(stream, handle->is_abandoned);
+    async_mutex_leave(&stream->mutex);
+  }
+  if (is_last) async_closing_await(stream);
   async_registry_release(stream);
   return SQLITE_OK;
 }
@@ -272,6 +287,13 @@ static const sqlite3_io_methods handle_methods = {
     .xShmUnmap = handle_shm_unmap,
 };
 
+AsyncStream *async_handle_stream(sqlite3_file *base) {
+  if (base == NULL || base->pMethods != &handle_methods) return NULL;
+  AsyncStream *stream = handle_of(base)->stream;
+  async_registry_retain(stream);
+  return stream;
+}
+
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags) {
   bool is_checkpointer = async_checkpoint_is_this_thread();
   *handle = (AsyncHandle){.stream = stream, .file = file};
@@ -279,6 +301,11 @@ void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file
   handle->lock.is_checkpointer = handle->wal.is_checkpointer = is_checkpointer;
   handle->persist_wal = is_checkpointer; /* it is for others to end */
   handle->base.pMethods = &handle_methods;
+  if (async_handle_is_connection(handle)) {
+    async_mutex_enter(&stream->mutex);
+    async_closing_note_open(stream);
+    async_mutex_leave(&stream->mutex);
+  }
   sqlite3_file *parent = database_parent(&handle->base);
   if (parent != NULL) {
     int characteristics = parent->pMethods->xDeviceCharacteristics(parent);

@@ -9,22 +9,34 @@
 
 #include "file.h"
 
-typedef struct AsyncHandle {
+typedef struct AsyncClient AsyncClient;
+
+typedef struct AsyncHandle AsyncHandle;
+struct AsyncHandle {
   sqlite3_file base;
   AsyncStream *stream; /* with a reference */
   AsyncFile *file;
   AsyncHolder lock;
   AsyncWalUser wal;
   sqlite3 **db;                /* where SQLite keeps the connection that uses it now; or NULL */
+  AsyncClient *client;         /* that connection, see client.h; or NULL */
+  AsyncHandle *client_next;    /* of its handles */
+  bool is_abandoned;           /* the program has closed the connection, SQLite not yet */
   bool autocheckpoint_settled; /* it is as it is to be */
   bool autocheckpoint_off;     /* we turned it off */
   bool persist_wal;
   bool powersafe_overwrite;
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */
-} AsyncHandle;
+};
 
 /* Make *handle a handle on the file, opened with these flags; it takes over the reference. */
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags);
+
+/* Is it the program's handle on a database? */
+bool async_handle_is_connection(const AsyncHandle *handle);
+
+/* The stream of an open file, with a reference for the caller; NULL if the file is not ours. */
+AsyncStream *async_handle_stream(sqlite3_file *base);
 
 /* As xFileControl; in filecontrol.c. */
 int async_handle_file_control(sqlite3_file *base, int op, void *arg);

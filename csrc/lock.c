@@ -147,6 +147,7 @@ static int raise_os_lock(AsyncStream *stream, int level) {
 
 /* What our connections need, as xUnlock knows it. */
 static int needed_level(const AsyncLock *lock) {
+  if (lock->cut_off) return SQLITE_LOCK_NONE;
   if (lock->writer != NULL) return SQLITE_LOCK_EXCLUSIVE;
   if (lock->shared == 0 || lock->handed_over) return SQLITE_LOCK_NONE;
   return lock->wal ? SQLITE_LOCK_EXCLUSIVE : SQLITE_LOCK_SHARED;
@@ -357,6 +358,14 @@ int async_lock_hand_over(AsyncStream *stream) {
   return rc;
 }
 
+void async_lock_cut_off(AsyncStream *stream) {
+  async_mutex_enter(&stream->lock.mutex);
+  stream->lock.cut_off = true;
+  int rc = lower_os_lock(stream);
+  async_mutex_leave(&stream->lock.mutex);
+  if (rc != SQLITE_OK) sqlite3_log(rc, "sqlite3async: cannot unlock %s", stream->path);
+}
+
 /* ---- Inside the process ---- */
 
 int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
@@ -416,11 +425,20 @@ int async_lock_release(AsyncStream *stream, AsyncHolder *holder, int level) {
   return rc;
 }
 
+static bool has_moved(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool moved = stream->moved;
+  async_mutex_leave(&stream->mutex);
+  return moved;
+}
+
 int async_lock_check_reserved(AsyncStream *stream, int *reserved) {
   AsyncLock *lock = &stream->lock;
   async_mutex_enter(&lock->mutex);
   int rc = SQLITE_OK;
-  if (lock->writer != NULL) {
+  if (lock->writer != NULL || has_moved(stream)) {
+    /* SQLite asks when it has found a journal under the name: after a move that is not this
+    ** database's, and not to be rolled back into it. */
     *reserved = 1;
   } else if (lock->os_level >= SQLITE_LOCK_RESERVED || !async_config.lock_files) {
     *reserved = 0; /* we have it, for ops of transactions that are over */

@@ -57,6 +57,7 @@ typedef struct AsyncLock {
   int64_t free_total_us;    /* free moments since hold_since_us */
   int64_t contended_us;     /* when another process last stood in our way */
   bool wal;                 /* the database is in WAL mode; known while os_level is not NONE */
+  bool cut_off;             /* its holders have nothing any more, see async_lock_cut_off() */
   bool handed_over;         /* others may have it, though connections have SHARED */
   bool checkpointer_shared; /* it is one of `shared` */
   bool checkpointing;       /* the checkpointer has it open, or is about to */
@@ -87,6 +88,10 @@ int async_lock_own(struct AsyncStream *stream);
 ** transaction, or anything is queued.
 */
 int async_lock_hand_over(struct AsyncStream *stream);
+
+/* The stream has failed for good, and its handles are only waiting to be closed: give the OS lock
+** back whatever they hold. */
+void async_lock_cut_off(struct AsyncStream *stream);
 
 /*
 ** The checkpointer is about to open the database; false if it must not.  From

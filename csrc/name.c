@@ -8,22 +8,21 @@
 #include "doorbell.h"
 #include "file.h"
 #include "hold.h"
+#include "moved.h"
+#include "parent.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How long to wait for a moved database, and how often to look. */
-#define OUTLIVE_US 10000000
-#define OUTLIVE_SLICE_US 5000
-
 /* ---- The parent's handle ---- */
 
-/* Open it in the file's room; *parent is the handle. */
-static int call_open(AsyncFile *file, int flags, sqlite3_file **parent, int *open_flags) {
+/* Open it in the file's room, at that path or as a file without one; *parent is the handle. */
+static int call_open(AsyncFile *file, const char *path, int flags, sqlite3_file **parent,
+                     int *open_flags) {
   sqlite3_vfs *vfs = file->stream->parent;
   memset(file->parent_room, 0, (size_t)vfs->szOsFile);
-  int rc = vfs->xOpen(vfs, file->path, file->parent_room, flags, open_flags);
+  int rc = vfs->xOpen(vfs, path, file->parent_room, flags, open_flags);
   if (rc == SQLITE_OK) {
     *parent = file->parent_room;
   } else if (file->parent_room->pMethods != NULL) {
@@ -38,7 +37,8 @@ static bool is_refused(const AsyncFile *file, int rc) {
   sqlite3_vfs *vfs = file->stream->parent;
   int code = rc & 0xff;
   if (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_PERM) return false;
-  return vfs->xGetLastError == NULL || !async_os_is_disk_full(vfs->xGetLastError(vfs, 0, NULL));
+  int error_number = vfs->xGetLastError == NULL ? 0 : vfs->xGetLastError(vfs, 0, NULL);
+  return async_os_shortage(error_number) == ASYNC_OS_SHORTAGE_NONE;
 }
 
 /*
@@ -48,30 +48,49 @@ static bool is_refused(const AsyncFile *file, int rc) {
 static int open_parent(AsyncFile *file, int flags) {
   if (flags & SQLITE_OPEN_READONLY) {
     int both = (flags & ~SQLITE_OPEN_READONLY) | SQLITE_OPEN_READWRITE;
-    int rc = call_open(file, both, &file->parent, &file->open_flags);
+    int rc = call_open(file, file->path, both, &file->parent, &file->open_flags);
     if (rc == SQLITE_OK || !is_refused(file, rc)) return rc;
   }
-  return call_open(file, flags, &file->parent, &file->open_flags);
+  return call_open(file, file->path, flags, &file->parent, &file->open_flags);
 }
 
-int async_file_apply_open(AsyncFile *file, int flags) {
+/* What lies under a journal's name, just after that was opened by it.  No mutex is held. */
+static AsyncOsFileState state_of_journal(const AsyncFile *file) {
+  if (file->role != ASYNC_ROLE_JOURNAL) return (AsyncOsFileState){0};
+  return async_os_file_state(file->path);
+}
+
+#define NAMELESS_FLAGS                                                                             \
+  (SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXCLUSIVE |                            \
+   SQLITE_OPEN_DELETEONCLOSE | SQLITE_OPEN_TEMP_JOURNAL)
+
+int async_file_apply_open(AsyncFile *file, int flags, bool nameless) {
   /* By a thread that was killed before it could say so: see async_os_is_last_thread(). */
   if (file->parent != NULL) return SQLITE_OK;
   sqlite3_file *parent = NULL;
   int open_flags = 0;
   async_os_hold_end();
-  int rc = call_open(file, flags, &parent, &open_flags);
+  int rc = call_open(file, nameless ? NULL : file->path, nameless ? NAMELESS_FLAGS : flags, &parent,
+                     &open_flags);
   if (rc == SQLITE_OK) {
+    AsyncOsFileState state = {0};
+    if (!nameless) state = state_of_journal(file);
     async_mutex_enter(&file->stream->mutex);
     file->parent = parent;
     file->open_flags = open_flags;
+    file->state = state;
+    file->nameless = nameless;
     async_mutex_leave(&file->stream->mutex);
   }
   async_os_release_end();
   return rc;
 }
 
-int async_file_apply_delete(AsyncFile *file, int sync_directory) {
+int async_file_why_not_created(const AsyncFile *file) {
+  return async_os_is_absent(file->path) ? async_os_try_to_create(file->path) : -1;
+}
+
+int async_file_apply_delete(AsyncFile *file, int sync_directory, bool nameless) {
   AsyncStream *stream = file->stream;
   async_os_hold_end();
   async_mutex_enter(&stream->mutex);
@@ -84,8 +103,12 @@ int async_file_apply_delete(AsyncFile *file, int sync_directory) {
     async_file_synced(file, file->changes); /* what is in it does not matter any more */
   }
   async_mutex_leave(&stream->mutex);
+  /* It may have gone with its folder: without a byte in it, it is no hot journal. */
+  if (nameless && file->parent != NULL) async_parent_truncate(stream, file->parent, 0);
+  if (nameless && closing != NULL) async_parent_truncate(stream, closing, 0);
   if (closing != NULL) closing->pMethods->xClose(closing);
-  int rc = stream->parent->xDelete(stream->parent, file->path, sync_directory);
+  sqlite3_vfs *vfs = stream->parent;
+  int rc = nameless ? SQLITE_OK : vfs->xDelete(vfs, file->path, sync_directory);
   async_os_release_end();
   return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
@@ -100,31 +123,6 @@ static int out_flags_of(const AsyncFile *file, int flags) {
 }
 
 /* ---- The database ---- */
-
-/* Under the mutex, which it leaves meanwhile: is another file in its place now? */
-static bool has_moved(AsyncFile *file) {
-  int moved = 0;
-  file->in_use++;
-  async_mutex_leave(&file->stream->mutex);
-  int rc = file->parent->pMethods->xFileControl(file->parent, SQLITE_FCNTL_HAS_MOVED, &moved);
-  async_mutex_enter(&file->stream->mutex);
-  file->in_use--;
-  async_file_let_go(file);
-  return rc == SQLITE_OK && moved != 0;
-}
-
-int async_file_outlive_moved(AsyncStream *stream) {
-  int rc = SQLITE_OK;
-  int64_t until_us = async_os_now_us() + OUTLIVE_US;
-  async_mutex_enter(&stream->mutex);
-  int64_t last = stream->pushed.seq;
-  while (rc == SQLITE_OK && stream->applied.seq < last && stream->error.code == SQLITE_OK) {
-    if (!async_scheduler_has_runner() || async_os_now_us() >= until_us) rc = SQLITE_BUSY;
-    if (rc == SQLITE_OK) async_stream_wait(stream, &stream->durable_moved, OUTLIVE_SLICE_US);
-  }
-  async_mutex_leave(&stream->mutex);
-  return rc;
-}
 
 /* Open the file, which nobody has open here.  Under the lock table's mutex. */
 static int open_database_anew(AsyncStream *stream, const char *path, int flags) {
@@ -155,13 +153,9 @@ static int open_database_anew(AsyncStream *stream, const char *path, int flags) 
 /* Under the lock table's mutex. */
 static int open_database_locked(AsyncStream *stream, const char *path, int flags) {
   async_mutex_enter(&stream->mutex);
+  int rc = async_moved_look(stream) ? SQLITE_READONLY_DBMOVED : SQLITE_OK;
+  if (rc == SQLITE_OK) rc = async_stream_error(stream);
   AsyncFile *file = stream->files.database;
-  if (file != NULL && has_moved(file)) {
-    async_mutex_leave(&stream->mutex);
-    return SQLITE_READONLY_DBMOVED;
-  }
-  int rc = async_stream_error(stream);
-  file = stream->files.database; /* it may have been let go meanwhile */
   if (rc == SQLITE_OK && file != NULL) file->handles++;
   async_mutex_leave(&stream->mutex);
   return rc != SQLITE_OK || file != NULL ? rc : open_database_anew(stream, path, flags);
@@ -202,18 +196,6 @@ static bool directory_is_writable(AsyncStream *stream) {
   return writable != 0;
 }
 
-/* The same; asked once a stream. */
-static bool directory_was_writable(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  bool checked = stream->directory_checked;
-  async_mutex_leave(&stream->mutex);
-  return checked || directory_is_writable(stream);
-}
-
-bool async_file_can_be_made(const AsyncFile *file) {
-  return async_os_is_absent(file->path) && directory_is_writable(file->stream);
-}
-
 /*
 ** Nothing is known of the name: look at the disk.  *defer: the file is not
 ** there and can be made, so the writer shall open it.
@@ -228,8 +210,11 @@ static int probe_journal(AsyncStream *stream, AsyncFile *file, int flags, bool *
   }
   /* If it cannot be made, the parent shall say why, and at once.  So, too, if what
   ** does not exist to SQLite, an empty file or a link that leads nowhere, is there. */
-  *defer = !there && async_os_is_absent(file->path) && directory_was_writable(stream);
-  return *defer ? SQLITE_OK : open_parent(file, flags);
+  *defer = !there && async_os_is_absent(file->path) && directory_is_writable(stream);
+  if (*defer) return SQLITE_OK;
+  rc = open_parent(file, flags);
+  if (rc == SQLITE_OK) file->state = state_of_journal(file);
+  return rc;
 }
 
 /* Under the mutex: let SQLite have the file, if it exists as flags want it. */
@@ -251,6 +236,25 @@ static void doubt_wal(AsyncFile *file) {
   file->stream->wal.header_unsynced = true;
 }
 
+/* Did this stream leave the journal as it is, so that it knows whether it is synced? */
+static bool was_left_so(const AsyncFile *file) {
+  const AsyncOsFileState *now = &file->state;
+  const AsyncOsFileState *left = &file->stream->left_journal;
+  return left->written_ns != 0 && now->written_ns == left->written_ns && now->size == left->size &&
+         now->inode == left->inode && now->device == left->device;
+}
+
+/*
+** Under the mutex: a journal was found on disk.  A process may have died between the zeros over its
+** header, or its truncation, and their sync.  If the records of a new transaction then got to disk
+** and those did not, the old header would roll back to a mixture of both.  So it is synced before
+** it is written to; but not one that this stream has not synced itself, since SQLite did not ask for
+** it (synchronous=OFF).
+*/
+static void doubt_journal(AsyncFile *file) {
+  file->sync_first = !file->dirty && !was_left_so(file);
+}
+
 /* Under the mutex: a new file, opened already or to be opened by the writer. */
 static int admit_journal(AsyncFile *file, int flags, bool defer) {
   AsyncStream *stream = file->stream;
@@ -263,13 +267,13 @@ static int admit_journal(AsyncFile *file, int flags, bool defer) {
     file->pending = 1;
     file->open_flags = flags;
     file->size_known = true;
-    stream->directory_checked = true;
   }
   file->handles = 1;
   stream->handles++;
   async_file_link(file);
   if (!defer) async_file_inherit_unsynced(file);
   if (!defer && file->role == ASYNC_ROLE_WAL) doubt_wal(file);
+  if (!defer && file->role == ASYNC_ROLE_JOURNAL) doubt_journal(file);
   return SQLITE_OK;
 }
 
@@ -280,8 +284,12 @@ static int open_journal(AsyncStream *stream, const char *path, int flags, AsyncF
   int rc = async_stream_error(stream);
   AsyncFile *known = rc == SQLITE_OK ? async_file_find(stream, path) : NULL;
   if (known != NULL) rc = open_known_journal(known, flags);
-  bool absent = known != NULL && !known->exists;
-  bool done = rc != SQLITE_OK || (known != NULL && !absent);
+  /* What lies under the name of a database that has moved is another one's. */
+  bool absent = stream->moved || (known != NULL && !known->exists);
+  if (rc == SQLITE_OK && known == NULL && absent && !(flags & SQLITE_OPEN_CREATE)) {
+    rc = SQLITE_CANTOPEN;
+  }
+  bool done = rc != SQLITE_OK || (known != NULL && known->exists);
   if (done && rc == SQLITE_OK) {
     *file = known;
     *out_flags = out_flags_of(known, flags);
@@ -330,7 +338,7 @@ int async_file_reopen_wal(AsyncStream *stream) {
   sqlite3_file *parent = NULL;
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_WAL;
   int open_flags = 0;
-  int rc = call_open(file, flags, &parent, &open_flags);
+  int rc = call_open(file, file->path, flags, &parent, &open_flags);
   async_mutex_enter(&stream->mutex);
   file->in_use--;
   file->size_known = false;
@@ -403,10 +411,12 @@ int async_file_delete(AsyncStream *stream, const char *path, int sync_directory)
 bool async_file_knows(AsyncStream *stream, const char *path, int *exists) {
   async_mutex_enter(&stream->mutex);
   AsyncFile *file = async_file_find(stream, path);
-  /* With nothing pending the disk knows as well, and others may have changed it. */
-  bool known = stream->error.code == SQLITE_OK && file != NULL && file->pending > 0;
+  /* With nothing pending the disk knows as well, and others may have changed it; but what lies
+  ** under the name of a database that has moved is another one's. */
+  bool queued = file != NULL && file->pending > 0;
+  bool known = stream->error.code == SQLITE_OK && (queued || stream->moved);
   /* Like the unix VFS: an empty file does not exist. */
-  if (known) *exists = file->exists && file->size > 0;
+  if (known) *exists = file != NULL && file->exists && file->size > 0;
   async_mutex_leave(&stream->mutex);
   return known;
 }

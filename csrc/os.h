@@ -68,8 +68,28 @@ void async_os_sleep_us(int64_t us);
 #define ASYNC_OS_NOT_TRIED (-1)
 int async_os_sync_directory(const char *path_of_file);
 
-/* Is this error number of the parent's xGetLastError "no space left"? */
-bool async_os_is_disk_full(int error_number);
+/* What a system call failed for that others have used up and may give back. */
+typedef enum AsyncOsShortage {
+  ASYNC_OS_SHORTAGE_NONE,
+  ASYNC_OS_SHORTAGE_SPACE, /* on the disk, or in the user's quota */
+  ASYNC_OS_SHORTAGE_DESCRIPTORS,
+  ASYNC_OS_SHORTAGE_MEMORY,
+} AsyncOsShortage;
+/* What this error number, as of the parent's xGetLastError, says. */
+AsyncOsShortage async_os_shortage(int error_number);
+
+/* Create a file, which must not exist, and remove it again: the system's error number, or 0. */
+int async_os_try_to_create(const char *path);
+
+/* Which file a name means, and how it was left; all zero if there is none.  The system may not tell
+** device and inode. */
+typedef struct AsyncOsFileState {
+  uint64_t device;
+  uint64_t inode;
+  int64_t size;
+  int64_t written_ns; /* when it was last written to, by the system's clock */
+} AsyncOsFileState;
+AsyncOsFileState async_os_file_state(const char *path);
 
 /* Has this process got the file open, by whatever way?  On Windows: has anybody? */
 bool async_os_is_open_here(const char *path);

@@ -195,19 +195,51 @@ int async_os_sync_directory(const char *path_of_file) {
   if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR)) {
     return ASYNC_OS_NOT_TRIED;
   }
-  /* Who may write to a folder but not read it cannot sync it, nor can SQLite. */
-  if (fd < 0) return errno == EACCES ? 0 : errno;
+  /* A folder that its owner has removed has no names to sync.  And a user who may write to a
+  ** folder but not read it cannot sync it; SQLite's own VFS cannot either. */
+  if (fd < 0) return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : errno;
   int error = fsync(fd) == 0 ? 0 : errno;
   close(fd);
   /* Some file systems cannot sync a folder; there is nothing more to do on them. */
   return error == EINVAL ? 0 : error;
 }
 
-bool async_os_is_disk_full(int error_number) {
+AsyncOsShortage async_os_shortage(int error_number) {
+  switch (error_number) {
+  case ENOSPC:
 #if defined(EDQUOT)
-  if (error_number == EDQUOT) return true;
+  case EDQUOT:
 #endif
-  return error_number == ENOSPC;
+    return ASYNC_OS_SHORTAGE_SPACE;
+  case EMFILE:
+  case ENFILE:
+    return ASYNC_OS_SHORTAGE_DESCRIPTORS;
+  case ENOMEM:
+    return ASYNC_OS_SHORTAGE_MEMORY;
+  default:
+    return ASYNC_OS_SHORTAGE_NONE;
+  }
+}
+
+int async_os_try_to_create(const char *path) {
+  int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return errno;
+  close(fd);
+  return unlink(path) == 0 ? 0 : errno;
+}
+
+AsyncOsFileState async_os_file_state(const char *path) {
+  struct stat file;
+  if (stat(path, &file) != 0) return (AsyncOsFileState){0};
+#if defined(__APPLE__)
+  struct timespec written = file.st_mtimespec;
+#else
+  struct timespec written = file.st_mtim;
+#endif
+  return (AsyncOsFileState){.device = (uint64_t)file.st_dev,
+                            .inode = (uint64_t)file.st_ino,
+                            .size = file.st_size,
+                            .written_ns = (int64_t)written.tv_sec * 1000000000 + written.tv_nsec};
 }
 
 bool async_os_is_open_here(const char *path) {

@@ -168,8 +168,19 @@ int async_os_sync_directory(const char *path_of_file) {
   return 0;
 }
 
-bool async_os_is_disk_full(int error_number) {
-  return error_number == ERROR_DISK_FULL || error_number == ERROR_HANDLE_DISK_FULL;
+AsyncOsShortage async_os_shortage(int error_number) {
+  switch (error_number) {
+  case ERROR_DISK_FULL:
+  case ERROR_HANDLE_DISK_FULL:
+    return ASYNC_OS_SHORTAGE_SPACE;
+  case ERROR_TOO_MANY_OPEN_FILES:
+    return ASYNC_OS_SHORTAGE_DESCRIPTORS;
+  case ERROR_NOT_ENOUGH_MEMORY:
+  case ERROR_OUTOFMEMORY:
+    return ASYNC_OS_SHORTAGE_MEMORY;
+  default:
+    return ASYNC_OS_SHORTAGE_NONE;
+  }
 }
 
 static WCHAR *wide_path(const char *path) {
@@ -206,6 +217,32 @@ bool async_os_is_absent(const char *path) {
       GetFileAttributesW(wide) == INVALID_FILE_ATTRIBUTES && GetLastError() == ERROR_FILE_NOT_FOUND;
   free(wide);
   return absent;
+}
+
+int async_os_try_to_create(const char *path) {
+  WCHAR *wide = wide_path(path);
+  if (wide == NULL) return ERROR_NOT_ENOUGH_MEMORY;
+  HANDLE file = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_NEW,
+                            FILE_FLAG_DELETE_ON_CLOSE, NULL);
+  int error = file == INVALID_HANDLE_VALUE ? (int)GetLastError() : 0;
+  if (file != INVALID_HANDLE_VALUE) CloseHandle(file);
+  free(wide);
+  return error;
+}
+
+/* What is open here cannot be renamed or deleted, so nobody needs to know which file it is. */
+AsyncOsFileState async_os_file_state(const char *path) {
+  AsyncOsFileState state = {0};
+  WCHAR *wide = wide_path(path);
+  WIN32_FILE_ATTRIBUTE_DATA data;
+  if (wide != NULL && GetFileAttributesExW(wide, GetFileExInfoStandard, &data)) {
+    const FILETIME *written = &data.ftLastWriteTime;
+    state.size = ((int64_t)data.nFileSizeHigh << 32) | data.nFileSizeLow;
+    state.written_ns =
+        (int64_t)(((uint64_t)written->dwHighDateTime << 32) | written->dwLowDateTime) * 100;
+  }
+  free(wide);
+  return state;
 }
 
 /* ---- The process's end ---- */

@@ -13,8 +13,11 @@ AsyncOp *async_queue_push(AsyncQueue *queue, AsyncOpKind kind, struct AsyncFile 
   assert(length <= ASYNC_WRITE_MAX);
   AsyncOp *op = async_arena_take(&queue->arena, offsetof(AsyncOp, payload) + length);
   if (op == NULL) return NULL;
-  *op = (AsyncOp){
-      .kind = kind, .file = file, .length = length, .chunk = async_arena_chunk(&queue->arena)};
+  *op = (AsyncOp){.kind = kind,
+                  .file = file,
+                  .length = length,
+                  .writes = 1,
+                  .chunk = async_arena_chunk(&queue->arena)};
   if (queue->tail == NULL) {
     queue->head = op;
   } else {
@@ -44,6 +47,7 @@ unsigned char *async_queue_continue(AsyncQueue *queue, const struct AsyncFile *f
 
 void async_queue_grow(AsyncQueue *queue, uint32_t n) {
   queue->tail->length += n;
+  queue->tail->writes++;
   queue->bytes += n;
   if (queue->bytes > queue->peak_bytes) queue->peak_bytes = queue->bytes;
 }

@@ -46,6 +46,7 @@ struct AsyncOp {
   int64_t wal_sync; /* the WAL must be synced up to here first, unless this appends to it */
   int64_t offset;
   uint32_t length; /* of the payload */
+  uint32_t writes; /* of SQLite's, that it was made of: 1 if nothing was merged into it */
   int flags;
   AsyncOpKind kind;
   bool under_way;     /* the writer is applying it: it must not change */

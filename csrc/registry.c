@@ -50,6 +50,18 @@ AsyncStream *async_registry_find(const char *path) {
   return stream;
 }
 
+bool async_registry_has_path(const char *path) {
+  bool has = false;
+  async_mutex_enter(&registry_mutex);
+  for (int i = 0; i < BUCKETS && stream_count > 0 && !has; i++) {
+    for (AsyncStream *stream = by_id[i]; stream != NULL && !has; stream = stream->id_next) {
+      has = strcmp(stream->path, path) == 0;
+    }
+  }
+  async_mutex_leave(&registry_mutex);
+  return has;
+}
+
 void async_registry_note_link(const char *path) {
   AsyncStream *stream = async_registry_find(path);
   if (stream == NULL) return;
@@ -105,7 +117,7 @@ static void note_failure(const AsyncStream *stream) {
   failure->id = stream->id;
   failure->code = stream->error.code;
   failure->told = stream->error_told;
-  failure->lost = stream->pushed.transactions - stream->applied.transactions;
+  failure->lost = async_stream_lost(stream);
   snprintf(failure->path, sizeof failure->path, "%s", stream->path);
 }
 
@@ -167,6 +179,12 @@ static void forget_path_if_failed(AsyncStream *stream) {
 static void end_stream(AsyncStream *stream) {
   async_file_forget_all(stream);
   async_stream_free(stream);
+}
+
+void async_registry_retain(AsyncStream *stream) {
+  async_mutex_enter(&registry_mutex);
+  stream->references++;
+  async_mutex_leave(&registry_mutex);
 }
 
 void async_registry_release(AsyncStream *stream) {
@@ -270,7 +288,7 @@ AsyncPast async_registry_past(void) {
   return copy;
 }
 
-static bool any_stream(bool (*test)(AsyncStream *)) {
+bool async_registry_any(bool (*test)(AsyncStream *)) {
   bool found = false;
   async_mutex_enter(&registry_mutex);
   for (int i = 0; i < BUCKETS && stream_count > 0 && !found; i++) {
@@ -285,10 +303,10 @@ static bool any_stream(bool (*test)(AsyncStream *)) {
 }
 
 static bool is_in_use(AsyncStream *stream) {
-  return stream->handles > 0 || stream->queue.head != NULL;
+  return stream->handles > 0 || stream->queue.head != NULL || stream->close_queued;
 }
 
-bool async_registry_hurry(void) { return any_stream(async_stream_hurry); }
+bool async_registry_hurry(void) { return async_registry_any(async_stream_hurry); }
 
 static bool take_over(AsyncStream *stream) {
   for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
@@ -300,19 +318,19 @@ static bool take_over(AsyncStream *stream) {
   return false;
 }
 
-void async_registry_take_over(void) { any_stream(take_over); }
+void async_registry_take_over(void) { async_registry_any(take_over); }
 
 static bool note_queued(AsyncStream *stream) {
   stream->exit_wanted = stream->pushed.seq;
   return false;
 }
 
-void async_registry_note_queued(void) { any_stream(note_queued); }
+void async_registry_note_queued(void) { async_registry_any(note_queued); }
 
 static bool hurry_noted(AsyncStream *stream) {
   return async_stream_hurry(stream) && stream->queue.head->seq <= stream->exit_wanted;
 }
 
-bool async_registry_hurry_noted(void) { return any_stream(hurry_noted); }
+bool async_registry_hurry_noted(void) { return async_registry_any(hurry_noted); }
 
-bool async_registry_is_in_use(void) { return any_stream(is_in_use); }
+bool async_registry_is_in_use(void) { return async_registry_any(is_in_use); }

@@ -23,6 +23,9 @@ void async_registry_init(void);
 AsyncStream *async_registry_find(const char *path);
 AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent);
 
+/* Has any stream this path, also one that the path means no longer? */
+bool async_registry_has_path(const char *path);
+
 /* The path leads elsewhere now, by a link: it is no longer a name of the stream that has it. */
 void async_registry_note_link(const char *path);
 
@@ -36,6 +39,8 @@ AsyncStream *async_registry_find_owner(const char *path_of_file);
 /* The path means another file now: who opens it gets a new stream. */
 void async_registry_forget_path(AsyncStream *stream);
 
+/* One reference more, for somebody who has one; and one less. */
+void async_registry_retain(AsyncStream *stream);
 void async_registry_release(AsyncStream *stream);
 
 /* How many streams there are. */
@@ -83,6 +88,9 @@ typedef struct AsyncPast {
   AsyncMark durable;
 } AsyncPast;
 AsyncPast async_registry_past(void);
+
+/* Is it so for any stream?  Called under the registry's mutex and the stream's. */
+bool async_registry_any(bool (*test)(AsyncStream *));
 
 /* If anything is queued, hurry a writer to it, for the caller waits.  False if nothing is. */
 bool async_registry_hurry(void);

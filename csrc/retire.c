@@ -14,6 +14,7 @@ static void disk_changed(AsyncFile *file, int64_t start, int64_t end) {
 }
 
 void async_file_make_dirty(AsyncFile *file) {
+  if (file->nameless) return;
   file->changes.by_ops++; /* a sync under way does not make up for it */
   if (!file->dirty && !file->gone) file->stream->files.dirty++;
   file->dirty = true;

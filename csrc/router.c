@@ -178,13 +178,6 @@ static int add_route(char *full) {
   return SQLITE_OK;
 }
 
-static bool is_open_in_stream(const char *full) {
-  AsyncStream *stream = async_registry_find(full);
-  if (stream == NULL) return false;
-  async_registry_release(stream);
-  return true;
-}
-
 int sqlite3async_route(const char *zPath) {
   int rc = async_control_ready_for("route", zPath);
   if (rc != SQLITE_OK) return rc;
@@ -196,7 +189,7 @@ int sqlite3async_route(const char *zPath) {
     return async_control_error(SQLITE_CANTOPEN,
                                "route: \"%s\" is a directory, or cannot be resolved", zPath);
   }
-  if (!is_open_in_stream(full) && async_os_is_open_here(full)) {
+  if (!async_registry_has_path(full) && async_os_is_open_here(full)) {
     free(full);
     return async_control_error(SQLITE_BUSY,
                                "route: \"%s\" is already open, outside of %s; "

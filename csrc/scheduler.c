@@ -258,11 +258,22 @@ void async_scheduler_pause(int64_t timeout_us) {
   async_scheduler.waiting--;
 }
 
+/* Under the mutex: is there one of our own threads, now and until further notice? */
+static bool has_own(void) {
+  int idle = async_scheduler.halt == HALT_NEVER ? 0 : async_scheduler.parked;
+  return async_scheduler.threads > idle && !async_scheduler.stopping;
+}
+
 bool async_scheduler_has_runner(void) {
   async_mutex_enter(&async_scheduler.mutex);
-  int idle = async_scheduler.halt == HALT_NEVER ? 0 : async_scheduler.parked;
-  bool own = async_scheduler.threads > idle && !async_scheduler.stopping;
-  bool has = (own || async_scheduler.looping > 0) && async_scheduler.halt != HALT_NOW;
+  bool has = (has_own() || async_scheduler.looping > 0) && async_scheduler.halt != HALT_NOW;
+  async_mutex_leave(&async_scheduler.mutex);
+  return has;
+}
+
+bool async_scheduler_has_own_runner(void) {
+  async_mutex_enter(&async_scheduler.mutex);
+  bool has = has_own() && async_scheduler.halt != HALT_NOW;
   async_mutex_leave(&async_scheduler.mutex);
   return has;
 }

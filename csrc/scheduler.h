@@ -120,8 +120,10 @@ bool async_scheduler_claim(AsyncTask *task);
 void async_scheduler_take_over(void);
 void async_scheduler_reclaim(AsyncTask *task);
 
-/* Is there a thread that runs tasks, now and until further notice? */
+/* Is there a thread that runs tasks, now and until further notice?  And one of ours, not a
+** caller's in sqlite3async_run()? */
 bool async_scheduler_has_runner(void);
+bool async_scheduler_has_own_runner(void);
 
 /*
 ** The others want the scheduler's mutex held.

@@ -203,12 +203,32 @@ SQLITE3ASYNC_API int sqlite3async_drain(void);
 
 /*
 ** Drain for at most timeoutMs, stop the writer and unregister the VFS.
-** SQLITE_BUSY, with nothing changed, if a database is open (the message
-** names them) or the queue could not be drained in time.  The code of a
-** background error that nobody was told of: all is closed, but something was
-** lost before.
+**
+** SQLITE_OK
+** SQLITE_BUSY      nothing has changed: a database is open (the message names them), or the queue
+**                  could not be drained in time
+** SQLITE_LOCKED    nothing has changed: the program has closed all databases, but some of them with
+**                  sqlite3_close_v2() and statements that are not finalized (the message names
+**                  them); from SQLite 3.44 on, before that SQLITE_BUSY
+** other            the code of a background error that nobody was told of: all is closed, but
+**                  something was lost before
 */
 SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
+
+/*
+** A driver that keeps a connection until the last of its statements has been collected says `PRAGMA
+** async_closing` on it when its program closes it, then does what it does, and calls this: databases
+** that are open only for such connections are written completely, made durable and unlocked, as far
+** as no statement is in the middle of its rows.  Waits for the disk as a last close does.
+*/
+SQLITE3ASYNC_API int sqlite3async_release_closed(void);
+
+/*
+** As sqlite3async_close(), though databases are open: all that is committed is made durable, and then the
+** connections that are left are cut off.  They hold no lock of the operating system any more, and
+** every call on them fails with SQLITE_IOERR_CLOSE until they are closed.
+*/
+SQLITE3ASYNC_API int sqlite3async_close_by_force(int timeoutMs);
 
 /* ------------------------------------------------------------------------
 ** What this module adds: which databases

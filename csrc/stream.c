@@ -33,6 +33,7 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   async_cond_init(&stream->applied_moved.cond);
   async_cond_init(&stream->checkpointed.cond);
   async_cond_init(&stream->room_made.cond);
+  async_cond_init(&stream->files_closed.cond);
   stream->applied_wanted = INT64_MAX;
   async_lock_init(&stream->lock);
   async_walindex_init(&stream->walindex);
@@ -49,6 +50,7 @@ void async_stream_free(AsyncStream *stream) {
   async_cond_free(&stream->applied_moved.cond);
   async_cond_free(&stream->checkpointed.cond);
   async_cond_free(&stream->room_made.cond);
+  async_cond_free(&stream->files_closed.cond);
   async_mutex_free(&stream->mutex);
   async_mutex_free(&stream->position_mutex);
   free(stream->side_error.path);
@@ -259,7 +261,13 @@ bool async_stream_is_held(const AsyncStream *stream) {
   return stream->op_held_since_us != 0 || stream->folder_held_since_us != 0;
 }
 
+int64_t async_stream_lost(const AsyncStream *stream) {
+  if (stream->moved || stream->lost_told) return 0;
+  return stream->pushed.transactions - stream->applied.transactions;
+}
+
 bool async_stream_is_settled(const AsyncStream *stream) {
+  if (stream->close_queued) return false;
   if (stream->error.code != SQLITE_OK) return stream->queue.head == NULL;
   if (stream->queue.head != NULL || stream->side_error.code != SQLITE_OK) return false;
   return stream->durable.seq == stream->pushed.seq;

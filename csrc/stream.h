@@ -64,6 +64,7 @@ typedef struct AsyncFiles {
   struct AsyncFile *wal;
   struct AsyncFile *unsynced_journal; /* closed, not synced, not deleted */
   struct AsyncFile *garbage;          /* no longer needed; to be closed without the mutex */
+  int closing;                        /* threads that close what they took from there */
   int dirty;                          /* files that the next flush must sync */
 } AsyncFiles;
 
@@ -105,6 +106,7 @@ struct AsyncStream {
   AsyncSignal applied_moved; /* up to applied_wanted; or the stream failed */
   AsyncSignal checkpointed;  /* a checkpoint has ended */
   AsyncSignal room_made;     /* there is some in the queue again; or the stream failed */
+  AsyncSignal files_closed;  /* some of the files have been closed */
   bool awake;                /* the scheduler knows of work; see async_stream_leave_and_wake */
   bool hurried;              /* a writer is at it, or was told that somebody waits */
 
@@ -113,6 +115,8 @@ struct AsyncStream {
   AsyncSegmentPool segments;
   AsyncFiles files;
   int handles;               /* open handles of SQLite on any of the files */
+  int connections;           /* of them those on the database, without the checkpointer's and: */
+  int abandoned;             /* those of zombies, see client.h */
   struct AsyncSuper *supers; /* multi-database transactions under way; see super.c */
 
   int64_t changes;           /* ops of transactions pushed, merged ones too */
@@ -120,20 +124,26 @@ struct AsyncStream {
   AsyncMark pushed;
   AsyncMark applied;
   AsyncMark durable;
-  int64_t applied_wanted;       /* the smallest seq that somebody waits for, or INT64_MAX */
-  int64_t flush_wanted;         /* seq that somebody wants durable */
-  int64_t flush_target;         /* the part of it that the next sync will do */
-  int64_t wal_sync;             /* seq up to which the WAL is to be synced, see apply.h */
-  int64_t exit_wanted;          /* seq up to which the end of the process waits */
-  int64_t flushed_us;           /* when the last sync of all files ended */
-  int64_t unsynced_since_us;    /* when the oldest applied, not durable commit was made; or 0 */
-  bool carries_lock;            /* the database's handle must stay; see lock.c */
-  bool directory_dirty;         /* a name was made or deleted, and the folder not synced */
-  bool directory_syncing;       /* it is being synced; dirty only of what came since */
-  bool directory_checked;       /* journals can be made beside the database */
-  int64_t op_held_since_us;     /* the first op waits for what may be there again; or 0 */
-  int64_t folder_held_since_us; /* so does the folder's sync; or 0 */
-  int64_t apply_us_x16;         /* 16 times the time to apply an op, a moving average */
+  int64_t applied_wanted;        /* the smallest seq that somebody waits for, or INT64_MAX */
+  int64_t flush_wanted;          /* seq that somebody wants durable */
+  int64_t flush_target;          /* the part of it that the next sync will do */
+  int64_t wal_sync;              /* seq up to which the WAL is to be synced, see apply.h */
+  int64_t exit_wanted;           /* seq up to which the end of the process waits */
+  int64_t flushed_us;            /* when the last sync of all files ended */
+  int64_t unsynced_since_us;     /* when the oldest applied, not durable commit was made; or 0 */
+  bool carries_lock;             /* the database's handle must stay; see lock.c */
+  bool directory_dirty;          /* a name was made or deleted, and the folder not synced */
+  bool directory_syncing;        /* it is being synced; dirty only of what came since */
+  int64_t closing_since_us;      /* when the last connection was closed; see closing.h */
+  bool cut_off;                  /* close() by force: it shall fail, though handles are open */
+  bool close_queued;             /* nobody has looked at the stream since */
+  bool moved;                    /* the database has lost its name, see moved.h; set once */
+  bool by_name;                  /* the writer does something by name */
+  int64_t op_held_since_us;      /* the first op waits for what may be there again; or 0 */
+  int64_t folder_held_since_us;  /* so does the folder's sync; or 0 */
+  AsyncOsFileState left_journal; /* the journal, when it was last closed here */
+  int64_t last_op_writes; /* of SQLite's, in the op that was applied last; its runner's alone */
+  int64_t apply_us_x16;   /* 16 times the time to apply an op, a moving average */
 
   AsyncWal wal;
   AsyncSideError side_error;
@@ -144,8 +154,12 @@ struct AsyncStream {
   ** transaction that begins must look closer.  May stay set for longer. */
   atomic_bool strained;
 
+  /* No lock: the last connection was closed.  Set and cleared under the mutex. */
+  atomic_bool is_closing;
+
   AsyncError error;
   bool error_told; /* somebody got its code */
+  bool lost_told;  /* what it has lost was told on stderr */
   AsyncStats stats;
 };
 
@@ -234,6 +248,10 @@ int64_t async_stream_delay_ends_us(const AsyncStream *stream);
 /* Does the writer wait for space on the disk, or for what else others have used up?  Under
 ** the mutex. */
 bool async_stream_is_held(const AsyncStream *stream);
+
+/* How many committed transactions are not written, of which nobody was told on stderr yet; none of
+** a database that its owner has deleted or moved.  Under the mutex. */
+int64_t async_stream_lost(const AsyncStream *stream);
 
 /* Has everything been applied, and made durable or failed?  Under the mutex. */
 bool async_stream_is_settled(const AsyncStream *stream);

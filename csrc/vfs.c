@@ -11,8 +11,10 @@
 */
 #include "vfs.h"
 
+#include "closing.h"
 #include "config.h"
 #include "handle.h"
+#include "moved.h"
 #include "registry.h"
 #include "super.h"
 #include "writer.h"
@@ -21,6 +23,11 @@
 
 #define STREAM_FILES                                                                               \
   (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL | SQLITE_OPEN_SUPER_JOURNAL)
+
+/* How often a path may get another file just while it is opened. */
+#define OPEN_TRIES 4
+/* The longest wait for descriptors that databases being closed still have. */
+#define DESCRIPTORS_WAIT_US 1000000
 
 static sqlite3_vfs *parent_of(sqlite3_vfs *vfs) { return vfs->pAppData; }
 
@@ -59,11 +66,7 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
   int opened = 0;
   int rc = open_file(stream, name, flags, &file, &opened);
   if (rc != SQLITE_OK) {
-    if (rc == SQLITE_READONLY_DBMOVED) {
-      int waited = async_file_outlive_moved(stream);
-      if (waited == SQLITE_OK) async_registry_forget_path(stream);
-      if (waited != SQLITE_OK) rc = waited;
-    }
+    if (rc == SQLITE_READONLY_DBMOVED) async_moved_leave_path(stream);
     async_registry_release(stream);
     return rc;
   }
@@ -79,6 +82,39 @@ static bool is_made_for_transaction(int flags) {
   return (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
 }
 
+/*
+** The stream of a journal or WAL that SQLite opens.  By its name; but if a database was opened at
+** the path of one that had moved, the name may mean either's: then by the handle of the database,
+** which SQLite keeps before the name.
+*/
+static AsyncStream *find_stream_of_journal(const char *name, int flags) {
+  bool by_handle = (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL)) != 0;
+  if (by_handle && async_moved_has_left_path()) {
+    AsyncStream *stream = async_handle_stream(sqlite3_database_file_object(name));
+    if (stream != NULL) return stream;
+  }
+  return async_registry_find_owner(name);
+}
+
+static int open_database(sqlite3_vfs *parent, const char *name, sqlite3_file *base, int flags,
+                         int *out_flags) {
+  int rc = SQLITE_READONLY_DBMOVED;
+  /* Each time the stream of a database that has moved has just left the path. */
+  for (int i = 0; i < OPEN_TRIES && rc == SQLITE_READONLY_DBMOVED; i++) {
+    AsyncStream *stream = async_registry_create(name, parent);
+    if (stream == NULL) return SQLITE_NOMEM;
+    async_writer_expect(async_registry_count());
+    rc = open_in_stream(stream, name, base, flags, out_flags);
+  }
+  return rc;
+}
+
+static bool lacks_descriptors(sqlite3_vfs *parent, int rc) {
+  if ((rc & 0xff) != SQLITE_CANTOPEN || parent->xGetLastError == NULL) return false;
+  int error_number = parent->xGetLastError(parent, 0, NULL);
+  return async_os_shortage(error_number) == ASYNC_OS_SHORTAGE_DESCRIPTORS;
+}
+
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
                     int *out_flags) {
   sqlite3_vfs *parent = parent_of(vfs);
@@ -88,17 +124,12 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
   }
   if (async_forked) return SQLITE_CANTOPEN;
   if (flags & SQLITE_OPEN_MAIN_DB) {
-    AsyncStream *stream = async_registry_create(name, parent);
-    if (stream == NULL) return SQLITE_NOMEM;
-    async_writer_expect(async_registry_count());
-    int rc = open_in_stream(stream, name, base, flags, out_flags);
-    if (rc != SQLITE_READONLY_DBMOVED) return rc;
-    /* Somebody put another file in its place; the stream of the old one has
-    ** just stepped aside. */
-    stream = async_registry_create(name, parent);
-    return stream == NULL ? SQLITE_NOMEM : open_in_stream(stream, name, base, flags, out_flags);
+    int rc = open_database(parent, name, base, flags, out_flags);
+    /* Databases that another thread is closing keep descriptors for a moment longer. */
+    bool again = lacks_descriptors(parent, rc) && async_closing_await_any(DESCRIPTORS_WAIT_US);
+    return again ? open_database(parent, name, base, flags, out_flags) : rc;
   }
-  AsyncStream *stream = async_registry_find_owner(name);
+  AsyncStream *stream = find_stream_of_journal(name, flags);
   if (stream == NULL && is_made_for_transaction(flags)) return SQLITE_CANTOPEN;
   if (stream == NULL) return parent->xOpen(parent, name, base, flags, out_flags);
   return open_in_stream(stream, name, base, flags, out_flags);

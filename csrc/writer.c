@@ -50,7 +50,8 @@ static bool is_durable(AsyncStream *stream, int64_t seq) {
 }
 
 bool async_writer_help(AsyncStream *stream, int64_t seq) {
-  if (async_config.delay_ms > 0 || !async_scheduler_has_runner()) return false;
+  if (async_config.delay_ms > 0 && !stream->is_closing) return false;
+  if (!async_scheduler_has_runner()) return false;
   if (!async_scheduler_claim(&stream->task)) return false;
   AsyncOutcome outcome;
   int64_t due_us;
@@ -87,11 +88,12 @@ static bool shall_return(int number) {
   return number != NO_NUMBER && (async_scheduler.stopping || is_surplus(number));
 }
 
-/* After an op; the stream is kept from other runners meanwhile. */
-static void pause_after_op(int number) {
-  int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000;
+/* After an op; the stream is kept from other runners meanwhile.  `writes`: of SQLite's, that the op
+** was made of. */
+static void pause_after_op(const AsyncStream *stream, int number, int64_t writes) {
+  int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000 * writes;
   enter();
-  while (!shall_return(number) && !in_a_hurry) {
+  while (!shall_return(number) && !in_a_hurry && !stream->is_closing) {
     int64_t left_us = until_us - async_os_now_us();
     if (left_us <= 0) break;
     async_scheduler_pause(left_us);
@@ -103,10 +105,10 @@ static void pause_after_op(int number) {
 static void run_task(AsyncTask *task, int number) {
   AsyncStream *stream = (AsyncStream *)task; /* its first member */
   leave();
-  bool slow = async_config.delay_ms > 0 && !in_a_hurry;
+  bool slow = async_config.delay_ms > 0 && !in_a_hurry && !stream->is_closing;
   int64_t due_us;
   AsyncOutcome outcome = async_stream_run(stream, slow ? 1 : STEPS_PER_TURN, &due_us);
-  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(number);
+  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(stream, number, stream->last_op_writes);
   end_run(stream, outcome, due_us);
   enter();
 }

@@ -11,6 +11,8 @@ import { isMainThread } from "node:worker_threads";
 import type { Runtime } from "./runtime.ts";
 import { type NativeFunctions, type NativeType, symbols } from "./symbols.ts";
 
+declare const Bun: { gc(synchronously: boolean): void };
+
 interface BunFfi {
   dlopen(
     path: string,
@@ -18,8 +20,13 @@ interface BunFfi {
   ): { symbols: unknown };
 }
 
+interface BunDatabase {
+  loadExtension(path: string): void;
+  close(): void;
+}
+
 interface BunSqlite {
-  Database: new (path: string) => { loadExtension(path: string): void; close(): void };
+  Database: { new (path: string): BunDatabase; prototype: BunDatabase };
 }
 
 /**
@@ -56,6 +63,12 @@ export const runtime: Runtime = {
 
   onExit(listener: () => void): void {
     if (isMainThread) process.on("exit", listener);
+  },
+
+  keptConnections: () => [bunModule<BunSqlite>("bun:sqlite").Database.prototype],
+
+  collect(): void {
+    Bun.gc(true);
   },
 
   environment(name: string): string | undefined {

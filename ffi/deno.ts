@@ -32,6 +32,12 @@ export const runtime: Runtime = {
     globalThis.addEventListener("unload", listener);
   },
 
+  keptConnections: () => [], // its close() finalizes them
+
+  collect(): void {
+    (globalThis as { gc?: () => void }).gc?.(); // with V8's flag --expose-gc
+  },
+
   environment(name: string): string | undefined {
     // Asking first, because Deno.env.get() would prompt the user.
     const permission = Deno.permissions.querySync({ name: "env", variable: name });

@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { loadAddon } from "./addon.ts";
+import { announceClose, type Connections } from "./closing.ts";
 import { AsyncVfsError, isDenied, misuse, reasonOf } from "./errors.ts";
 import { locateLibrary, openLibrary } from "./library.ts";
 import { Native } from "./native.ts";
@@ -69,7 +70,10 @@ export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
     installation = installAnew(runtime, library!, checked);
   } else {
     if (checked.library !== undefined) checkLibrary(installation, library!);
-    if (checked.host !== undefined) load(runtime, installation.library, checked.host);
+    if (checked.host !== undefined) {
+      load(runtime, installation.library, checked.host);
+      announceCloses(runtime, checked.host);
+    }
     prepare(installation.native, checked);
     setParameters(installation.native, checked);
     installation.native.start();
@@ -87,10 +91,12 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   load(runtime, library, checked.host);
   prepare(native, checked); // a Worker may have been faster, with other options
   native.start();
+  announceCloses(runtime, checked.host);
   if (process.platform === "win32") drainAtExit(runtime);
   const vfs = createVfs({
     native,
     subscribe: (wake) => subscribe(addon, wake),
+    collect: () => runtime.collect(),
     closed: () => installation = undefined,
   });
   return { library, native, vfs };
@@ -104,6 +110,14 @@ function drainAtExit(runtime: Runtime): void {
   if (drainsAtExit) return;
   drainsAtExit = true;
   runtime.onExit(() => installation?.native.drain());
+}
+
+/** Hear of the end of connections of which SQLite itself hears later; of a host's, too. */
+function announceCloses(runtime: Runtime, host: HostConnection | undefined): void {
+  const ofHost: Connections | null = host === undefined ? null : Object.getPrototypeOf(host);
+  for (const connections of ofHost === null ? runtime.keptConnections() : [ofHost]) {
+    announceClose(connections, () => installation?.native.releaseClosed());
+  }
 }
 
 /** Load the library as an extension. Into the SQLite that has it already this changes nothing. */

@@ -86,6 +86,14 @@ export class Native {
     this.#check(this.#functions.sqlite3async_close(timeoutMs), { operation: "close" });
   }
 
+  releaseClosed(): void {
+    this.#check(this.#functions.sqlite3async_release_closed(), { operation: "close" });
+  }
+
+  closeByForce(timeoutMs: number): void {
+    this.#check(this.#functions.sqlite3async_close_by_force(timeoutMs), { operation: "close" });
+  }
+
   route(path: string): void {
     const subject = { operation: "route", path };
     this.#check(this.#functions.sqlite3async_route(cString(path, subject)), subject);

@@ -35,6 +35,12 @@ export const runtime: Runtime = {
     if (isMainThread) process.on("exit", listener);
   },
 
+  keptConnections: () => [], // its close() finalizes them
+
+  collect(): void {
+    (globalThis as { gc?: () => void }).gc?.(); // with V8's flag --expose-gc
+  },
+
   environment(name: string): string | undefined {
     return process.env[name];
   },

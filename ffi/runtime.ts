@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import type { Connections } from "./closing.ts";
 import { AsyncVfsError } from "./errors.ts";
 import type { NativeFunctions } from "./symbols.ts";
 
@@ -25,6 +26,10 @@ export interface Runtime {
    * called: its end is not the process's.
    */
   onExit(listener: () => void): void;
+  /** The classes of connections whose close() keeps them until their statements are collected. */
+  keptConnections(): Connections[];
+  /** Have the garbage collector run, if a program can ask for that. */
+  collect(): void;
   /** An environment variable, or undefined if it isn't set or may not be read. */
   environment(name: string): string | undefined;
 }

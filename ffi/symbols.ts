@@ -29,6 +29,8 @@ export const symbols = {
   sqlite3async_stop: { parameters: ["i32"], result: "i32" },
   sqlite3async_drain: { parameters: [], result: "i32" },
   sqlite3async_close: { parameters: ["i32"], result: "i32" },
+  sqlite3async_release_closed: { parameters: [], result: "i32" },
+  sqlite3async_close_by_force: { parameters: ["i32"], result: "i32" },
   sqlite3async_route: { parameters: ["buffer"], result: "i32" },
   sqlite3async_unroute: { parameters: ["buffer"], result: "i32" },
   sqlite3async_flush: { parameters: ["buffer", "i32"], result: "i32" },

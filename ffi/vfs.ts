@@ -33,10 +33,20 @@ export interface FlushSyncOptions {
   timeoutMs?: number | undefined;
 }
 
-/** How long stop(), close() and release() of {@linkcode AsyncVfs} may take. */
+/** How long stop() and release() of {@linkcode AsyncVfs} may take. */
 export interface DrainOptions {
   /** Milliseconds that may pass until what is queued has been written. Default: 10000. */
   timeoutMs?: number | undefined;
+}
+
+/** How {@linkcode AsyncVfs.close} closes. */
+export interface CloseOptions extends DrainOptions {
+  /**
+   * Close although databases are open: all commits are made durable, and then the connections that
+   * are left are cut off. They hold no file lock any more, and every use of them fails.
+   * Default: false.
+   */
+  force?: boolean | undefined;
 }
 
 /** What the class is built on. */
@@ -44,6 +54,8 @@ export interface VfsInternals {
   native: Native;
   /** Tie a function to the writer's wakes. */
   subscribe(wake: () => void): (interest: Interest) => void;
+  /** Have the garbage collector run, if the runtime lets a program ask for that. */
+  collect(): void;
   /** Called after close(). */
   closed(): void;
 }
@@ -53,6 +65,7 @@ export let createVfs: (internals: VfsInternals) => AsyncVfs;
 
 const DRAIN_MS = 10_000;
 const RELEASE_POLL_MS = 2;
+const COLLECT_POLL_MS = 20;
 
 /**
  * The installed VFS. There is one a process: in a Worker, {@linkcode install}
@@ -559,24 +572,73 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * it throw; {@linkcode install} installs anew. A program need not call it: what
    * is queued is written at exit.
    *
-   * @param options How long it may take.
+   * A driver or ORM may close a connection whose statements it has not finalized (bun:sqlite's
+   * `close()` does): SQLite then keeps it until the garbage collector has them. This waits for
+   * the collector, up to `timeoutMs`.
+   *
+   * @example A program that cannot close what an ORM has open
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
+   * const forgotten = new DatabaseSync(vfs.uri("app.db"));
+   * forgotten.exec("CREATE TABLE t(x)");
+   * await vfs.close({ force: true });
+   * ```
+   *
+   * @param options How long it may take, and whether to close what is open.
    * @throws {AsyncVfsError} SQLITE_BUSY, with nothing changed, while a database is open through
-   * this VFS (the message names them) or if not all could be written in time; the background
-   * error, once all is closed, of a database about which nobody was told before.
+   * this VFS (the message names them), if the collector has not come by `timeoutMs`, or if not all
+   * could be written in time; the background error, once all is closed, of a database about which
+   * nobody was told before.
    */
-  async close(options: DrainOptions = {}): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
     const native = this.#native("close");
-    const timeoutMs = drainTimeout("close", options);
+    checkNames("close", options, ["timeoutMs", "force"]);
+    const { force = false } = options;
+    if (typeof force !== "boolean") {
+      throw misuse("close", `Cannot close with force = ${shown(force)}: it must be true or false`);
+    }
+    const timeoutMs = optionalTimeout("close", options.timeoutMs, DRAIN_MS);
     const deadlineMs = performance.now() + timeoutMs;
+    const leftMs = () => Math.max(0, Math.ceil(deadlineMs - performance.now()));
     // Not blocking where it can be helped: what is left for the native side is little. What the
     // flush says doesn't matter, for if anything could not be written close() will say so.
     await this.flush({ signal: AbortSignal.timeout(timeoutMs) }).catch(() => {});
     if (this.#closed) return;
-    native.close(Math.max(0, Math.ceil(deadlineMs - performance.now())));
+    if (force) {
+      native.closeByForce(leftMs());
+    } else {
+      await this.#closeOnceCollected(native, leftMs);
+    }
     this.#closed = true;
     this.#waiters.look();
     this.#updateInterest();
     this.#internals.closed();
+  }
+
+  /** Close; where only the garbage collector is in the way, wait for it. */
+  async #closeOnceCollected(native: Native, leftMs: () => number): Promise<void> {
+    for (;;) {
+      try {
+        return native.close(leftMs());
+      } catch (error) {
+        const waits = error instanceof AsyncVfsError && error.codeName === "SQLITE_LOCKED";
+        if (!waits) throw error;
+        if (leftMs() === 0) {
+          const message = `Cannot ${error.message}; finalize them, or close with { force: true }`;
+          throw new AsyncVfsError(message, {
+            codeName: "SQLITE_BUSY",
+            operation: "close",
+            cause: error,
+          });
+        }
+      }
+      this.#internals.collect();
+      await new Promise((resolve) => setTimeout(resolve, COLLECT_POLL_MS));
+      if (this.#closed) return;
+    }
   }
 
   /**

@@ -27,8 +27,8 @@ export const mutants: Mutant[] = [
   {
     name: "a flush does not sync the folder",
     file: "apply.c",
-    from: "if (!stream->directory_dirty) return STEP_DONE;",
-    to: "return STEP_DONE;",
+    from: "if (!stream->directory_dirty) return ASYNC_STEP_DONE;",
+    to: "return ASYNC_STEP_DONE;",
     killers: ["power_test", "flush_test"],
   },
   {
@@ -64,11 +64,11 @@ export const mutants: Mutant[] = [
   {
     name: "the write behind a sync is applied before it",
     file: "apply.c",
-    from: "  case ASYNC_OP_SYNC:\n    return async_stream_sync_file",
+    from: "  case ASYNC_OP_SYNC:\n    return file->nameless",
     to: "  case ASYNC_OP_SYNC:\n" +
       "    if (op->next != NULL && op->next->kind == ASYNC_OP_WRITE)\n" +
-      "      call_parent(stream, op->next);\n" +
-      "    return async_stream_sync_file",
+      "      call_parent(stream, op->next, moved);\n" +
+      "    return file->nameless",
     killers: ["power_test", "prefix_test"],
   },
   {
@@ -191,7 +191,7 @@ export const mutants: Mutant[] = [
   {
     name: "whether a journal exists only the disk knows",
     file: "name.c",
-    from: "bool known = stream->error.code == SQLITE_OK && file != NULL && file->pending > 0;",
+    from: "bool known = stream->error.code == SQLITE_OK && (queued || stream->moved);",
     to: "bool known = false;",
     killers: ["file_test", "differential_test"],
   },
@@ -304,44 +304,43 @@ export const mutants: Mutant[] = [
   {
     name: "a sync that failed passes for done",
     file: "apply.c",
-    from: "if (rc != SQLITE_OK) return op_failed(stream, op, rc, shortage, due_us);",
-    to: "if (rc != SQLITE_OK && !syncs) return op_failed(stream, op, rc, shortage, due_us);",
+    from: "  if (rc != SQLITE_OK) {\n    op->under_way = false;",
+    to: "  if (rc != SQLITE_OK && !syncs) {\n    op->under_way = false;",
     killers: ["error_test"],
   },
   {
     name: "a flush whose sync failed passes for done",
     file: "apply.c",
-    from:
-      "  if (rc != SQLITE_OK) {\n    fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);",
-    to: "  if (false) {\n    fail(stream, rc, operation_name(ASYNC_OP_SYNC), file->path);",
+    from: "  file->in_use--;\n  if (rc != SQLITE_OK) {",
+    to: "  file->in_use--;\n  if (false) {",
     killers: ["flush_test", "error_test"],
   },
   {
     name: "a sync is tried again after it failed",
-    file: "apply.c",
-    from: "if (op->kind == ASYNC_OP_SYNC) return false;",
+    file: "failure.c",
+    from: "if (op->kind == ASYNC_OP_SYNC) return SQLITE_OK;",
     to: "",
     killers: ["error_test"],
   },
   {
     name: "a full disk is an error at once",
     file: "apply.c",
-    from: "if (shortage) {",
-    to: "if (shortage && false) {",
+    from: "if (shortage != SQLITE_OK) {",
+    to: "if (false) {",
     killers: ["error_test"],
   },
   {
     name: "a journal that cannot be made for the moment fails the database",
-    file: "apply.c",
-    from: "return op->kind == ASYNC_OP_CREATE && async_file_can_be_made(op->file);",
-    to: "return false;",
+    file: "failure.c",
+    from: "if (shortage == ASYNC_OS_SHORTAGE_NONE && op->kind == ASYNC_OP_CREATE) {",
+    to: "if (false) {",
     killers: ["error_test descriptors", "io_fault_test"],
   },
   {
     name: "a journal that can never be made is waited for",
     file: "name.c",
-    from: "return async_os_is_absent(file->path) && directory_is_writable(file->stream);",
-    to: "return directory_is_writable(file->stream);",
+    from: "return async_os_is_absent(file->path) ? async_os_try_to_create(file->path) : -1;",
+    to: "return 0;",
     killers: ["error_test at_once"],
   },
   {
@@ -415,10 +414,12 @@ export const mutants: Mutant[] = [
   {
     name: "while one pauses after an op another takes the database",
     file: "writer.c",
-    from: "  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(number);\n" +
+    from: "  if (slow && outcome == ASYNC_RUN_MORE) " +
+      "pause_after_op(stream, number, stream->last_op_writes);\n" +
       "  end_run(stream, outcome, due_us);\n",
     to: "  end_run(stream, outcome, due_us);\n" +
-      "  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(number);\n",
+      "  if (slow && outcome == ASYNC_RUN_MORE) " +
+      "pause_after_op(stream, number, stream->last_op_writes);\n",
     killers: ["pool_test the_delay"],
   },
   {
@@ -448,7 +449,7 @@ export const mutants: Mutant[] = [
   // ---- Bounds, threads, the end ----
   {
     name: "a close that is refused leaves the checkpointer stopped",
-    file: "control.c",
+    file: "lifecycle.c",
     from: "if (changes->stopped_checkpointer) async_checkpoint_start();",
     to: "",
     killers: ["checkpoint_test refused"],
@@ -520,7 +521,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: "a drain before the end asks nobody whether it is wanted",
-    file: "control.c",
+    file: "lifecycle.c",
     from: "if (rc != SQLITE_OK || !async_config.drain_on_exit) return rc;",
     to: "if (rc != SQLITE_OK) return rc;",
     killers: ["exit_test drain does nothing"],
@@ -586,5 +587,183 @@ export const mutants: Mutant[] = [
       "  end(stream);",
     to: "  file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &hint);",
     killers: ["explore_position_test one applies while"],
+  },
+  // ---- Closing ----
+  {
+    name: "the last close waits for nothing",
+    file: "handle.c",
+    from: "if (is_last) async_closing_await(stream);",
+    to: "",
+    killers: ["closing_test leaves_a_file"],
+  },
+  {
+    name: "a close returns when all is applied, with files open",
+    file: "closing.c",
+    from:
+      "return stream->queue.head == NULL && files->newest == NULL && files->garbage == NULL &&\n" +
+      "         files->closing == 0;",
+    to: "return files != NULL && stream->queue.head == NULL;",
+    killers: ["closing_test"],
+  },
+  {
+    name: "a close does not wait for the checkpointer",
+    file: "closing.c",
+    from: "if (async_scheduler_has_own_runner()) return !is_a_file(stream);",
+    to: "if (async_scheduler_has_own_runner() && stream->handles == 0) return !is_a_file(stream);",
+    killers: ["closing_test checkpointer"],
+  },
+  {
+    name: "what is not synced when a database is closed never is",
+    file: "apply.c",
+    from: "return stream->is_closing ? step_close(stream, due_us) : ASYNC_STEP_NOTHING;",
+    to: "(void)step_close;\n  return ASYNC_STEP_NOTHING;",
+    killers: ["closing_test synced"],
+  },
+  {
+    name: "the last to close does not find the files of others closed",
+    file: "handle.c",
+    from: "  async_client_forget(handle);\n  async_file_close(handle->file);\n",
+    to: "  async_client_forget(handle);\n  if (is_connection) {\n" +
+      "    async_mutex_enter(&stream->mutex);\n" +
+      "    is_last = async_closing_note_close(stream, handle->is_abandoned);\n" +
+      "    async_mutex_leave(&stream->mutex);\n    is_connection = false;\n  }\n" +
+      "  async_file_close(handle->file);\n",
+    killers: ["explore_wal_test last_closes"],
+  },
+  {
+    name: "a close honours the delay",
+    file: "writer.c",
+    from: "while (!shall_return(number) && !in_a_hurry && !stream->is_closing) {",
+    to: "while (!shall_return(number) && !in_a_hurry) {",
+    killers: ["closing_test pauses"],
+  },
+  {
+    name: "the delay is a pause for each op, whatever was merged into it",
+    file: "queue.c",
+    from: "  queue->tail->writes++;\n",
+    to: "",
+    killers: ["pool_test the_delay"],
+  },
+  {
+    name: "without a writer a close leaves nothing behind",
+    file: "closing.c",
+    from: "stream->close_queued = stream->awake = true;",
+    to: "stream->awake = true;",
+    killers: ["closing_test counts_as_queued"],
+  },
+  {
+    name: "a close waits for a full disk as long as a commit",
+    file: "failure.c",
+    from: "(stream->is_closing && closing_us >= async_config.exit_drain_ms * 1000)) {",
+    to: "(stream->is_closing && closing_us < 0)) {",
+    killers: ["closing_test gives_up"],
+  },
+  {
+    name: "what a close has lost nobody tells",
+    file: "closing.c",
+    from: "if (tell) async_loss_tell(",
+    to: "if (tell && false) async_loss_tell(",
+    killers: ["closing_test gives_up"],
+  },
+  {
+    name: "a zombie keeps its lock",
+    file: "closing.c",
+    from: "if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);",
+    to: "",
+    killers: ["closing_test zombie"],
+  },
+  {
+    name: "a zombie passes for a connection that is open",
+    file: "client.c",
+    from: "if (lives_on) end(handle);",
+    to: "if (lives_on && false) end(handle);",
+    killers: ["closing_test zombie"],
+  },
+  {
+    name: "a close by force leaves the lock",
+    file: "lock.c",
+    from: "if (lock->cut_off) return SQLITE_LOCK_NONE;",
+    to: "",
+    killers: ["closing_test by_force"],
+  },
+
+  // ---- Databases that have lost their name ----
+  {
+    name: "a journal is made beside whatever is there now",
+    file: "apply.c",
+    from: "return async_file_apply_open(file, op->flags, moved);",
+    to: "return async_file_apply_open(file, op->flags, false);",
+    killers: ["moved_test"],
+  },
+  {
+    name: "a journal is deleted beside whatever is there now",
+    file: "name.c",
+    from: "int rc = nameless ? SQLITE_OK : vfs->xDelete(vfs, file->path, sync_directory);",
+    to: "int rc = vfs->xDelete(vfs, file->path, sync_directory);",
+    killers: ["moved_test at_once", "moved_test"],
+  },
+  {
+    name: "a hot journal stays under the name",
+    file: "moved.c",
+    from: "  stream->moved = true;\n  remove_journals(stream);\n  return true;",
+    to: "  stream->moved = true;\n  return true;",
+    killers: ["moved_test"],
+  },
+  {
+    name: "only the latest journal is looked for under the name",
+    file: "moved.c",
+    from: "while (file != NULL && (file->state.inode == 0 || file->gone)) file = file->older;",
+    to: "file = stream->files.journal;\n" +
+      "  if (file != NULL && (file->state.inode == 0 || file->gone)) file = NULL;",
+    killers: ["moved_test"],
+  },
+  {
+    name: "a journal that went with its folder stays hot",
+    file: "name.c",
+    from: "if (nameless && closing != NULL) async_parent_truncate(stream, closing, 0);",
+    to: "",
+    killers: ["moved_test"],
+  },
+  {
+    name: "a kept journal is made hot without a look",
+    file: "moved.c",
+    from: "return op->file->role == ASYNC_ROLE_JOURNAL && op->offset == 0;",
+    to: "return false;",
+    killers: ["moved_test PERSIST"],
+  },
+  {
+    name: "the path is opened again while an op goes by its name",
+    file: "moved.c",
+    from: "while (stream->by_name) {",
+    to: "while (false) {",
+    killers: ["moved_test by_name"],
+  },
+  {
+    name: "a journal found under the name of a moved database is its own",
+    file: "lock.c",
+    from: "if (lock->writer != NULL || has_moved(stream)) {",
+    to: "if (lock->writer != NULL || (has_moved(stream) && false)) {",
+    killers: ["moved_test at_once"],
+  },
+  {
+    name: "a database that its owner has deleted is an error",
+    file: "failure.c",
+    from: "bool quiet = async_moved_look(stream) || stream->cut_off;",
+    to: "bool quiet = stream->cut_off;",
+    killers: ["moved_test"],
+  },
+  {
+    name: "a journal that was found is not synced before it is written to",
+    file: "apply.c",
+    from: "return changes && op->file->sync_first;",
+    to: "return changes && false;",
+    killers: ["journal_test"],
+  },
+  {
+    name: "a journal that others have written to passes for ours",
+    file: "name.c",
+    from: "return left->written_ns != 0 && now->written_ns == left->written_ns && ",
+    to: "return left->written_ns != 0 && now != NULL; ",
+    killers: ["journal_test"],
   },
 ];

@@ -193,15 +193,22 @@ static void a_WAL_that_starts_anew_waits_for_it(void) {
   finish(db, 25);
 }
 
+static void *close_in_thread(void *db) {
+  close_database(db);
+  return NULL;
+}
+
 static void the_WALs_end_waits_for_it(void) {
   sqlite3 *db = setup(0);
   commit(db, 20);
   testvfs_hold(ON_SYNC, DATABASE);
-  close_database(db);
+  Thread closer = thread_start(close_in_thread, db);
   testvfs_wait_held();
   sleep_ms(50);
   CHECK(access(test_path("x.db-wal"), F_OK) == 0);
   testvfs_release();
+  thread_join(closer);
+  CHECK(access(test_path("x.db-wal"), F_OK) != 0);
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
   CHECK(access(test_path("x.db-wal"), F_OK) != 0);
   check_rows(20, 20);

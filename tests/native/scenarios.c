@@ -69,8 +69,8 @@ static void be_routed(void) {
     script_transaction(1);
     script_flush();
     script_close();
-    script_settle();
   }
+  script_settle(); /* a database that could not be opened is closed, too */
   int rc = sqlite3async_unroute(script_path("x.db"));
   if (rc == SQLITE_OK || rc == SQLITE_NOTFOUND) return; /* it could not be routed */
   script_note(rc);

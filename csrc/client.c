@@ -1,0 +1,107 @@
+/*
+** Clients.  See client.h.
+*/
+#include "client.h"
+
+#include "closing.h"
+#include "registry.h"
+
+#include <stdlib.h>
+
+/* From this version on SQLite has client data. */
+#define OLDEST_WITH_CLIENT_DATA 3044000
+
+struct AsyncClient {
+  sqlite3 *db;
+  AsyncHandle *handles;
+};
+
+/* Under the stream's mutex. */
+static bool note_abandoned(AsyncHandle *handle) {
+  if (handle->is_abandoned) return false;
+  handle->is_abandoned = true;
+  return async_closing_note_abandon(handle->stream);
+}
+
+void async_client_abandon(AsyncHandle *handle) {
+  if (!async_handle_is_connection(handle)) return;
+  /* And those of attached databases, if it is known which they are. */
+  if (handle->client != NULL) handle = handle->client->handles;
+  for (; handle != NULL; handle = handle->client == NULL ? NULL : handle->client_next) {
+    async_mutex_enter(&handle->stream->mutex);
+    note_abandoned(handle);
+    async_mutex_leave(&handle->stream->mutex);
+  }
+}
+
+void async_client_release_abandoned(void) {
+  AsyncStream **streams = async_registry_all();
+  for (AsyncStream **stream = streams; streams != NULL && *stream != NULL; stream++) {
+    async_mutex_enter(&(*stream)->mutex);
+    bool is_abandoned = (*stream)->connections == 0 && (*stream)->abandoned > 0;
+    async_mutex_leave(&(*stream)->mutex);
+    if (is_abandoned) async_closing_release(*stream);
+  }
+  async_registry_release_all(streams);
+}
+
+#if SQLITE_VERSION_NUMBER < OLDEST_WITH_CLIENT_DATA
+
+void async_client_note(AsyncHandle *handle) { (void)handle; }
+
+void async_client_forget(AsyncHandle *handle) { (void)handle; }
+
+#else
+
+#define KEY "sqlite3async"
+
+/* The program's last use of this database through the connection. */
+static void end(AsyncHandle *handle) {
+  async_mutex_enter(&handle->stream->mutex);
+  bool is_last = note_abandoned(handle);
+  async_mutex_leave(&handle->stream->mutex);
+  if (is_last) async_closing_release(handle->stream);
+}
+
+/* The connection is being closed: is it about to become a zombie? */
+static void note_close(void *arg) {
+  AsyncClient *client = arg;
+  bool lives_on = sqlite3_next_stmt(client->db, NULL) != NULL;
+  AsyncHandle *next;
+  for (AsyncHandle *handle = client->handles; handle != NULL; handle = next) {
+    next = handle->client_next;
+    handle->client = NULL;
+    if (lives_on) end(handle);
+  }
+  free(client);
+}
+
+static AsyncClient *client_of(sqlite3 *db) {
+  AsyncClient *client = sqlite3_get_clientdata(db, KEY);
+  if (client != NULL) return client;
+  client = calloc(1, sizeof *client);
+  if (client == NULL) return NULL;
+  client->db = db;
+  /* If it fails it has destroyed the client. */
+  return sqlite3_set_clientdata(db, KEY, client, note_close) == SQLITE_OK ? client : NULL;
+}
+
+void async_client_note(AsyncHandle *handle) {
+  if (!async_handle_is_connection(handle) || handle->client != NULL) return;
+  if (sqlite3_libversion_number() < OLDEST_WITH_CLIENT_DATA) return;
+  AsyncClient *client = client_of(*handle->db);
+  if (client == NULL) return; /* without memory, a zombie keeps its lock */
+  handle->client = client;
+  handle->client_next = client->handles;
+  client->handles = handle;
+}
+
+void async_client_forget(AsyncHandle *handle) {
+  if (handle->client == NULL) return;
+  AsyncHandle **link = &handle->client->handles;
+  while (*link != handle) link = &(*link)->client_next;
+  *link = handle->client_next;
+  handle->client = NULL;
+}
+
+#endif /* SQLITE_VERSION_NUMBER */

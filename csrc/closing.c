@@ -1,0 +1,133 @@
+/*
+** The last close of a database.  See closing.h.
+*/
+#include "closing.h"
+
+#include "config.h"
+#include "flush.h"
+#include "loss.h"
+#include "registry.h"
+#include "writer.h"
+
+#include <assert.h>
+
+/* How often to look again where nobody says that there is something to see: the writer was
+** stopped, or is stuck. */
+#define LOOK_US 20000
+/* How often to look whether others have closed their databases. */
+#define ANY_POLL_US 1000
+
+void async_closing_note_open(AsyncStream *stream) {
+  assert(async_mutex_is_held(&stream->mutex));
+  stream->connections++;
+  stream->is_closing = stream->close_queued = false;
+  stream->closing_since_us = 0;
+}
+
+/* Under the mutex: one connection less. */
+static bool note_end(AsyncStream *stream) {
+  assert(async_mutex_is_held(&stream->mutex));
+  if (stream->connections > 0) return false;
+  stream->is_closing = true;
+  stream->closing_since_us = async_os_now_us();
+  return true;
+}
+
+bool async_closing_note_close(AsyncStream *stream, bool was_abandoned) {
+  int *count = was_abandoned ? &stream->abandoned : &stream->connections;
+  assert(*count > 0);
+  --*count;
+  return note_end(stream) && stream->abandoned == 0;
+}
+
+bool async_closing_note_abandon(AsyncStream *stream) {
+  assert(stream->connections > 0);
+  stream->connections--;
+  stream->abandoned++;
+  return note_end(stream);
+}
+
+/* Under the mutex: is nothing left of it but a file?  Or, while a zombie has handles, nothing to be
+** applied? */
+static bool is_a_file(const AsyncStream *stream) {
+  const AsyncFiles *files = &stream->files;
+  if (stream->abandoned > 0) return stream->queue.head == NULL;
+  return stream->queue.head == NULL && files->newest == NULL && files->garbage == NULL &&
+         files->closing == 0;
+}
+
+/* Under the mutex: is there more to come, and somebody who does it?  false also if the database
+** was opened again meanwhile. */
+static bool shall_wait(AsyncStream *stream) {
+  if (stream->connections > 0) return false;
+  if (async_scheduler_has_own_runner()) return !is_a_file(stream);
+  stream->close_queued = stream->awake = true;
+  async_scheduler_wake(&stream->task, ASYNC_WAKE_SOON);
+  return false;
+}
+
+/* Who closes gets no code from SQLite, and there is no later call on it. */
+static void tell_of_loss(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int code = stream->error.code;
+  int64_t lost = async_stream_lost(stream);
+  bool tell = code != SQLITE_OK && lost > 0 && !stream->error_told;
+  if (tell) stream->lost_told = true;
+  async_mutex_leave(&stream->mutex);
+  if (tell) async_loss_tell("close", lost, stream->path, sqlite3_errstr(code));
+}
+
+void async_closing_await(AsyncStream *stream) {
+  if (async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
+  async_mutex_enter(&stream->mutex);
+  while (shall_wait(stream)) {
+    async_mutex_leave(&stream->mutex);
+    /* It holds the database open, and was told to make haste. */
+    async_lock_await_checkpoint(stream, LOOK_US);
+    async_writer_help(stream, INT64_MAX);
+    async_mutex_enter(&stream->mutex);
+    if (shall_wait(stream)) async_stream_wait(stream, &stream->files_closed, LOOK_US);
+  }
+  async_mutex_leave(&stream->mutex);
+  tell_of_loss(stream);
+}
+
+void async_closing_release(AsyncStream *stream) {
+  async_closing_await(stream);
+  int rc = async_flush_stream(stream, (int)async_config.exit_drain_ms);
+  if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);
+  if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
+    sqlite3_log(rc, "sqlite3async: %s is closed, and could not be released", stream->path);
+  }
+}
+
+void async_closing_cut_off(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool open = stream->handles > 0;
+  if (open) stream->cut_off = true;
+  /* Ends because whoever runs the stream next fails it. */
+  while (open && stream->error.code == SQLITE_OK) {
+    async_mutex_leave(&stream->mutex);
+    if (!async_writer_help(stream, INT64_MAX)) async_os_sleep_us(ANY_POLL_US);
+    async_mutex_enter(&stream->mutex);
+  }
+  async_mutex_leave(&stream->mutex);
+  if (!open) return;
+  async_lock_cut_off(stream);
+  async_registry_forget_path(stream);
+}
+
+static bool is_under_way(AsyncStream *stream) {
+  return stream->connections == 0 && !is_a_file(stream);
+}
+
+bool async_closing_await_any(int64_t timeout_us) {
+  int64_t until_us = async_os_now_us() + timeout_us;
+  bool any = async_registry_any(is_under_way);
+  bool waited = any;
+  while (any && async_scheduler_has_runner() && async_os_now_us() < until_us) {
+    async_os_sleep_us(ANY_POLL_US);
+    any = async_registry_any(is_under_way);
+  }
+  return waited;
+}

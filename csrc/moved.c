@@ -1,0 +1,109 @@
+/*
+** Databases that have lost their name.  See moved.h.
+*/
+#include "moved.h"
+
+#include "registry.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+static atomic_bool has_left_path;
+
+/* How often to look whether the writer has done what it does by name: one system call. */
+#define BY_NAME_POLL_US 100
+
+bool async_moved_concerns(const AsyncOp *op) {
+  switch (op->kind) {
+  case ASYNC_OP_CREATE:
+  case ASYNC_OP_DELETE:
+    return true;
+  case ASYNC_OP_WRITE:
+    /* A journal that was kept: its header makes it hot. */
+    return op->file->role == ASYNC_ROLE_JOURNAL && op->offset == 0;
+  case ASYNC_OP_TRUNCATE:
+  case ASYNC_OP_SIZE_HINT:
+  case ASYNC_OP_SYNC:
+  case ASYNC_OP_FENCE:
+    break;
+  }
+  return false;
+}
+
+/* Under the mutex, which it leaves meanwhile. */
+static bool has_moved(AsyncStream *stream) {
+  AsyncFile *database = stream->files.database;
+  if (database == NULL || database->parent == NULL) return false;
+  int moved = 0;
+  database->in_use++;
+  async_mutex_leave(&stream->mutex);
+  sqlite3_file *parent = database->parent;
+  int rc = parent->pMethods->xFileControl(parent, SQLITE_FCNTL_HAS_MOVED, &moved);
+  async_mutex_enter(&stream->mutex);
+  database->in_use--;
+  async_file_let_go(database);
+  return rc == SQLITE_OK && moved != 0;
+}
+
+static bool is_same(AsyncOsFileState a, AsyncOsFileState b) {
+  return a.inode != 0 && a.inode == b.inode && a.device == b.device;
+}
+
+/* Under the mutex: a journal that may lie under the name.  There can be one for each transaction that
+** is queued. */
+static AsyncFile *find_journal(AsyncStream *stream) {
+  AsyncFile *file = stream->files.newest;
+  while (file != NULL && (file->state.inode == 0 || file->gone)) file = file->older;
+  return file;
+}
+
+/* Under the mutex, which it leaves meanwhile: a journal that lies under the name goes, if it still is
+** the one that we opened. */
+static void remove_journals(AsyncStream *stream) {
+  sqlite3_vfs *vfs = stream->parent;
+  AsyncFile *journal;
+  while ((journal = find_journal(stream)) != NULL) {
+    AsyncOsFileState state = journal->state;
+    journal->state = (AsyncOsFileState){0};
+    journal->in_use++;
+    async_mutex_leave(&stream->mutex);
+    if (is_same(async_os_file_state(journal->path), state)) vfs->xDelete(vfs, journal->path, 0);
+    async_mutex_enter(&stream->mutex);
+    journal->in_use--;
+    async_file_let_go(journal);
+  }
+}
+
+bool async_moved_look(AsyncStream *stream) {
+  assert(async_mutex_is_held(&stream->mutex));
+  if (stream->moved || !has_moved(stream)) return stream->moved;
+  stream->moved = true;
+  remove_journals(stream);
+  return true;
+}
+
+void async_moved_begin_by_name(AsyncStream *stream) {
+  assert(!stream->by_name && "a stream has one writer");
+  stream->by_name = true; /* first: whoever finds it moved from here on waits */
+  async_moved_look(stream);
+}
+
+void async_moved_end_by_name(AsyncStream *stream) { stream->by_name = false; }
+
+void async_moved_leave_path(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  stream->moved = true;
+  /* Ends because the writer has one op under way, and begins no other one by name. */
+  while (stream->by_name) {
+    async_mutex_leave(&stream->mutex);
+    async_os_sleep_us(BY_NAME_POLL_US);
+    async_mutex_enter(&stream->mutex);
+  }
+  remove_journals(stream);
+  async_mutex_leave(&stream->mutex);
+  async_file_collect(stream);
+  has_left_path = true; /* before anybody else can have the path */
+  async_registry_forget_path(stream);
+}
+
+bool async_moved_has_left_path(void) { return has_left_path; }
