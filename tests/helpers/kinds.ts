@@ -5,14 +5,14 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { isDeepStrictEqual } from "node:util";
 import { type AsyncVfs, install } from "../../mod.ts";
 import { Child, type Ended } from "./child.ts";
 import { Folder } from "./folder.ts";
 import { Random } from "./random.ts";
-import { type Door, type Kind, type Mode, Stage } from "./stage.ts";
+import { type Door, type Kind, type Mode, MODES, Stage } from "./stage.ts";
 
 /** Milliseconds after which the scenarios look once more. */
 const LATER_MS = 1500;
@@ -109,70 +109,94 @@ function tell(name: string, { mode, folder }: Stage, seen: Seen["seen"]): void {
   console.log(`seen ${part.replaceAll(`${folder}/`, "").replaceAll(folder, ".")}`);
 }
 
-/** A group of scenarios that share their processes. */
-export class Group {
-  readonly #plan: Omit<Plan, "door" | "delayMs" | "folder">;
-  readonly #timeoutMs: number;
-  readonly #told = new Map<Door, Promise<Told>>();
+/** Which journal modes a door is tried with, unless it is a full run: all of them by one door. */
+const MODES_OF: Record<Door, readonly Mode[]> = {
+  plain: MODES,
+  uri: MODES,
+  route: ["WAL", "TRUNCATE"],
+  default: ["DELETE", "PERSIST"],
+};
+/** With pauses much is queued at every close. */
+const PAUSES_MS: Record<Door, number> = { plain: 0, uri: 20, route: 0, default: 5 };
+const DOORS = ["uri", "route", "default"] as const;
 
+const full = process.env.SQLITE3ASYNC_TEST_FULL !== undefined;
+
+/** A group of scenarios that share their processes: one for each door. */
+export class Group {
+  readonly #plan: Pick<Plan, "module" | "names" | "seed">;
+  readonly #modes: readonly Mode[];
+  readonly #timeoutMs: number;
+  #told: Promise<Map<Door, Told>> | undefined;
+
+  /** @param modes Which of the modes, if it is not a full run. */
   constructor(
-    plan: { module: string; names: string[]; modes: readonly Mode[] },
-    timeoutMs: number = 60_000,
+    plan: { module: string; names: string[] },
+    { modes = MODES, timeoutMs = 60_000 }: { modes?: readonly Mode[]; timeoutMs?: number } = {},
   ) {
     const { seed } = Random.announced(plan.names[0]!);
-    this.#plan = { ...plan, modes: [...plan.modes], seed };
-    this.#timeoutMs = timeoutMs;
+    this.#plan = { ...plan, seed };
+    this.#modes = full ? MODES : modes;
+    this.#timeoutMs = full ? 4 * timeoutMs : timeoutMs;
   }
 
-  /** Check that a scenario gives through a door what it gives with plain SQLite. */
-  async compare(name: string, doors: readonly Door[]): Promise<void> {
-    // All at once: they mostly wait.
-    const [plain, ...others] = await Promise.all(
-      (["plain", ...doors] as const).map((door) => this.#run(door)),
-    );
+  /** Check that a scenario gives through each door what it gives with plain SQLite. */
+  async compare(name: string): Promise<void> {
+    const told = await this.#run();
+    const plain = told.get("plain")!;
     const wanted: Record<string, unknown> = {};
     const found: Record<string, unknown> = {};
-    for (const mode of this.#plan.modes) {
-      const key = `${name} ${mode}`;
-      assert.ok(plain!.seen.has(key), `plain SQLite gave nothing for ${key}: ${plain!.reason}`);
-      doors.forEach((door, index) => {
-        const { seen, reason } = others[index]!;
+    for (const door of DOORS) {
+      const { seen, reason } = told.get(door)!;
+      for (const mode of this.#modesOf(door)) {
+        const key = `${name} ${mode}`;
+        assert.ok(plain.seen.has(key), `plain SQLite gave nothing for ${key}: ${plain.reason}`);
         // How long plain SQLite takes is the disk's affair.
-        const right = { ...plain!.seen.get(key), late: [] };
+        const right = { ...plain.seen.get(key), late: [] };
         const given = { ...seen.get(key), ...(seen.get(key)?.events ? {} : { reason }) };
-        if (isDeepStrictEqual(given, right)) return;
+        if (isDeepStrictEqual(given, right)) continue;
         wanted[`${door} ${mode}`] = right;
         found[`${door} ${mode}`] = given;
-      });
+      }
     }
     assert.deepEqual(found, wanted);
   }
 
   /** Check that the processes end well, at once, and with nothing on stderr. */
-  async compareEnds(doors: readonly Door[]): Promise<void> {
-    for (const door of doors) {
-      const { ended, reason, endMs } = await this.#run(door);
-      assert.equal(reason, "", door);
-      assert.deepEqual([door, ended?.code, ended?.stderr], [door, 0, ""]);
+  async compareEnds(): Promise<void> {
+    const told = await this.#run();
+    for (const door of DOORS) {
+      const { ended, reason, endMs } = told.get(door)!;
+      assert.deepEqual([door, reason, ended?.code, ended?.stderr], [door, "", 0, ""]);
       assert.ok(endMs < END_MS, `${door}: the process ended after ${endMs} ms`);
     }
   }
 
-  #run(door: Door): Promise<Told> {
-    let told = this.#told.get(door);
-    if (told === undefined) this.#told.set(door, told = this.#begin(door));
-    return told;
+  #modesOf(door: Door): Mode[] {
+    return this.#modes.filter((mode) => full || MODES_OF[door].includes(mode));
+  }
+
+  /** What the processes tell. They run at the same time, for they mostly wait. */
+  #run(): Promise<Map<Door, Told>> {
+    const doors = ["plain", ...DOORS] as const;
+    return this.#told ??= Promise.all(
+      doors.map(async (door) => [door, await this.#begin(door)] as const),
+    ).then((told) => new Map(told));
   }
 
   async #begin(door: Door): Promise<Told> {
-    using folder = new Folder(tmpdir());
-    // With a pause much is queued at every close.
-    const delayMs = door === "uri" ? 20 : 0;
-    const plan: Plan = { ...this.#plan, door, delayMs, folder: folder.path };
+    using folder = new Folder();
+    const modes = this.#modesOf(door);
+    const delayMs = PAUSES_MS[door];
+    const plan: Plan = { ...this.#plan, door, modes, delayMs, folder: folder.path };
     using child = new Child(`
       const { play } = await import(${JSON.stringify(import.meta.url)});
       await play(${JSON.stringify(plan)});
     `);
+    return await this.#follow(child);
+  }
+
+  async #follow(child: Child): Promise<Told> {
     const told: Told = { seen: new Map(), ended: undefined, reason: "", endMs: 0 };
     try {
       told.ended = await child.ended(this.#timeoutMs);

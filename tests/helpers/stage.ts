@@ -39,7 +39,9 @@ export function attempt(action: () => unknown): string {
     return given === undefined ? "ok" : JSON.stringify(given);
   } catch (error) {
     const { errcode, errno, message } = error as Error & { errcode?: number; errno?: number };
-    return `${errcode ?? errno ?? ""} ${message}`;
+    // Deno adds the name.
+    const reason = message.replace(/^(unable to open database file): .*$/s, "$1");
+    return `${errcode ?? errno ?? ""} ${reason}`.trim();
   }
 }
 
@@ -99,7 +101,7 @@ export class Stage {
     return connection;
   }
 
-  /** Have another program make a database, which a rename can put in the place of another one. */
+  /** Have another program make a database. */
   makeForeign(path: string): void {
     const said = outside(
       path,
@@ -109,12 +111,6 @@ export class Stage {
         `${FOREIGN_ROWS}) INSERT INTO t SELECT n, hex(randomblob(400)) FROM c`,
     );
     if (said !== "") throw new Error(`no foreign database could be made: ${said}`);
-  }
-
-  /** Have another program put its database in the place of what is there. */
-  putForeign(path: string): void {
-    this.makeForeign(`${path}.foreign`);
-    renameSync(`${path}.foreign`, path);
   }
 
   /** Make the writer pause after each step from now on. */
