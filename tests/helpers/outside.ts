@@ -21,12 +21,12 @@ export function outside(path: string, ...statements: string[]): string {
   const [command, ...args] = hasCommand
     ? ["sqlite3", "-batch", path, `${statements.join("; ")};`]
     : [process.execPath, ...runtimeFlags([]), programPath(), path, ...statements];
-  const { stdout, stderr, error, signal } = spawnSync(command!, args, {
+  const { stdout, stderr, error, status } = spawnSync(command!, args, {
     encoding: "utf8",
     timeout: TIMEOUT_MS,
   });
   if (error !== undefined) return String(error);
-  if (signal !== null) return `ended by ${signal}`;
+  if (status === null) return `${command} did not run to its end`;
   return (stdout + stderr).trim();
 }
 
