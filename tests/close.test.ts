@@ -87,12 +87,12 @@ test("close() reports a queue that couldn't be written in time and changes nothi
   const { stdout, stderr } = await runProgram(`
     const vfs = await install();
     const connection = open(vfs.uri(${JSON.stringify(path)}));
-    vfs.delayMs = 100;
+    vfs.halt = "now"; // else the connection's close would have written it
     insertNumbers(connection, 20);
     connection.close();
     const error = await vfs.close({ timeoutMs: 50 }).catch((error) => error);
     console.log(error.codeName);
-    vfs.delayMs = 0;
+    vfs.halt = "never";
     await vfs.flush();
     await vfs.close();
   `);

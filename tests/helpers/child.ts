@@ -22,7 +22,7 @@ export interface Ended {
 const urlOf = (path: string) => new URL(path, import.meta.url).href;
 
 /** What this runtime is told besides the program. */
-function runtimeFlags(denoFlags: string[]): string[] {
+export function runtimeFlags(denoFlags: string[]): string[] {
   if ("Bun" in globalThis) return [];
   if (!("Deno" in globalThis)) return process.execArgv; // the tests' own
   const scoped = denoFlags.some((flag) => flag.startsWith("--allow"));
