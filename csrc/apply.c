@@ -52,9 +52,10 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op, bool moved) {
   case ASYNC_OP_SYNC:
     return file->nameless ? SQLITE_OK : async_stream_sync_file(stream, parent, op->flags);
   case ASYNC_OP_DELETE:
-    /* The name of a super-journal is nobody else's. */
-    return async_file_apply_delete(file, op->flags,
-                                   moved && file->role != ASYNC_ROLE_SUPER_JOURNAL);
+    /* A journal without a name has none to be deleted; and the name of a super-journal is nobody
+    ** else's. */
+    return async_file_apply_delete(
+        file, op->flags, file->nameless || (moved && file->role != ASYNC_ROLE_SUPER_JOURNAL));
   case ASYNC_OP_FENCE:
     break;
   }

@@ -16,6 +16,7 @@
 #include "client.h"
 #include "config.h"
 #include "flush.h"
+#include "moved.h"
 #include "status.h"
 #include "super.h"
 
@@ -155,6 +156,8 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
     return SQLITE_OK;
   case SQLITE_FCNTL_PRAGMA:
     return control_pragma(handle, arg);
+  case SQLITE_FCNTL_HAS_MOVED:
+    return async_moved_ask(handle->stream, arg);
 
   /* What these promise or do, we cannot while writes are queued; or it is for
   ** one connection, and the parent's handle serves all. */
@@ -168,7 +171,7 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
   case SQLITE_FCNTL_GET_LOCKPROXYFILE:
     return SQLITE_NOTFOUND;
 
-  /* LAST_ERRNO, HAS_MOVED, TEMPFILENAME and the like change nothing; and what
+  /* LAST_ERRNO, TEMPFILENAME and the like change nothing; and what
   ** else an application asks is between it and the parent. */
   default:
     return forward(handle, op, arg);

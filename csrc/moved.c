@@ -76,10 +76,22 @@ static void remove_journals(AsyncStream *stream) {
 
 bool async_moved_look(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
-  if (stream->moved || !has_moved(stream)) return stream->moved;
-  stream->moved = true;
-  remove_journals(stream);
-  return true;
+  if (stream->has_left_path) return true;
+  bool before = stream->moved;
+  stream->moved = has_moved(stream) || stream->has_left_path;
+  if (stream->moved && !before) remove_journals(stream);
+  return stream->moved;
+}
+
+int async_moved_ask(AsyncStream *stream, int *moved) {
+  async_mutex_enter(&stream->mutex);
+  bool left = stream->has_left_path;
+  *moved = left ? has_moved(stream) : async_moved_look(stream);
+  async_mutex_leave(&stream->mutex);
+  if (!left || *moved) return SQLITE_OK;
+  /* It is back in its place.  Is that still free? */
+  *moved = !async_registry_regain_path(stream);
+  return SQLITE_OK;
 }
 
 void async_moved_begin_by_name(AsyncStream *stream) {
@@ -92,7 +104,7 @@ void async_moved_end_by_name(AsyncStream *stream) { stream->by_name = false; }
 
 void async_moved_leave_path(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  stream->moved = true;
+  stream->moved = stream->has_left_path = true;
   /* Ends because the writer has one op under way, and begins no other one by name. */
   while (stream->by_name) {
     async_mutex_leave(&stream->mutex);

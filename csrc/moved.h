@@ -43,6 +43,10 @@ void async_moved_end_by_name(AsyncStream *stream);
 /* Under the stream's mutex, which it leaves meanwhile: look, and set stream->moved. */
 bool async_moved_look(AsyncStream *stream);
 
+/* The answer to SQLITE_FCNTL_HAS_MOVED.  A database that was moved back has its names again, unless
+** another stream has the path. */
+int async_moved_ask(AsyncStream *stream, int *moved);
+
 /* The path is another stream's from here on; no mutex is held. */
 void async_moved_leave_path(AsyncStream *stream);
 /* Has that ever happened?  Then a journal's name may mean the journals of two streams. */

@@ -169,6 +169,22 @@ void async_registry_forget_path(AsyncStream *stream) {
   async_mutex_leave(&registry_mutex);
 }
 
+bool async_registry_regain_path(AsyncStream *stream) {
+  async_mutex_enter(&registry_mutex);
+  AsyncStream **bucket = path_bucket(stream->path, strlen(stream->path));
+  AsyncStream *other = *bucket;
+  while (other != NULL && strcmp(other->path, stream->path) != 0) other = other->path_next;
+  if (other == NULL) {
+    stream->path_next = *bucket;
+    *bucket = stream;
+    async_mutex_enter(&stream->mutex);
+    stream->moved = stream->has_left_path = false;
+    async_mutex_leave(&stream->mutex);
+  }
+  async_mutex_leave(&registry_mutex);
+  return other == NULL || other == stream;
+}
+
 /* A stream that failed is of the past for its path once it is closed: who opens
 ** the database now gets a new one. */
 static void forget_path_if_failed(AsyncStream *stream) {

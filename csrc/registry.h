@@ -38,6 +38,9 @@ AsyncStream *async_registry_find_owner(const char *path_of_file);
 
 /* The path means another file now: who opens it gets a new stream. */
 void async_registry_forget_path(AsyncStream *stream);
+/* Or this stream's again, which has given it up: false if another one has it.  Clears
+** has_left_path. */
+bool async_registry_regain_path(AsyncStream *stream);
 
 /* One reference more, for somebody who has one; and one less. */
 void async_registry_retain(AsyncStream *stream);

@@ -137,7 +137,8 @@ struct AsyncStream {
   int64_t closing_since_us;      /* when the last connection was closed; see closing.h */
   bool cut_off;                  /* close() by force: it shall fail, though handles are open */
   bool close_queued;             /* nobody has looked at the stream since */
-  bool moved;                    /* the database has lost its name, see moved.h; set once */
+  bool moved;                    /* the database had lost its name, when last looked; see moved.h */
+  bool has_left_path;            /* and the path may be another stream's */
   bool by_name;                  /* the writer does something by name */
   int64_t op_held_since_us;      /* the first op waits for what may be there again; or 0 */
   int64_t folder_held_since_us;  /* so does the folder's sync; or 0 */

@@ -263,6 +263,38 @@ static void the_path_can_be_opened_at_once(void) {
   }
 }
 
+/* Its name is its own again, unless another database has it by now. */
+static void a_database_that_is_moved_back_can_be_written_to(void) {
+  async_setup();
+  for (int others_stay = 0; others_stay < 2; others_stay++) {
+    make_room();
+    sqlite3 *db = open_table("DELETE");
+    step_all();
+    CHECK_EQ(rename(path, in(folder, "away.db")), 0);
+    CHECK_EQ(exec_code(db, "INSERT INTO t(b) VALUES (1)"), SQLITE_READONLY_DBMOVED);
+    sqlite3 *other = open_async(path);
+    exec(other, "CREATE TABLE n(x)");
+    step_all();
+    if (!others_stay) close_database(other);
+    step_all();
+    CHECK_EQ(rename(path, in(folder, "other.db")), 0);
+    CHECK_EQ(rename(in(folder, "away.db"), path), 0);
+    int code = exec_code(db, "INSERT INTO t(b) VALUES (1)");
+    CHECK_EQ(code, others_stay ? SQLITE_READONLY_DBMOVED : SQLITE_OK);
+    testvfs_reset();
+    if (!others_stay) step_all();
+    CHECK_EQ(testvfs_count(ON_DELETE, "x.db-journal"), others_stay ? 0 : 1);
+    if (others_stay) close_database(other);
+    close_database(db);
+    step_all();
+    CHECK_EQ(testvfs_open_files(), 0);
+    sqlite3 *plain = open_plain(path);
+    check_integrity(plain);
+    CHECK_EQ(query_int(plain, "SELECT count(*) FROM t"), ROWS + (others_stay ? 0 : 1));
+    close_database(plain);
+  }
+}
+
 /* The writer is in the middle of making, or deleting, a journal by its name. */
 static void an_op_by_name_ends_before_the_path_is_opened_again(void) {
   static const unsigned operations[] = {ON_OPEN, ON_DELETE};
@@ -329,6 +361,7 @@ int main(void) {
                                 TEST(moved_at_every_op_with_PERSIST),
                                 TEST(moved_at_every_op_with_WAL),
                                 TEST(the_path_can_be_opened_at_once),
+                                TEST(a_database_that_is_moved_back_can_be_written_to),
                                 TEST(an_op_by_name_ends_before_the_path_is_opened_again),
                                 TEST(a_transaction_under_way_can_be_rolled_back),
                                 {0}});
