@@ -227,8 +227,8 @@ const program = import.meta.url;
 
 /** What is said at the end of what was committed and not written. */
 const TOLD = new RegExp(
-  "^sqlite3async: exit: (\\d+) committed transactions of (.*) were not written: " +
-    `it took longer than ${DRAIN_MS} ms$`,
+  "^sqlite3async: (?:exit|close): (\\d+) committed transactions of (.*) were not written: " +
+    `(?:it took longer than ${DRAIN_MS} ms|database or disk is full)$`, // Bun closes at its end
 );
 
 /** In a process of its own, which ends. */
