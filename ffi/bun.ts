@@ -8,6 +8,7 @@
 import { createRequire } from "node:module";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
+import { listenToProcess } from "./process_methods.ts";
 import type { Runtime } from "./runtime.ts";
 import { type NativeFunctions, type NativeType, symbols } from "./symbols.ts";
 
@@ -57,6 +58,8 @@ export const runtime: Runtime = {
   onExit(listener: () => void): void {
     if (isMainThread) process.on("exit", listener);
   },
+
+  onReplace: listenToProcess,
 
   environment(name: string): string | undefined {
     return process.env[name];

@@ -9,6 +9,7 @@ import { isMainThread } from "node:worker_threads";
 import { loadAddon } from "./addon.ts";
 import { AsyncVfsError } from "./errors.ts";
 import { loadExtension } from "./node_sqlite.ts";
+import { listenToProcess } from "./process_methods.ts";
 import type { Runtime } from "./runtime.ts";
 import type { NativeFunctions } from "./symbols.ts";
 
@@ -34,6 +35,8 @@ export const runtime: Runtime = {
   onExit(listener: () => void): void {
     if (isMainThread) process.on("exit", listener);
   },
+
+  onReplace: listenToProcess,
 
   environment(name: string): string | undefined {
     return process.env[name];
