@@ -36,6 +36,7 @@ AsyncConfig async_config = {
     .max_wal_bytes = 1024 * 1024 * 1024,
     .drain_on_exit = 1,
     .exit_drain_ms = 10000,
+    .cover_handlers = 1,
 };
 atomic_bool async_forked;
 
@@ -370,6 +371,7 @@ static Parameter parameters[] = {
     {SQLITEASYNC_EXIT_DRAIN_MS, "exit drain", &async_config.exit_drain_ms, 0, MS_MAX},
     {SQLITEASYNC_DRAIN_ON_SIGNALS, "drain on signals", &async_config.drain_on_signals, 0,
      SQLITEASYNC_UNLESS_SET},
+    {SQLITEASYNC_COVER_HANDLERS, "cover handlers", &async_config.cover_handlers, 0, 1},
     {SQLITEASYNC_WRITERS, "writers", &async_config.writers, 1, ASYNC_WRITERS_MAX},
     {SQLITEASYNC_POLL_US, "poll", &async_config.poll_us, 0, 1000000},
 };

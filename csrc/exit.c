@@ -109,7 +109,10 @@ void async_exit_init(void) {
 }
 
 bool async_exit_watch_signals(bool on) {
-  if (on) return async_os_watch_signals(on_signal, on_signal_passed);
+  if (on) {
+    bool over_handlers = async_config.cover_handlers != 0;
+    return async_os_watch_signals(on_signal, on_signal_passed, over_handlers);
+  }
   async_os_unwatch_signals();
   return true;
 }

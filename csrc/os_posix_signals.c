@@ -14,8 +14,10 @@
 ** RULES:
 ** 1. A signal that the process ignores stays ignored.
 ** 2. A handler of the program's or of the runtime's is never taken away.  One that
-**    was there first is called after the drain; one that came later has the signal
-**    for itself.
+**    was there first is called after the drain.  If the caller does not want that, this
+**    holds only for one that the system forgets when it calls it: Bun, which takes its
+**    handlers off with their last listener, does not do so when they are below ours, and
+**    the signal would do nothing then.  Any other handler has the signal for itself.
 ** 3. Whoever takes such a handler off sets the default action, for it knows nothing of
 **    ours.  So we look from time to time, and put ours back where the default is.
 ** 4. The default action does nothing to process 1 of a container, so there a
@@ -129,13 +131,14 @@ static void put_handler(Watched *signal) {
   if (!is_handled_by(&replaced, on_signal)) signal->previous = replaced;
 }
 
-/* Over whatever is there. */
-static void put_all_handlers(void) {
+static void put_all_handlers(bool over_handlers) {
   for (int i = 0; i < WATCHED_COUNT; i++) {
     struct sigaction current;
     if (sigaction(watched[i].number, NULL, &current) != 0) continue;
     if (is_handled_by(&current, SIG_IGN)) continue;
-    if (is_default(&current) && watch_process == 1) continue;
+    if (is_default(&current) ? watch_process == 1 : !over_handlers && !is_for_once(&current)) {
+      continue;
+    }
     put_handler(&watched[i]);
   }
 }
@@ -241,7 +244,7 @@ static void watch_main(void *arg) {
 
 /* ---- Control ---- */
 
-static bool start_watching(void) {
+static bool start_watching(bool over_handlers) {
   watch_process = getpid();
   if (pipe(signal_pipe) != 0) return false;
   fcntl(signal_pipe[0], F_SETFD, FD_CLOEXEC);
@@ -257,15 +260,16 @@ static bool start_watching(void) {
   pthread_detach(watch_thread);
   watching = true;
   busy = 1; /* it is free: no signal has come, and nobody looks yet */
-  put_all_handlers();
+  put_all_handlers(over_handlers);
   end();
   return true;
 }
 
-bool async_os_watch_signals(void (*before)(bool may_live), void (*after)(void)) {
+bool async_os_watch_signals(void (*before)(bool may_live), void (*after)(void),
+                            bool over_handlers) {
   before_signal = before;
   after_signal = after;
-  if (signal_pipe[0] < 0 && !start_watching()) return false;
+  if (signal_pipe[0] < 0 && !start_watching(over_handlers)) return false;
   watching = true;
   look_now();
   return true;

@@ -306,7 +306,9 @@ static BOOL WINAPI on_console_event(DWORD event) {
   return FALSE;
 }
 
-bool async_os_watch_signals(void (*before)(bool may_live), void (*after)(void)) {
+bool async_os_watch_signals(void (*before)(bool may_live), void (*after)(void),
+                            bool over_handlers) {
+  (void)over_handlers; /* all are called */
   if (console_handler != NULL) return true;
   after_console_event = after;
   console_handler = before;

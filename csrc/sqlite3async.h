@@ -137,6 +137,7 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_POLL_US 28            /* a writer looks for commits this often, see below */
 
 #define SQLITEASYNC_IGNORED_SIGNALS 64 /* can be read only, see below */
+#define SQLITEASYNC_COVER_HANDLERS 65 /* 1 (default): put ours over the program's handlers */
 
 #define SQLITEASYNC_FULL_BLOCK                                                                     \
   0 /* a full queue makes the caller wait until it has some room again */
@@ -160,6 +161,9 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 ** itself; once it is taken off and the default is in force, ours comes back, within 10 ms
 ** of writing or at the next set to 1 or SQLITEASYNC_UNLESS_SET. On Windows: at
 ** console events, such as Ctrl+C.
+**
+** COVER_HANDLERS: with 0, a handler that the program has at that time has the signal for
+** itself, but for one that the system forgets when it calls it (SA_RESETHAND). To be set before.
 **
 ** IGNORED_SIGNALS: the bits 0 to 4 are set if the process ignores SIGTERM, SIGINT, SIGHUP,
 ** SIGQUIT, SIGUSR2 now.

@@ -53,6 +53,8 @@ export const runtime: Runtime = {
     }
   },
 
+  keepsSignalHandlers: false,
+
   claimSignals(): void {}, // it has none
 
   onExit(listener: () => void): void {

@@ -19,6 +19,8 @@ export const runtime: Runtime = {
 
   loadExtension,
 
+  keepsSignalHandlers: true,
+
   claimSignals(signals: readonly SignalName[]): void {
     // With the first listener of a signal it puts a handler in place for good, which ends the
     // process if nobody listens. Of some it does so by itself, half a second after its start.

@@ -16,7 +16,7 @@ import {
 } from "./options.ts";
 import { verbOf } from "./parameters.ts";
 import { currentRuntime, type Runtime } from "./runtime.ts";
-import { heededSignals, watchSignals } from "./signals.ts";
+import { prepareSignals, watchSignals } from "./signals.ts";
 import { type AsyncVfs, createVfs } from "./vfs.ts";
 import { subscribe } from "./wake.ts";
 
@@ -83,7 +83,7 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   // Not when it is first needed: by then another file may have that path, and be another instance.
   const addon = loadAddon(library);
   prepare(native, checked);
-  runtime.claimSignals(heededSignals(native));
+  prepareSignals(native, runtime);
   setParameters(native, checked);
   load(runtime, library, checked.host);
   prepare(native, checked); // a Worker may have been faster, with other options

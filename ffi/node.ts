@@ -30,6 +30,8 @@ export const runtime: Runtime = {
 
   loadExtension,
 
+  keepsSignalHandlers: false,
+
   claimSignals(): void {}, // it has none
 
   onExit(listener: () => void): void {

@@ -18,6 +18,11 @@ export interface Runtime {
   /** Load the same file as an extension into the SQLite inside the runtime, or throw. */
   loadExtension(path: string): void;
   /**
+   * Are its handlers of signals there for good, and end the process if the program has no
+   * listener? Else they are there only as long as the program listens.
+   */
+  readonly keepsSignalHandlers: boolean;
+  /**
    * Have the runtime's own handlers of these signals in place now, if it would put them over ours
    * later: then they would end the process while our handler is writing what is queued.
    */

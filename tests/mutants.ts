@@ -595,7 +595,14 @@ export const mutants: Mutant[] = [
     file: "os_posix_signals.c",
     from: "|| !is_default(&current)) continue;",
     to: ") continue;",
-    killers: ["signals_test lives_on"],
+    killers: ["exit_test"],
+  },
+  {
+    name: "our handlers cover those that are to have the signal for themselves",
+    file: "os_posix_signals.c",
+    from: ": !over_handlers && !is_for_once(&current)) {",
+    to: ": false && over_handlers) {",
+    killers: ["signals_test covered"],
   },
   {
     name: "commits go on once a handler was called that has another thread end the process",

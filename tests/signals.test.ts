@@ -118,16 +118,21 @@ testEach("ends it after a handler that was there for a while", async (signal, pa
   await checkDeath(program(path, { later }), path, signal);
 });
 
-testEach("ends it after a handler for one time", async (signal, path) => {
-  const later = `
-    let caught = false;
-    process.once("${signal}", () => caught = true);
-    process.kill(process.pid, "${signal}");
-    while (!caught) await sleep(1);
-    ${WRITE_A_WHILE}
-  `;
-  await checkDeath(program(path, { later }), path, signal);
-});
+for (const when of ["before", "after"] as const) {
+  testEach(`ends it after a handler for one time from ${when} install()`, async (signal, path) => {
+    const once = `
+      let caught = false;
+      process.once("${signal}", () => caught = true);
+    `;
+    const later = `
+      process.kill(process.pid, "${signal}");
+      while (!caught) await sleep(1);
+      ${WRITE_A_WHILE}
+    `;
+    const parts = when === "before" ? { first: once, later } : { later: once + later };
+    await checkDeath(program(path, parts), path, signal);
+  });
+}
 
 testEach("ends it by a handler that sends it again", async (signal, path) => {
   const later = `

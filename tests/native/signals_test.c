@@ -177,6 +177,24 @@ static int catch_it_over_ours(void *number_arg) {
   exit(7);
 }
 
+static int catch_it_alone(void *number_arg) {
+  int number = *(int *)number_arg;
+  signal(number, note);
+  begin();
+  set(SQLITEASYNC_COVER_HANDLERS, 0);
+  set(SQLITEASYNC_DRAIN_ON_SIGNALS, 1);
+  insert_rows(ROWS);
+  raise(number);
+  CHECK_EQ(was_handled, number);
+  signal(number, SIG_DFL);
+  set(SQLITEASYNC_DRAIN_ON_SIGNALS, 1);
+  return die(number);
+}
+
+static void a_handler_that_is_not_covered_has_the_signal_for_itself(void) {
+  for (int i = 0; i < COUNT(numbers); i++) check_end(catch_it_alone, numbers[i], -numbers[i], true);
+}
+
 static int catch_it_below_ours(void *number_arg) {
   int number = *(int *)number_arg;
   signal(number, note);
@@ -327,6 +345,7 @@ int main(void) {
                                 TEST(a_default_changes_nothing_that_somebody_has_set),
                                 TEST(an_ignored_signal_stays_ignored),
                                 TEST(a_program_that_catches_it_lives_on),
+                                TEST(a_handler_that_is_not_covered_has_the_signal_for_itself),
                                 TEST(once_the_programs_handler_is_taken_off_it_drains_again),
                                 TEST(taken_back_no_handler_of_ours_comes_back),
                                 TEST(what_was_told_is_there_when_another_thread_ends_it),
