@@ -29,6 +29,7 @@ typedef struct AsyncConfig {
   _Atomic int64_t drain_on_exit;
   _Atomic int64_t exit_drain_ms;
   _Atomic int64_t drain_on_signals;
+  _Atomic int64_t cover_handlers;
 } AsyncConfig;
 
 extern AsyncConfig async_config;

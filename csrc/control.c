@@ -38,6 +38,7 @@ AsyncConfig async_config = {
     .max_wal_bytes = 1024 * 1024 * 1024,
     .drain_on_exit = 1,
     .exit_drain_ms = 10000,
+    .cover_handlers = 1,
 };
 atomic_bool async_forked;
 
@@ -45,6 +46,7 @@ atomic_bool async_forked;
 static AsyncMutex control_mutex;
 static bool max_queue_bytes_set;
 static bool max_delay_ms_set;
+static bool drain_on_signals_set; /* what SQLITEASYNC_UNLESS_SET is not to change */
 
 static sqlite3_vfs *_Atomic parent_vfs; /* written under control_mutex */
 
@@ -209,6 +211,7 @@ int sqlite3async_start(void) {
   bool started = async_writer_start() && async_checkpoint_start();
   if (!started && !ran) async_writer_stop();
   if (started) {
+    async_checkpoint_pause(false); /* after a drain for an end that did not come */
     async_writer_expect(async_registry_count());
     if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
     if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
@@ -248,7 +251,9 @@ static Parameter parameters[] = {
     {SQLITEASYNC_MAX_WAL_BYTES, "max wal bytes", &async_config.max_wal_bytes, 0, INT64_MAX / 2},
     {SQLITEASYNC_DRAIN_ON_EXIT, "drain on exit", &async_config.drain_on_exit, 0, 1},
     {SQLITEASYNC_EXIT_DRAIN_MS, "exit drain", &async_config.exit_drain_ms, 0, MS_MAX},
-    {SQLITEASYNC_DRAIN_ON_SIGNALS, "drain on signals", &async_config.drain_on_signals, 0, 1},
+    {SQLITEASYNC_DRAIN_ON_SIGNALS, "drain on signals", &async_config.drain_on_signals, 0,
+     SQLITEASYNC_UNLESS_SET},
+    {SQLITEASYNC_COVER_HANDLERS, "cover handlers", &async_config.cover_handlers, 0, 1},
     {SQLITEASYNC_WRITERS, "writers", &async_config.writers, 1, ASYNC_WRITERS_MAX},
     {SQLITEASYNC_POLL_US, "poll", &async_config.poll_us, 0, 1000000},
 };
@@ -273,15 +278,27 @@ static int set_halt(int64_t value) {
   return SQLITE_OK;
 }
 
+/* Under control_mutex. */
+static int set_drain_on_signals(int64_t value) {
+  bool on = value != 0;
+  if (value == SQLITEASYNC_UNLESS_SET && drain_on_signals_set) {
+    on = async_config.drain_on_signals != 0;
+  }
+  if (!async_exit_watch_signals(on)) {
+    return async_control_error(SQLITE_ERROR, "drain on signals: the system gives no thread for it");
+  }
+  async_config.drain_on_signals = on;
+  if (value != SQLITEASYNC_UNLESS_SET) drain_on_signals_set = true;
+  return SQLITE_OK;
+}
+
 /* Values that do more than to be read.  Under control_mutex. */
 static int set_parameter(Parameter *parameter, int64_t value) {
   if (parameter->op == SQLITEASYNC_LOCKFILES && async_registry_is_in_use()) {
     return async_control_error(SQLITE_MISUSE, "lockfiles: it cannot change while a database is "
                                               "open or anything is queued");
   }
-  if (parameter->op == SQLITEASYNC_DRAIN_ON_SIGNALS && !async_exit_watch_signals(value != 0)) {
-    return async_control_error(SQLITE_ERROR, "drain on signals: the system gives no thread for it");
-  }
+  if (parameter->op == SQLITEASYNC_DRAIN_ON_SIGNALS) return set_drain_on_signals(value);
   if (parameter->op == SQLITEASYNC_MAX_QUEUE_BYTES) max_queue_bytes_set = true;
   if (parameter->op == SQLITEASYNC_MAX_DELAY_MS) max_delay_ms_set = true;
   *parameter->value = value;
@@ -316,6 +333,10 @@ int sqlite3async_get(int op, sqlite3_int64 *value) {
   if (value == NULL) return async_control_error(SQLITE_MISUSE, "get: value must not be NULL");
   if (op == SQLITEASYNC_HALT) {
     *value = async_writer_halt();
+    return SQLITE_OK;
+  }
+  if (op == SQLITEASYNC_IGNORED_SIGNALS) {
+    *value = async_os_ignored_signals();
     return SQLITE_OK;
   }
   Parameter *parameter = find_parameter(op);

@@ -61,13 +61,18 @@ static void drain(void) {
 
 /* ---- Signals ---- */
 
-/* Twice: somebody may be about to queue what was looked at before all were held. */
-static void on_signal(void) {
+/*
+** If the process may live on, commits go on until what was queued at the signal is written, so
+** they are held only for as long as the rest takes.  That is written twice: somebody may be
+** about to queue what was looked at before all were held.
+*/
+static void on_signal(bool may_live) {
   int64_t timeout_us = async_config.exit_drain_ms * 1000;
   int64_t until_us = async_os_now_us() + timeout_us;
+  if (may_live) async_writer_finish(timeout_us);
   async_hold_commits(timeout_us + PASS_US);
   async_checkpoint_pause(true);
-  bool drained = async_writer_finish(timeout_us);
+  bool drained = async_writer_finish(until_us - async_os_now_us());
   if (drained) drained = async_writer_finish(until_us - async_os_now_us());
   report_lost(drained);
   async_hold_commits(PASS_US);
@@ -96,7 +101,10 @@ void async_exit_init(void) {
 }
 
 bool async_exit_watch_signals(bool on) {
-  if (on) return async_os_watch_signals(on_signal, on_signal_passed);
+  if (on) {
+    bool over_handlers = async_config.cover_handlers != 0;
+    return async_os_watch_signals(on_signal, on_signal_passed, over_handlers);
+  }
   async_os_unwatch_signals();
   return true;
 }

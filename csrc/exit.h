@@ -9,7 +9,7 @@
 /* Once: register for exit() and quick_exit(), and for fork(). */
 void async_exit_init(void);
 
-/* Drain at SIGTERM and SIGINT, or no longer.  False if the system cannot. */
+/* Drain at the signals that os.h names, or no longer.  False if the system cannot. */
 bool async_exit_watch_signals(bool on);
 
 #endif /* ASYNC_EXIT_H */

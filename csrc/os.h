@@ -117,13 +117,24 @@ void async_os_release_end(void);
 void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 
 /*
-** At SIGTERM and SIGINT: run before() on a thread of its own, then let the
-** signal do what it would have done without us, and if the process lives on
-** run after().  (On Windows, where nobody hears of that, at once.)  False if
-** the system gives no thread for it.
+** At each of the signals SIGTERM, SIGINT, SIGHUP, SIGQUIT and SIGUSR2 that the process does
+** not ignore: run before() on a thread of its own, then let the signal do what it would have
+** done without us, and if the process lives on run after().  before() is told whether it
+** may live on: then somebody else has a handler.  (On Windows: at console events; there
+** after() is run at once, for nobody hears of the effect.)  False if the system gives no
+** thread for it.  over_handlers: also where somebody has a handler that stays in force; else
+** that one has the signal for itself.  Called again, it puts handlers back as async_os_keep_signals() does.
 */
-bool async_os_watch_signals(void (*before)(void), void (*after)(void));
+bool async_os_watch_signals(void (*before)(bool may_live), void (*after)(void), bool over_handlers);
 void async_os_unwatch_signals(void);
+/*
+** Where the default action is in force again, because somebody's handler was put over ours and
+** then taken off, put ours back.  Cheap: called more often, it looks every 10 ms.  None of our
+** mutexes need be held.
+*/
+void async_os_keep_signals(void);
+/* Bit i is set if the process ignores the i-th of these signals, in the order given above. */
+int async_os_ignored_signals(void);
 
 /* A symbol of the process that loaded us, or NULL. */
 void *async_os_symbol(const char *name);

@@ -328,23 +328,24 @@ void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_c
 ** Console events take the place of signals: the system runs the handler on a
 ** thread of its own, and ends the process when it returns FALSE.
 */
-typedef void (*Handler)(void);
+typedef void (*Handler)(bool may_live);
 static _Atomic(Handler) console_handler;
-static _Atomic(Handler) after_console_event;
+static void (*after_console_event)(void);
 
 /* It may have begun just before it was taken back. */
 static BOOL WINAPI on_console_event(DWORD event) {
   (void)event;
   Handler before = console_handler;
-  Handler after = after_console_event;
   if (before != NULL) {
-    before();
-    after();
+    before(true);
+    after_console_event();
   }
   return FALSE;
 }
 
-bool async_os_watch_signals(void (*before)(void), void (*after)(void)) {
+bool async_os_watch_signals(void (*before)(bool may_live), void (*after)(void),
+                            bool over_handlers) {
+  (void)over_handlers; /* all are called */
   if (console_handler != NULL) return true;
   after_console_event = after;
   console_handler = before;
@@ -358,6 +359,11 @@ void async_os_unwatch_signals(void) {
   SetConsoleCtrlHandler(on_console_event, FALSE);
   console_handler = NULL;
 }
+
+/* Handlers of console events are a list: nobody takes ours off. */
+void async_os_keep_signals(void) {}
+
+int async_os_ignored_signals(void) { return 0; }
 
 /* ---- The process that loaded us ---- */
 

@@ -129,12 +129,15 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_DISK_FULL_RETRY_MS 20 /* so long what a full disk holds is tried */
 #define SQLITEASYNC_DRAIN_ON_EXIT 21      /* 1 (default): drain at exit() and quick_exit() */
 #define SQLITEASYNC_EXIT_DRAIN_MS 22      /* deadline of that drain (default 10000) */
-#define SQLITEASYNC_DRAIN_ON_SIGNALS 23   /* 1: drain at SIGTERM and SIGINT, then raise again */
+#define SQLITEASYNC_DRAIN_ON_SIGNALS 23   /* 1: drain before a signal ends the process, see below */
 #define SQLITEASYNC_CHECKPOINT_BYTES 24 /* checkpoint when the WAL grew by this; 0: not for that */
 #define SQLITEASYNC_CHECKPOINT_IDLE_MS 25 /* checkpoint after this long without a write; 0: never */
 #define SQLITEASYNC_MAX_WAL_BYTES 26      /* no transaction begins with a larger WAL; 0: no bound */
 #define SQLITEASYNC_WRITERS 27            /* threads of sqlite3async_start(), 1 .. 16 (default 4) */
 #define SQLITEASYNC_POLL_US 28            /* a writer looks for commits this often, see below */
+
+#define SQLITEASYNC_IGNORED_SIGNALS 64 /* can be read only, see below */
+#define SQLITEASYNC_COVER_HANDLERS 65  /* 1 (default): put ours over the program's handlers */
 
 #define SQLITEASYNC_FULL_BLOCK                                                                     \
   0 /* a full queue makes the caller wait until it has some room again */
@@ -148,7 +151,24 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 ** (default 500, at most 1000000), and who commits meanwhile makes no system call to
 ** wake it. Who waits for it wakes it at once. After 5 ms without work it sleeps until
 ** a commit wakes it; with 0 it always does.
+**
+** DRAIN_ON_SIGNALS: 0 (default), 1, or SQLITEASYNC_UNLESS_SET, which is 1 unless the parameter
+** was set to 0 or 1 before, by anybody in the process. With 1, the library puts handlers
+** of SIGTERM, SIGINT, SIGHUP, SIGQUIT and SIGUSR2 in place, but not of those that the process
+** ignores. They write what is queued, for at most EXIT_DRAIN_MS, and then let the signal do
+** what it did before: end the process, or call the program's handler. They stay in place with
+** 0, and then only pass the signal on. A handler that is put over ours has the signal for
+** itself; once it is taken off and the default is in force, ours comes back, within 10 ms
+** of writing or at the next set to 1 or SQLITEASYNC_UNLESS_SET. On Windows: at
+** console events, such as Ctrl+C.
+**
+** COVER_HANDLERS: with 0, a handler that the program has at that time has the signal for
+** itself, but for one that the system forgets when it calls it (SA_RESETHAND). To be set before.
+**
+** IGNORED_SIGNALS: the bits 0 to 4 are set if the process ignores SIGTERM, SIGINT, SIGHUP,
+** SIGQUIT, SIGUSR2 now.
 */
+#define SQLITEASYNC_UNLESS_SET 2
 
 /*
 ** Set parameter op to value, or read it into *value.  Result codes as for

@@ -105,6 +105,7 @@ static void pause_after_op(const AsyncStream *stream, int number, int64_t writes
 static void run_task(AsyncTask *task, int number) {
   AsyncStream *stream = (AsyncStream *)task; /* its first member */
   leave();
+  async_os_keep_signals();
   bool slow = async_config.delay_ms > 0 && !in_a_hurry && !stream->is_closing;
   int64_t due_us;
   AsyncOutcome outcome = async_stream_run(stream, slow ? 1 : STEPS_PER_TURN, &due_us);

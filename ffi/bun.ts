@@ -8,6 +8,7 @@
 import { createRequire } from "node:module";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
+import { listenToProcess } from "./process_methods.ts";
 import type { Runtime } from "./runtime.ts";
 import { type NativeFunctions, type NativeType, symbols } from "./symbols.ts";
 
@@ -59,11 +60,15 @@ export const runtime: Runtime = {
     }
   },
 
+  keepsSignalHandlers: false,
+
   claimSignals(): void {}, // it has none
 
   onExit(listener: () => void): void {
     if (isMainThread) process.on("exit", listener);
   },
+
+  onReplace: listenToProcess,
 
   keptConnections: () => [bunModule<BunSqlite>("bun:sqlite").Database.prototype],
 

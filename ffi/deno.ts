@@ -6,6 +6,7 @@
  */
 import { loadExtension } from "./node_sqlite.ts";
 import type { Runtime } from "./runtime.ts";
+import type { SignalName } from "./signals.ts";
 import { type NativeFunctions, symbols } from "./symbols.ts";
 
 /** The Deno runtime. */
@@ -18,11 +19,16 @@ export const runtime: Runtime = {
 
   loadExtension,
 
-  claimSignals(): void {
-    // It does so once, with the first listener: at the latest its own, half a second after start.
+  keepsSignalHandlers: true,
+
+  claimSignals(signals: readonly SignalName[]): void {
+    // With the first listener of a signal it puts a handler in place for good, which ends the
+    // process if nobody listens. Of some it does so by itself, half a second after its start.
     const listener = () => {};
-    Deno.addSignalListener("SIGINT", listener);
-    Deno.removeSignalListener("SIGINT", listener);
+    for (const signal of Deno.build.os === "windows" ? ["SIGINT"] as const : signals) {
+      Deno.addSignalListener(signal, listener);
+      Deno.removeSignalListener(signal, listener);
+    }
   },
 
   onExit(listener: () => void): void {
@@ -31,6 +37,8 @@ export const runtime: Runtime = {
     // process.on("exit") tells nothing of Deno.exit(). Nothing tells of an uncaught error.
     globalThis.addEventListener("unload", listener);
   },
+
+  onReplace(): void {}, // it cannot be, and its handlers of signals are never taken off
 
   keptConnections: () => [], // its close() finalizes them
 

@@ -17,6 +17,7 @@ import {
 } from "./options.ts";
 import { verbOf } from "./parameters.ts";
 import { currentRuntime, type Runtime } from "./runtime.ts";
+import { prepareSignals, watchSignals } from "./signals.ts";
 import { type AsyncVfs, createVfs } from "./vfs.ts";
 import { subscribe } from "./wake.ts";
 
@@ -28,7 +29,7 @@ interface Installation {
 }
 
 let installation: Installation | undefined;
-let drainsAtExit = false;
+let listensToEnds = false;
 
 /**
  * Load the library into the runtime's SQLite, or into that of the option `host`,
@@ -86,13 +87,13 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   // Not when it is first needed: by then another file may have that path, and be another instance.
   const addon = loadAddon(library);
   prepare(native, checked);
-  runtime.claimSignals();
+  prepareSignals(native, runtime);
   setParameters(native, checked);
   load(runtime, library, checked.host);
   prepare(native, checked); // a Worker may have been faster, with other options
   native.start();
   announceCloses(runtime, checked.host);
-  if (process.platform === "win32") drainAtExit(runtime);
+  listenToEnds(runtime);
   const vfs = createVfs({
     native,
     subscribe: (wake) => subscribe(addon, wake),
@@ -102,14 +103,26 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   return { library, native, vfs };
 }
 
-/**
- * Have what is queued written while the runtime is ending. On Windows that kills all threads, the
- * writer too, before the library hears of it.
- */
-function drainAtExit(runtime: Runtime): void {
-  if (drainsAtExit) return;
-  drainsAtExit = true;
-  runtime.onExit(() => installation?.native.drain());
+/** Have what is queued written at ends of which the library does not hear, or hears too late. */
+function listenToEnds(runtime: Runtime): void {
+  if (listensToEnds) return;
+  listensToEnds = true;
+  runtime.onReplace({
+    replacing: () => drainForReplacing(installation?.native),
+    notReplaced: () => installation?.native.start(),
+    killing: () => installation && watchSignals(installation.native),
+  });
+  // It kills all threads, the writer too, before the library hears of the end.
+  if (process.platform === "win32") runtime.onExit(() => installation?.native.drain());
+}
+
+/** What cannot be written is told, as at any end; no exit will tell it. */
+function drainForReplacing(native: Native | undefined): void {
+  try {
+    native?.drainNow();
+  } catch (error) {
+    console.error(`sqlite3async: execve: ${reasonOf(error)}`);
+  }
 }
 
 /** Hear of the end of connections of which SQLite itself hears later; of a host's, too. */
@@ -144,6 +157,7 @@ function prepare(native: Native, { parent, makeDefault }: CheckedOptions): void 
 
 function setParameters(native: Native, { parameters }: CheckedOptions): void {
   for (const [name, value] of parameters) native.set(verbOf(name), value, name);
+  if (parameters.every(([name]) => name !== "drainOnSignals")) watchSignals(native);
 }
 
 function checkLibrary(installed: Installation, library: string): void {

@@ -82,6 +82,11 @@ export class Native {
     this.#hasDrained = true;
   }
 
+  /** The same where nothing follows that would tell what it leaves: that is an error. */
+  drainNow(): void {
+    this.#check(this.#functions.sqlite3async_drain(), { operation: "drain" });
+  }
+
   close(timeoutMs: number): void {
     this.#check(this.#functions.sqlite3async_close(timeoutMs), { operation: "close" });
   }

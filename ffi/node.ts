@@ -9,6 +9,7 @@ import { isMainThread } from "node:worker_threads";
 import { loadAddon } from "./addon.ts";
 import { AsyncVfsError } from "./errors.ts";
 import { loadExtension } from "./node_sqlite.ts";
+import { listenToProcess } from "./process_methods.ts";
 import type { Runtime } from "./runtime.ts";
 import type { NativeFunctions } from "./symbols.ts";
 
@@ -29,11 +30,15 @@ export const runtime: Runtime = {
 
   loadExtension,
 
+  keepsSignalHandlers: false,
+
   claimSignals(): void {}, // it has none
 
   onExit(listener: () => void): void {
     if (isMainThread) process.on("exit", listener);
   },
+
+  onReplace: listenToProcess,
 
   keptConnections: () => [], // its close() finalizes them
 

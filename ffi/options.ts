@@ -26,7 +26,7 @@ export interface HostConnection {
  *   maxQueueBytes: 16 * 2 ** 20,
  *   onQueueFull: "busy",
  *   maxDelayMs: 250,
- *   drainOnSignals: true,
+ *   exitDrainMs: 8000,
  * };
  * const vfs = await install(options);
  * vfs.maxDelayMs = 500; // for the whole process, from now on
@@ -116,8 +116,10 @@ export interface InstallOptions {
   /** Milliseconds that the drain at exit may take. Default: 10000. */
   exitDrainMs?: number | undefined;
   /**
-   * Write what is queued when SIGTERM or SIGINT comes, for at most `exitDrainMs`, before the
-   * signal takes its effect. Whoever commits meanwhile waits. Default: false.
+   * Write what is queued before one of SIGTERM, SIGINT, SIGHUP, SIGQUIT and SIGUSR2 ends the
+   * process, for at most `exitDrainMs`. Commits wait meanwhile, and the exit status is the
+   * signal's. Signals that the process ignores, and handlers of the program, work as before.
+   * Default: true; once it was set to false, an install() without it leaves it so.
    */
   drainOnSignals?: boolean | undefined;
 }

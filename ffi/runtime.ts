@@ -6,6 +6,8 @@
 import process from "node:process";
 import type { Connections } from "./closing.ts";
 import { AsyncVfsError } from "./errors.ts";
+import type { ProcessListener } from "./process_methods.ts";
+import type { SignalName } from "./signals.ts";
 import type { NativeFunctions } from "./symbols.ts";
 
 /** A runtime's ways to reach native code and its own SQLite. */
@@ -17,15 +19,22 @@ export interface Runtime {
   /** Load the same file as an extension into the SQLite inside the runtime, or throw. */
   loadExtension(path: string): void;
   /**
-   * Have the runtime's own handlers of signals in place now, if it would put them over ours
+   * Are its handlers of signals there for good, and end the process if the program has no
+   * listener? Else they are there only as long as the program listens.
+   */
+  readonly keepsSignalHandlers: boolean;
+  /**
+   * Have the runtime's own handlers of these signals in place now, if it would put them over ours
    * later: then they would end the process while our handler is writing what is queued.
    */
-  claimSignals(): void;
+  claimSignals(signals: readonly SignalName[]): void;
   /**
    * Have the listener called when the runtime begins to end the process. In a Worker it is not
    * called: its end is not the process's.
    */
   onExit(listener: () => void): void;
+  /** Have the listener called before the process replaces itself or sends itself a signal. */
+  onReplace(listener: ProcessListener): void;
   /** The classes of connections whose close() keeps them until their statements are collected. */
   keptConnections(): Connections[];
   /** Have the garbage collector run, if a program can ask for that. */

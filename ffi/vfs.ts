@@ -529,7 +529,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     this.#set("exitDrainMs", value);
   }
 
-  /** Write what is queued when SIGTERM or SIGINT comes, before the signal takes its effect. */
+  /** Write what is queued before SIGTERM, SIGINT, SIGHUP, SIGQUIT or SIGUSR2 ends the process. */
   get drainOnSignals(): boolean {
     return this.#get("drainOnSignals");
   }

@@ -22,7 +22,8 @@ const program = new URL("./helpers/ending.ts", import.meta.url).href;
 /** How a process may end, and what it leaves then. */
 interface Kind {
   endings: [Ending, ...Ending[]];
-  drainOnSignals: boolean;
+  /** If it is not the default. */
+  drainOnSignals?: boolean;
   /** Are all commits there afterwards, or only those that were applied? */
   keepsAll: boolean;
   rounds: number;
@@ -36,25 +37,23 @@ if (isDeno) exits.push("Deno.exit");
 const kinds: Record<string, Kind> = {
   "an exit leaves every commit": {
     endings: exits,
-    drainOnSignals: false,
+    drainOnSignals: false, // without a signal it does nothing
     keepsAll: true,
     rounds: ROUNDS,
   },
   "an uncaught error leaves every commit": {
     endings: ["throw", "rejection"],
-    drainOnSignals: true, // without a signal it does nothing
     keepsAll: true,
     rounds: ROUNDS,
   },
-  "a signal with drainOnSignals leaves every commit": {
-    endings: ["SIGTERM", "SIGINT"],
-    drainOnSignals: true,
+  "a signal leaves every commit": {
+    endings: ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2"],
     keepsAll: true,
-    rounds: ROUNDS,
+    rounds: 2 * ROUNDS,
     isOfPosix: true,
   },
   "a signal without drainOnSignals leaves what was applied": {
-    endings: ["SIGTERM", "SIGINT"],
+    endings: ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2"],
     drainOnSignals: false,
     keepsAll: false,
     rounds: ROUNDS / 5, // it is like SIGKILL
@@ -62,7 +61,6 @@ const kinds: Record<string, Kind> = {
   },
   "SIGKILL leaves what was applied": {
     endings: ["SIGKILL", "killed"],
-    drainOnSignals: true, // which does not help
     keepsAll: false,
     rounds: ROUNDS,
   },
@@ -94,7 +92,7 @@ function randomPlan(random: Random, kind: Kind, paths: string[], last: number): 
       onQueueFull: random.pick("block", "block", "busy"),
       maxWalBytes: random.pick(262_144, 4_194_304, 1_073_741_824),
       maxLockHoldMs: random.pick(20, 1000, 1000),
-      drainOnSignals: kind.drainOnSignals,
+      ...(kind.drainOnSignals === undefined ? {} : { drainOnSignals: kind.drainOnSignals }),
     },
     ending,
     lifeMs: isSignal(ending) && !random.oneIn(3) ? 1e9 : lifeMs,

@@ -123,7 +123,7 @@ test("on Windows the end of a Worker is not the process's", async () => {
 });
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  test(`a process writes its queue at ${signal} with drainOnSignals, and dies of it`, {
+  test(`a process on a slow disk writes its queue at ${signal}, and dies of it`, {
     skip: isWindows ? "no signals" : false,
   }, async () => {
     await using folder = new Folder();
@@ -135,7 +135,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       setTimeout(() => console.log("ready"), 800);
       setInterval(() => {}, 1000);
     `;
-    using child = new Child(program(path, ending, "{ drainOnSignals: true }", 10));
+    using child = new Child(program(path, ending, "{}", 10));
     await child.printed("ready");
     child.kill(signal);
     const ended = await child.ended();
@@ -144,14 +144,14 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
-test("what was told as committed before a signal's end is there, with drainOnSignals", {
+test("what was told as committed before a signal's end is there", {
   skip: isWindows ? "no signals" : false,
 }, async () => {
   await using folder = new Folder();
   const path = folder.file("a.db");
   using child = new Child(`
     import { openSync, writeSync } from "node:fs";
-    const vfs = await install({ drainOnSignals: true });
+    const vfs = await install();
     const connection = open(vfs.uri(${JSON.stringify(path)}));
     connection.exec("CREATE TABLE t(n INTEGER PRIMARY KEY)");
     const insert = connection.prepare("INSERT INTO t VALUES (?)");
@@ -172,24 +172,6 @@ test("what was told as committed before a signal's end is there, with drainOnSig
   const found = numbersIn(path);
   assert.deepEqual(found, numbersTo(found.length));
   assert.ok(found.length >= told, `${found.length} found, ${told} told`);
-});
-
-test("drainOnSignals leaves a program's own signal handler in force", {
-  skip: isWindows ? "no signals" : false,
-}, async () => {
-  await using folder = new Folder();
-  const path = folder.file("a.db");
-  const ending = `
-    process.on("SIGTERM", () => { console.log("handled"); process.exit(5); });
-    console.log("ready");
-    setInterval(() => {}, 1000);
-  `;
-  using child = new Child(program(path, ending, "{ drainOnSignals: true }"));
-  await child.printed("ready");
-  child.kill("SIGTERM");
-  const ended = await child.ended();
-  assert.deepEqual([ended.code, ended.stdout], [5, "ready\nhandled"], ended.stderr);
-  assert.deepEqual(numbersIn(path), numbersTo(ROWS));
 });
 
 test("the drain at exit ends at its deadline and says on stderr what is left", async () => {

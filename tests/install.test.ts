@@ -53,7 +53,7 @@ test("install() starts with the documented defaults", async () => {
     maxDelayMs: 1000,
     drainOnExit: true,
     exitDrainMs: 10000,
-    drainOnSignals: false,
+    drainOnSignals: true,
     locksAreHandedBack: true,
   });
 });
@@ -62,12 +62,12 @@ test("install() sets the parameters it is given before the writer starts", async
   const { stdout } = await runProgram(`
     const vfs = await install({
       maxQueueBytes: 0, onQueueFull: "busy", maxDelayMs: 0, maxLockHoldMs: 12, diskFullRetryMs: 34,
-      lockFiles: false, drainOnExit: false, exitDrainMs: 56, drainOnSignals: true,
+      lockFiles: false, drainOnExit: false, exitDrainMs: 56, drainOnSignals: false,
     });
     console.log(vfs.maxQueueBytes, vfs.onQueueFull, vfs.maxDelayMs, vfs.maxLockHoldMs,
       vfs.diskFullRetryMs, vfs.lockFiles, vfs.drainOnExit, vfs.exitDrainMs, vfs.drainOnSignals);
   `);
-  assert.equal(stdout, "0 busy 0 12 34 false false 56 true");
+  assert.equal(stdout, "0 busy 0 12 34 false false 56 false");
 });
 
 test("install() refuses unknown options and bad values and changes nothing", async () => {

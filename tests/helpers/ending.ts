@@ -22,6 +22,9 @@ export type Ending =
   | "rejection"
   | "SIGTERM"
   | "SIGINT"
+  | "SIGHUP"
+  | "SIGQUIT"
+  | "SIGUSR2"
   | "SIGKILL"
   | "killed";
 
