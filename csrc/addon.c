@@ -73,6 +73,7 @@ typedef struct Argument {
   I32(sqlite3async_start, )                                                                        \
   I32(sqlite3async_stop, i)                                                                        \
   I32(sqlite3async_drain, )                                                                        \
+  I32(sqlite3async_ending, )                                                                       \
   I32(sqlite3async_close, i)                                                                       \
   I32(sqlite3async_release_closed, )                                                               \
   I32(sqlite3async_close_by_force, i)                                                              \

@@ -4,6 +4,7 @@
 #include "closing.h"
 
 #include "config.h"
+#include "ending.h"
 #include "flush.h"
 #include "loss.h"
 #include "registry.h"
@@ -60,7 +61,7 @@ static bool is_a_file(const AsyncStream *stream) {
 ** was opened again meanwhile. */
 static bool shall_wait(AsyncStream *stream) {
   if (stream->connections > 0) return false;
-  if (async_scheduler_has_own_runner()) return !is_a_file(stream);
+  if (async_scheduler_has_own_runner() && !async_ending_is_over()) return !is_a_file(stream);
   stream->close_queued = stream->awake = true;
   async_scheduler_wake(&stream->task, ASYNC_WAKE_SOON);
   return false;

@@ -16,7 +16,9 @@
 **
 ** Without a thread of sqlite3async_start(), or while it is halted or stopped, nobody
 ** can be waited for: then the close returns at once, as in the original module,
-** and counts as something queued until the stream is run next.
+** and counts as something queued until the stream is run next.  So it does when the
+** process ends and the time is over that the drain at exit may take: the drain tells
+** what is lost.
 */
 #ifndef ASYNC_CLOSING_H
 #define ASYNC_CLOSING_H

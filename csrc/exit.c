@@ -11,6 +11,7 @@
 
 #include "checkpoint.h"
 #include "config.h"
+#include "ending.h"
 #include "hold.h"
 #include "loss.h"
 #include "registry.h"
@@ -85,6 +86,7 @@ static void on_signal_passed(void) {
 }
 
 static void on_exit_of_process(void) {
+  if (!async_forked) async_ending_begin();
   if (!async_forked && async_config.drain_on_exit) drain();
 }
 

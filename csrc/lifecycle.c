@@ -6,6 +6,7 @@
 #include "closing.h"
 #include "config.h"
 #include "control.h"
+#include "ending.h"
 #include "registry.h"
 #include "writer.h"
 
@@ -50,6 +51,11 @@ int sqlite3async_drain(void) {
   async_checkpoint_stop();
   async_writer_stop();
   async_control_leave();
+  return SQLITE_OK;
+}
+
+int sqlite3async_ending(void) {
+  if (!async_forked) async_ending_begin();
   return SQLITE_OK;
 }
 

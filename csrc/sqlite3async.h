@@ -222,6 +222,13 @@ SQLITE3ASYNC_API int sqlite3async_stop(int timeoutMs);
 SQLITE3ASYNC_API int sqlite3async_drain(void);
 
 /*
+** The process is ending: a last close waits from here on no longer than until EXIT_DRAIN_MS have
+** passed, and not at all without DRAIN_ON_EXIT.  For runtimes that close databases before exit
+** handlers are called.  Always SQLITE_OK.
+*/
+SQLITE3ASYNC_API int sqlite3async_ending(void);
+
+/*
 ** Drain for at most timeoutMs, stop the writer and unregister the VFS.
 **
 ** SQLITE_OK

@@ -6,6 +6,7 @@
 #include "apply.h"
 #include "arena.h"
 #include "config.h"
+#include "ending.h"
 #include "registry.h"
 
 #include <stddef.h>
@@ -57,7 +58,8 @@ bool async_writer_help(AsyncStream *stream, int64_t seq) {
   int64_t due_us;
   do {
     outcome = async_stream_run(stream, HELP_STEPS, &due_us);
-  } while (outcome == ASYNC_RUN_MORE && !is_durable(stream, seq) && !async_scheduler.interrupt);
+  } while (outcome == ASYNC_RUN_MORE && !is_durable(stream, seq) && !async_scheduler.interrupt &&
+           !async_ending_is_over());
   end_run(stream, outcome, due_us);
   delegate();
   return true;

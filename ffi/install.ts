@@ -112,8 +112,12 @@ function listenToEnds(runtime: Runtime): void {
     notReplaced: () => installation?.native.start(),
     killing: () => installation && watchSignals(installation.native),
   });
-  // It kills all threads, the writer too, before the library hears of the end.
-  if (process.platform === "win32") runtime.onExit(() => installation?.native.drain());
+  runtime.onExit(() => {
+    const native = installation?.native;
+    native?.ending();
+    // Windows kills all threads, the writer too, before the library hears of the end.
+    if (process.platform === "win32") native?.drain();
+  });
 }
 
 /** What cannot be written is told, as at any end; no exit will tell it. */

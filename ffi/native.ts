@@ -87,6 +87,11 @@ export class Native {
     this.#check(this.#functions.sqlite3async_drain(), { operation: "drain" });
   }
 
+  /** The process is ending: closing a database has the deadline of the drain at exit. */
+  ending(): void {
+    this.#functions.sqlite3async_ending();
+  }
+
   close(timeoutMs: number): void {
     this.#check(this.#functions.sqlite3async_close(timeoutMs), { operation: "close" });
   }

@@ -28,6 +28,7 @@ export const symbols = {
   sqlite3async_start: { parameters: [], result: "i32" },
   sqlite3async_stop: { parameters: ["i32"], result: "i32" },
   sqlite3async_drain: { parameters: [], result: "i32" },
+  sqlite3async_ending: { parameters: [], result: "i32" },
   sqlite3async_close: { parameters: ["i32"], result: "i32" },
   sqlite3async_release_closed: { parameters: [], result: "i32" },
   sqlite3async_close_by_force: { parameters: ["i32"], result: "i32" },
