@@ -137,7 +137,7 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_POLL_US 28            /* a writer looks for commits this often, see below */
 
 #define SQLITEASYNC_IGNORED_SIGNALS 64 /* can be read only, see below */
-#define SQLITEASYNC_COVER_HANDLERS 65 /* 1 (default): put ours over the program's handlers */
+#define SQLITEASYNC_COVER_HANDLERS 65  /* 1 (default): put ours over the program's handlers */
 
 #define SQLITEASYNC_FULL_BLOCK                                                                     \
   0 /* a full queue makes the caller wait until it has some room again */
