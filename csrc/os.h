@@ -121,9 +121,11 @@ void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_c
 ** not ignore: run before() on a thread of its own, then let the signal do what it would have
 ** done without us, and if the process lives on run after().  before() is told whether it
 ** may live on: then somebody else has a handler.  (On Windows: at console events; there
-** after() is run at once, for nobody hears of the effect.)  False if the system gives no
-** thread for it.  over_handlers: also where somebody has a handler that stays in force; else
-** that one has the signal for itself.  Called again, it puts handlers back as async_os_keep_signals() does.
+** after() is run at once, for nobody hears of the effect.)
+**
+** over_handlers: also where somebody has a handler that stays in force; else that one has the
+** signal for itself.  Called again, it puts handlers back as async_os_keep_signals() does.
+** False if the system gives no thread.
 */
 bool async_os_watch_signals(void (*before)(bool may_live), void (*after)(void), bool over_handlers);
 void async_os_unwatch_signals(void);

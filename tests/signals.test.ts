@@ -173,7 +173,7 @@ test("a child process of the program ignores and blocks the signals that it did 
   assert.deepEqual([stdout, stderr], ["true", ""]);
 });
 
-test("drainOnSignals is on, and who turns it off is not overruled by another install()", async () => {
+test("drainOnSignals is on, and another install() does not undo a false", async () => {
   const vfs = await install();
   assert.equal(vfs.drainOnSignals, true);
   vfs.drainOnSignals = false;
