@@ -10,6 +10,7 @@
 #include "event.h"
 #include "exit.h"
 #include "fence.h"
+#include "known.h"
 #include "napi.h"
 #include "notify.h"
 #include "registry.h"
@@ -59,6 +60,7 @@ static void init_once(void) {
   async_notify_init();
   async_arena_init_spares();
   async_router_init();
+  async_known_init();
   async_exit_init();
 }
 
@@ -324,6 +326,7 @@ int sqlite3async_close(int timeoutMs) {
     /* What was just applied is also made durable, as at the end of any stream. */
     rc = sqlite3async_flush(NULL, timeoutMs);
     refused = rc == SQLITE_BUSY || rc == SQLITE_MISUSE;
+    if (rc == SQLITE_NOTFOUND) rc = SQLITE_OK; /* of a route, which ends with the VFS */
   }
   if (refused) {
     undo_close(&changes);

@@ -12,9 +12,13 @@
 #include "vfs.h"
 
 #include "config.h"
+#include "exclude.h"
 #include "handle.h"
+#include "known.h"
 #include "registry.h"
+#include "router.h"
 #include "super.h"
+#include "uriname.h"
 #include "writer.h"
 
 #include <string.h>
@@ -79,6 +83,37 @@ static bool is_made_for_transaction(int flags) {
   return (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
 }
 
+/* True if somebody asked for our VFS, instead of getting it because it is the default. */
+static bool is_asked_for(const char *name) {
+  const char *vfs = sqlite3_uri_parameter(name, "vfs");
+  return (vfs != NULL && strcmp(vfs, SQLITEASYNC_VFSNAME) == 0) || async_router_has(name);
+}
+
+static int open_database(sqlite3_vfs *parent, const char *name, sqlite3_file *base, int flags,
+                         int *out_flags) {
+  AsyncStream *stream = NULL;
+  if (async_exclude_has(name)) {
+    /* All its connections go the same way, for they have the journal's name in common. */
+    stream = async_registry_find(name);
+    bool asked = stream != NULL || is_asked_for(name);
+    if (!asked) return parent->xOpen(parent, name, base, flags, out_flags);
+    if (stream == NULL && async_os_is_open_here(name)) return SQLITE_BUSY;
+  }
+  if (stream == NULL) stream = async_registry_create(name, parent);
+  if (stream == NULL) return SQLITE_NOMEM;
+  async_writer_expect(async_registry_count());
+  int rc = open_in_stream(stream, name, base, flags, out_flags);
+  if (rc == SQLITE_READONLY_DBMOVED) {
+    /* Somebody put another file in its place; the stream of the old one has
+    ** just stepped aside. */
+    stream = async_registry_create(name, parent);
+    if (stream == NULL) return SQLITE_NOMEM;
+    rc = open_in_stream(stream, name, base, flags, out_flags);
+  }
+  if (rc == SQLITE_OK) async_known_note_open(name);
+  return rc;
+}
+
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
                     int *out_flags) {
   sqlite3_vfs *parent = parent_of(vfs);
@@ -88,20 +123,13 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
   }
   if (async_forked) return SQLITE_CANTOPEN;
   if (flags & SQLITE_OPEN_MAIN_DB) {
-    AsyncStream *stream = async_registry_create(name, parent);
-    if (stream == NULL) return SQLITE_NOMEM;
-    async_writer_expect(async_registry_count());
-    int rc = open_in_stream(stream, name, base, flags, out_flags);
-    if (rc != SQLITE_READONLY_DBMOVED) return rc;
-    /* Somebody put another file in its place; the stream of the old one has
-    ** just stepped aside. */
-    stream = async_registry_create(name, parent);
-    return stream == NULL ? SQLITE_NOMEM : open_in_stream(stream, name, base, flags, out_flags);
+    if (async_uriname_refuses(name)) return SQLITE_CANTOPEN;
+    return open_database(parent, name, base, flags, out_flags);
   }
   AsyncStream *stream = async_registry_find_owner(name);
-  if (stream == NULL && is_made_for_transaction(flags)) return SQLITE_CANTOPEN;
-  if (stream == NULL) return parent->xOpen(parent, name, base, flags, out_flags);
-  return open_in_stream(stream, name, base, flags, out_flags);
+  if (stream != NULL) return open_in_stream(stream, name, base, flags, out_flags);
+  if (is_made_for_transaction(flags) && !async_exclude_has(name)) return SQLITE_CANTOPEN;
+  return parent->xOpen(parent, name, base, flags, out_flags);
 }
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {

@@ -58,6 +58,10 @@ export const runtime: Runtime = {
     if (isMainThread) process.on("exit", listener);
   },
 
+  ownStores(): string[] {
+    return []; // it has none
+  },
+
   environment(name: string): string | undefined {
     return process.env[name];
   },

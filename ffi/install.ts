@@ -85,6 +85,7 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   runtime.claimSignals();
   setParameters(native, checked);
   load(runtime, library, checked.host);
+  if (checked.makeDefault) runtime.ownStores().forEach((path) => native.exclude(path));
   prepare(native, checked); // a Worker may have been faster, with other options
   native.start();
   if (process.platform === "win32") drainAtExit(runtime);

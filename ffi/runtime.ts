@@ -25,6 +25,11 @@ export interface Runtime {
    * called: its end is not the process's.
    */
   onExit(listener: () => void): void;
+  /**
+   * The databases that the runtime keeps for itself in its own SQLite, as files or folders, as far
+   * as they can be known: they are not the program's, and other processes use them, too.
+   */
+  ownStores(): string[];
   /** An environment variable, or undefined if it isn't set or may not be read. */
   environment(name: string): string | undefined;
 }
