@@ -16,12 +16,14 @@ struct Excluded {
   size_t length;
 };
 
-/* Written under the mutex of control.h; each is constant once it is in the list. */
-static _Atomic(const Excluded *) excluded;
+/* Written under the mutex of control.h; each is constant once it is in its list. */
+typedef _Atomic(const Excluded *) List;
+static List excluded;
+static List excepted; /* databases all the same */
 
 static bool is_separator(char c) { return c == '/' || c == '\\'; }
 
-bool async_exclude_add(char *full) {
+static bool add(List *list, char *full) {
   Excluded *added = malloc(sizeof *added);
   if (added == NULL) {
     free(full);
@@ -29,14 +31,17 @@ bool async_exclude_add(char *full) {
   }
   size_t length = strlen(full);
   while (length > 0 && is_separator(full[length - 1])) length--;
-  *added = (Excluded){.next = excluded, .path = full, .length = length};
-  excluded = added;
+  *added = (Excluded){.next = *list, .path = full, .length = length};
+  *list = added;
   return true;
 }
 
-bool async_exclude_has(const char *full) {
-  const Excluded *one = excluded;
-  if (one == NULL) return false;
+bool async_exclude_add(char *full) { return add(&excluded, full); }
+
+bool async_exclude_all_but(char *full) { return add(&excepted, full); }
+
+/* True if it is, or belongs to, a path of the list, or lies below one. */
+static bool has(const Excluded *one, const char *full) {
   size_t owner = async_path_owner_length(full);
   for (; one != NULL; one = one->next) {
     if (strncmp(full, one->path, one->length) != 0) continue;
@@ -44,4 +49,9 @@ bool async_exclude_has(const char *full) {
     if (is_separator(full[one->length])) return true;
   }
   return false;
+}
+
+bool async_exclude_has(const char *full) {
+  const Excluded *first = excluded;
+  return first != NULL && has(first, full) && !has(excepted, full);
 }

@@ -73,6 +73,11 @@ bool async_os_is_disk_full(int error_number);
 
 /* Has this process got the file open, by whatever way?  On Windows: has anybody? */
 bool async_os_is_open_here(const char *path);
+#if defined(_WIN32)
+#define ASYNC_OS_IS_OPEN_BY_US false /* it may be another process */
+#else
+#define ASYNC_OS_IS_OPEN_BY_US true
+#endif
 bool async_os_is_directory(const char *path);
 /* Is there nothing of that name, not even a link that leads nowhere? */
 bool async_os_is_absent(const char *path);

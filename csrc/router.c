@@ -68,6 +68,12 @@ void async_router_init(void) {
   async_cond_init(&decided);
 }
 
+static char *copy_of(const char *path) {
+  size_t size = strlen(path) + 1;
+  char *copy = malloc(size);
+  return copy == NULL ? NULL : memcpy(copy, path, size);
+}
+
 static Route **find_route(const char *path, size_t length) {
   Route **link = &routes;
   while (*link != NULL &&
@@ -91,14 +97,6 @@ static sqlite3_vfs *vfs_for(sqlite3_vfs *router, const char *name) {
   bool routed = route_of(name) != NULL;
   async_mutex_leave(&router_mutex);
   return routed ? async_vfs() : router->pAppData;
-}
-
-bool async_router_has(const char *full) {
-  if (route_count == 0) return false;
-  async_mutex_enter(&router_mutex);
-  bool has = *find_route(full, strlen(full)) != NULL;
-  async_mutex_leave(&router_mutex);
-  return has;
 }
 
 static void free_if_gone(Route *route) {
@@ -256,9 +254,8 @@ static int choose_unopened(char **paths, int *next) {
     if (count == OUTSIDE_ROUTES) {
       *next = place - 1;
     } else {
-      size_t size = strlen(route->path) + 1;
-      paths[count] = malloc(size);
-      if (paths[count] != NULL) memcpy(paths[count++], route->path, size);
+      paths[count] = copy_of(route->path);
+      if (paths[count] != NULL) count++;
     }
   }
   return count;
@@ -274,7 +271,7 @@ static bool is_time_to_look(void) {
 }
 
 bool async_router_find_outside(char *path, size_t n) {
-  if (unopened_count == 0) return false;
+  if (!ASYNC_OS_IS_OPEN_BY_US || unopened_count == 0) return false;
   char *paths[OUTSIDE_ROUTES];
   int next = 0;
   async_mutex_enter(&router_mutex);
@@ -298,6 +295,17 @@ bool async_router_find_outside(char *path, size_t n) {
 }
 
 /* ---- Routes ---- */
+
+/* A database that is routed is not left to the parent, whatever its folder is. */
+static int take_in(const char *full) {
+  if (!async_exclude_has(full)) return SQLITE_OK;
+  char *copy = copy_of(full);
+  if (copy == NULL) return SQLITE_NOMEM;
+  async_control_enter();
+  bool done = async_exclude_all_but(copy);
+  async_control_leave();
+  return done ? SQLITE_OK : SQLITE_NOMEM;
+}
 
 int sqlite3async_route(const char *zPath) {
   int rc = async_control_ready_for("route", zPath);
@@ -325,8 +333,9 @@ int sqlite3async_route(const char *zPath) {
                                "route it before it is opened",
                                zPath, SQLITEASYNC_VFSNAME);
   }
+  rc = take_in(full);
   async_mutex_enter(&router_mutex);
-  rc = register_router();
+  if (rc == SQLITE_OK) rc = register_router();
   if (rc == SQLITE_OK && *find_route(full, strlen(full)) == NULL) {
     rc = add_route(full);
   } else {

@@ -19,9 +19,6 @@ void async_router_init(void);
 int async_router_register(void);
 void async_router_unregister(void);
 
-/* True if the database of this full path is routed. */
-bool async_router_has(const char *full);
-
 /*
 ** A routed database that was never opened through us, though the process has it open: by a second
 ** copy of SQLite, or from before.  Puts its path, cut to n - 1 bytes, into path; false if there is

@@ -270,7 +270,8 @@ SQLITE3ASYNC_API int sqlite3async_exclude(const char *zPath);
 **                  known of it; of all, a routed path that never was though the process has
 **                  the file open: a second copy of SQLite has it, or a connection from before.
 **                  All that is open through this VFS is durable.  For all, this is looked at
-**                  once a second, and not once each routed database has been opened
+**                  once a second, and no more once each routed database has been opened;
+**                  not on Windows
 ** SQLITE_NOMEM     it cannot be told which database is meant
 ** other            the parent cannot resolve the path; or the database's background
 **                  error, also one that came after the database was closed, once,

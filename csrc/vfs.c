@@ -16,7 +16,6 @@
 #include "handle.h"
 #include "known.h"
 #include "registry.h"
-#include "router.h"
 #include "super.h"
 #include "uriname.h"
 #include "writer.h"
@@ -83,10 +82,10 @@ static bool is_made_for_transaction(int flags) {
   return (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
 }
 
-/* True if somebody asked for our VFS, instead of getting it because it is the default. */
+/* True if a URI asked for our VFS, instead of getting it because it is the default. */
 static bool is_asked_for(const char *name) {
   const char *vfs = sqlite3_uri_parameter(name, "vfs");
-  return (vfs != NULL && strcmp(vfs, SQLITEASYNC_VFSNAME) == 0) || async_router_has(name);
+  return vfs != NULL && strcmp(vfs, SQLITEASYNC_VFSNAME) == 0;
 }
 
 static int open_database(sqlite3_vfs *parent, const char *name, sqlite3_file *base, int flags,
