@@ -18,7 +18,7 @@ function environment(name: string): string | undefined {
   return permission.state === "granted" ? Deno.env.get(name) : undefined;
 }
 
-/** The folder where Deno keeps what it needs, without DENO_DIR; undefined if it may not be known. */
+/** The folder where Deno keeps its own without DENO_DIR; undefined if it may not be known. */
 function defaultFolder(): string | undefined {
   if (Deno.build.os === "windows") return within(environment("LOCALAPPDATA"), "\\deno");
   const home = environment("HOME");

@@ -7,7 +7,7 @@
 /** Shows any value; its options say how. */
 type Inspect = (value: unknown, options?: unknown) => string;
 
-/** Node's and Bun's name for it, and Deno's. Deno knows the first, too, if it has not the second. */
+/** The name of the method by which Node and Bun show an object, and Deno's. */
 const NODE = Symbol.for("nodejs.util.inspect.custom");
 const DENO = Symbol.for("Deno.customInspect");
 

@@ -276,7 +276,7 @@ test("databases() has room for many", async () => {
   for (const connection of connections) connection.close();
 });
 
-test("console.log() of the VFS tells what is in use, and after close() that it is closed", async () => {
+test("console.log() of the VFS tells what is in use, and that it is closed", async () => {
   await using folder = new Folder();
   const { stdout, stderr } = await runProgram(`
     const vfs = await install({ maxDelayMs: 250, onQueueFull: "busy" });
