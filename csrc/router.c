@@ -30,7 +30,7 @@
 
 /* How often to look for what is open outside of us, and for how many routes at a time. */
 #define OUTSIDE_LOOK_US 1000000
-#define OUTSIDE_ROUTES 16
+#define OUTSIDE_ROUTES ASYNC_OS_FIND_MAX
 
 typedef struct Route Route;
 struct Route {
@@ -230,14 +230,14 @@ static int add_route(char *full) {
   return SQLITE_OK;
 }
 
+/* ---- What is open outside of us ---- */
+
 static bool is_open_in_stream(const char *full) {
   AsyncStream *stream = async_registry_find(full);
   if (stream == NULL) return false;
   async_registry_release(stream);
   return true;
 }
-
-/* ---- What is open outside of us ---- */
 
 /* Under router_mutex: copies of the paths to look at now, at most OUTSIDE_ROUTES, with their
 ** number as the result; and where the next look begins if this one finds nothing. */
@@ -279,14 +279,11 @@ bool async_router_find_outside(char *path, size_t n) {
   async_mutex_leave(&router_mutex);
   if (count == 0) return false;
 
-  bool found = false;
-  for (int i = 0; i < count; i++) {
-    if (!found && async_os_is_open_here(paths[i]) && !async_known_was_open(paths[i])) {
-      found = true;
-      snprintf(path, n, "%s", paths[i]);
-    }
-    free(paths[i]);
-  }
+  int open = async_os_find_open_here((const char *const *)paths, count);
+  /* Somebody may be opening it through us. */
+  bool found = open >= 0 && !is_open_in_stream(paths[open]) && !async_known_was_open(paths[open]);
+  if (found) snprintf(path, n, "%s", paths[open]);
+  for (int i = 0; i < count; i++) free(paths[i]);
   async_mutex_enter(&router_mutex);
   outside_found = found;
   if (!found) outside_next = next;

@@ -160,11 +160,11 @@ static void flush_of_all_notices_a_routed_database_that_is_open_outside(void) {
 static void of_many_routes_each_gets_its_turn(void) {
   start();
   char name[40];
-  for (int i = 0; i < 40; i++) {
+  for (int i = 0; i < 200; i++) {
     snprintf(name, sizeof name, "%d.db", i);
     CHECK_EQ(sqlite3async_route(test_path(name)), SQLITE_OK);
   }
-  for (int i = 0; i < 40; i += 39) { /* the first route and the last */
+  for (int i = 0; i < 200; i += 199) { /* the first route and the last */
     snprintf(name, sizeof name, "%d.db", i);
     sqlite3 *plain = open_plain(test_path(name));
     use(plain);
