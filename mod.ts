@@ -33,6 +33,6 @@ export { AsyncVfsError } from "./ffi/errors.ts";
 export type { AsyncVfsErrorDetails } from "./ffi/errors.ts";
 export { AsyncVfsEvent } from "./ffi/events.ts";
 export type { AsyncVfsEventMap } from "./ffi/events.ts";
-export type { AsyncVfsFault, AsyncVfsStatus } from "./ffi/status.ts";
+export type { AsyncVfsDatabase, AsyncVfsFault, AsyncVfsStatus } from "./ffi/status.ts";
 export type { Halt, OnQueueFull } from "./ffi/parameters.ts";
 export type { NoPromise, Transactor, TransactorStatement } from "./ffi/transaction.ts";

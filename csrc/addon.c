@@ -2,9 +2,9 @@
 ** The library as a Node-API addon: what a JavaScript runtime finds in it when
 ** it loads the file with process.dlopen().
 **
-**   Node       calls the library's functions through it and is woken by it,
-**   Deno, Bun  are woken by it (notify.c); they call by their own foreign-
-**              function interfaces, which is cheaper in Bun.
+**   Deno, Node  call the library's functions through it and are woken by it,
+**   Bun         is woken by it (notify.c); it calls by its own foreign-function
+**               interface, which is cheaper there.
 **
 ** The functions' table below is the addon's interface, and the same as that of
 ** ffi/symbols.ts: one line each.  What JavaScript passes is checked, so that no
@@ -79,11 +79,14 @@ typedef struct Argument {
   I32(sqlite3async_close_by_force, i)                                                              \
   I32(sqlite3async_route, t)                                                                       \
   I32(sqlite3async_unroute, t)                                                                     \
+  I32(sqlite3async_exclude, t)                                                                     \
   I32(sqlite3async_flush, ti)                                                                      \
   I32(sqlite3async_release, ti)                                                                    \
   I32(sqlite3async_flush_begin, tpi)                                                               \
   I64(sqlite3async_durable, l)                                                                     \
   I32(sqlite3async_status, toi)                                                                    \
+  I32(sqlite3async_databases, oi)                                                                  \
+  I32(sqlite3async_is_open, t)                                                                     \
   I32(sqlite3async_event, noi)
 
 typedef struct Function {

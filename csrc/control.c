@@ -12,6 +12,7 @@
 #include "event.h"
 #include "exit.h"
 #include "fence.h"
+#include "known.h"
 #include "napi.h"
 #include "notify.h"
 #include "registry.h"
@@ -63,6 +64,7 @@ static void init_once(void) {
   async_notify_init();
   async_arena_init_spares();
   async_router_init();
+  async_known_init();
   async_exit_init();
 }
 

@@ -4,6 +4,7 @@
 #include "config.h"
 #include "control.h"
 #include "flush.h"
+#include "outside.h"
 #include "registry.h"
 
 #include <stdlib.h>
@@ -32,6 +33,15 @@ static int report_past_failure(const char *zPath) {
   return found ? report(failure.code, failure.path) : SQLITE_OK;
 }
 
+/* Everything that is ours is durable; was the caller's database among it? */
+static int report_outside(const char *zPath, bool found) {
+  if (zPath == NULL || zPath[0] == '\0') return async_outside_check_routes("flush");
+  if (found) return SQLITE_OK;
+  int rc = async_outside_was_open(zPath);
+  if (rc == SQLITE_NOTFOUND) return async_outside_error("flush", zPath, true);
+  return report(rc, zPath);
+}
+
 int sqlite3async_flush(const char *zPath, int timeoutMs) {
   int rc = async_control_ready("flush");
   if (rc != SQLITE_OK) return rc;
@@ -41,7 +51,8 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
   if (rc != SQLITE_OK) return report(rc, zPath);
   /* First ask all, so that their syncs can overlap; then wait for each.  A single one is asked
   ** when it is waited for: this thread may do the work itself, and then nobody is to be woken. */
-  bool several = streams[0] != NULL && streams[1] != NULL;
+  bool found = streams[0] != NULL;
+  bool several = found && streams[1] != NULL;
   for (AsyncStream **stream = streams; several && *stream != NULL; stream++) {
     async_flush_request(*stream);
   }
@@ -50,7 +61,8 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
     if (one != SQLITE_OK && rc == SQLITE_OK) rc = report(one, (*stream)->path);
   }
   async_registry_release_all(streams);
-  return rc == SQLITE_OK ? report_past_failure(zPath) : rc;
+  if (rc == SQLITE_OK) rc = report_past_failure(zPath);
+  return rc == SQLITE_OK ? report_outside(zPath, found) : rc;
 }
 
 int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair) {
@@ -59,6 +71,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
   AsyncStream **streams;
   rc = async_control_find(zPath, &streams);
   if (rc != SQLITE_OK) return -report(rc, zPath);
+  bool found = streams[0] != NULL;
   int count = 0;
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
     int64_t ticket = async_flush_request(*stream);
@@ -75,6 +88,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
   }
   async_registry_release_all(streams);
   if (rc == SQLITE_OK) rc = report_past_failure(zPath);
+  if (rc == SQLITE_OK) rc = report_outside(zPath, found);
   return rc != SQLITE_OK ? -rc : count;
 }
 
@@ -109,8 +123,7 @@ int sqlite3async_release(const char *zPath, int timeoutMs) {
   case SQLITE_OK:
     return rc;
   case SQLITE_NOTFOUND:
-    return async_control_error(rc, "release of %s: it is not open through %s", zPath,
-                               SQLITEASYNC_VFSNAME);
+    return async_outside_error("release", zPath, false);
   case SQLITE_BUSY:
     return async_control_error(rc,
                                "release of %s: within %d ms there was no moment without a "

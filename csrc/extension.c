@@ -15,6 +15,7 @@ SQLITE_EXTENSION_INIT1
 
 #include "control.h"
 #include "os.h"
+#include "router.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -85,6 +86,11 @@ static void warn_of_wal_reset_bug(void) {
   sqlite3_log(SQLITE_WARNING, "%.*s", (int)strlen(words) - 1, words);
 }
 
+static int register_router(void) {
+  int rc = async_router_register();
+  return rc == SQLITE_OK ? rc : async_control_error(rc, "load: %s", sqlite3_errstr(rc));
+}
+
 static int load(char **error, const sqlite3_api_routines *api) {
   if (api->libversion_number() < ASYNC_HOST_OLDEST) {
     if (error != NULL) {
@@ -109,6 +115,7 @@ static int load(char **error, const sqlite3_api_routines *api) {
   bool is_default = prepared_default;
   async_control_leave();
   int rc = sqlite3async_initialize(parent[0] == '\0' ? NULL : parent, is_default);
+  if (rc == SQLITE_OK) rc = register_router();
   if (rc == SQLITE_OK) rc = sqlite3async_start();
   if (rc != SQLITE_OK) {
     char words[512];

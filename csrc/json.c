@@ -57,6 +57,19 @@ void async_json_close(AsyncJson *json) {
   json->members = 1;
 }
 
+void async_json_open_list(AsyncJson *json) {
+  if (json->room > 0 && json->length == 0) json->buf[0] = '\0';
+  put(json, '[');
+  json->members = 0;
+}
+
+void async_json_element(AsyncJson *json) {
+  if (json->members > 0) put(json, ',');
+  async_json_open(json);
+}
+
+void async_json_close_list(AsyncJson *json) { put(json, ']'); }
+
 void async_json_number(AsyncJson *json, const char *name, int64_t value) {
   char digits[24];
   snprintf(digits, sizeof digits, "%" PRId64, value);

@@ -142,6 +142,7 @@ static int close_all(int timeoutMs, bool force) {
     /* What was just applied is also made durable, as at the end of any stream. */
     rc = sqlite3async_flush(NULL, timeoutMs);
     refused = rc == SQLITE_BUSY || rc == SQLITE_MISUSE;
+    if (rc == SQLITE_NOTFOUND) rc = SQLITE_OK; /* of a route, which ends with the VFS */
   }
   if (!refused && force) {
     int cut = cut_off_open_databases();

@@ -22,6 +22,7 @@ typedef enum AsyncRank {
   ASYNC_RANK_EVENT,       /* event.c: the ring of events */
   ASYNC_RANK_NOTIFY,      /* notify.c: subscriptions of JavaScript environments */
   ASYNC_RANK_ROUTER,      /* router.c: the routes */
+  ASYNC_RANK_KNOWN,       /* known.c: which paths are known */
   ASYNC_RANK_ARENA,       /* arena.c: spare chunks */
   ASYNC_RANK_POSITION,    /* parent.h: the parent's descriptors of a stream, where they have one */
 } AsyncRank;

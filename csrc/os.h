@@ -91,8 +91,20 @@ typedef struct AsyncOsFileState {
 } AsyncOsFileState;
 AsyncOsFileState async_os_file_state(const char *path);
 
-/* Has this process got the file open, by whatever way?  On Windows: has anybody? */
-bool async_os_is_open_here(const char *path);
+/*
+** The first of at most ASYNC_OS_FIND_MAX files that is found open in this process, by whatever way;
+** -1 if none is.  On Windows: in any process.
+*/
+#define ASYNC_OS_FIND_MAX 64
+int async_os_find_open_here(const char *const *paths, int count);
+static inline bool async_os_is_open_here(const char *path) {
+  return async_os_find_open_here(&path, 1) >= 0;
+}
+#if defined(_WIN32)
+#define ASYNC_OS_IS_OPEN_BY_US false /* it may be another process */
+#else
+#define ASYNC_OS_IS_OPEN_BY_US true
+#endif
 bool async_os_is_directory(const char *path);
 /* Is there nothing of that name, not even a link that leads nowhere? */
 bool async_os_is_absent(const char *path);

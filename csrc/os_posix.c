@@ -241,19 +241,26 @@ AsyncOsFileState async_os_file_state(const char *path) {
                             .written_ns = (int64_t)written.tv_sec * 1000000000 + written.tv_nsec};
 }
 
-bool async_os_is_open_here(const char *path) {
-  struct stat wanted;
-  if (stat(path, &wanted) != 0) return false;
-  DIR *descriptors = opendir("/dev/fd");
-  if (descriptors == NULL) return false;
-  bool found = false;
+int async_os_find_open_here(const char *const *paths, int count) {
+  struct stat wanted[ASYNC_OS_FIND_MAX];
+  assert(count <= ASYNC_OS_FIND_MAX);
+  bool any = false;
+  for (int i = 0; i < count; i++) {
+    if (stat(paths[i], &wanted[i]) != 0) wanted[i].st_ino = 0; /* no file's number */
+    any = any || wanted[i].st_ino != 0;
+  }
+  DIR *descriptors = any ? opendir("/dev/fd") : NULL;
+  if (descriptors == NULL) return -1;
+  int found = -1;
   struct dirent *entry;
-  while (!found && (entry = readdir(descriptors)) != NULL) {
+  while (found < 0 && (entry = readdir(descriptors)) != NULL) {
     char *end;
     long fd = strtol(entry->d_name, &end, 10);
     struct stat open_file;
     if (end == entry->d_name || *end != '\0' || fstat((int)fd, &open_file) != 0) continue;
-    found = open_file.st_dev == wanted.st_dev && open_file.st_ino == wanted.st_ino;
+    for (int i = 0; i < count && found < 0; i++) {
+      if (open_file.st_dev == wanted[i].st_dev && open_file.st_ino == wanted[i].st_ino) found = i;
+    }
   }
   closedir(descriptors);
   return found;

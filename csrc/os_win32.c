@@ -192,7 +192,7 @@ static WCHAR *wide_path(const char *path) {
 
 /* Windows tells only whether somebody, of any process, has the file open: then
 ** it cannot be opened without sharing. */
-bool async_os_is_open_here(const char *path) {
+static bool is_open(const char *path) {
   WCHAR *wide = wide_path(path);
   if (wide == NULL) return false;
   HANDLE file = CreateFileW(wide, GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
@@ -200,6 +200,13 @@ bool async_os_is_open_here(const char *path) {
   if (file != INVALID_HANDLE_VALUE) CloseHandle(file);
   free(wide);
   return shared;
+}
+
+int async_os_find_open_here(const char *const *paths, int count) {
+  for (int i = 0; i < count; i++) {
+    if (is_open(paths[i])) return i;
+  }
+  return -1;
 }
 
 bool async_os_is_directory(const char *path) {

@@ -12,17 +12,25 @@
 
 #include "config.h"
 #include "control.h"
+#include "exclude.h"
+#include "known.h"
 #include "path.h"
 #include "registry.h"
+#include "uriname.h"
 #include "vfs.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The longest wait for the end of a stream that is about to end, and how often to look. */
 #define END_WAIT_US 1000000
 #define END_POLL_US 200
+
+/* How often to look for what is open outside of us, and for how many routes at a time. */
+#define OUTSIDE_LOOK_US 1000000
+#define OUTSIDE_ROUTES ASYNC_OS_FIND_MAX
 
 typedef struct Route Route;
 struct Route {
@@ -31,6 +39,7 @@ struct Route {
   int users;    /* who just open a database by it, or look whether it can be taken back */
   bool leaving; /* somebody looks whether it can */
   bool gone;    /* from the list; the last user frees it */
+  bool opened;  /* the database was opened through us at some time */
 };
 
 static AsyncMutex router_mutex;
@@ -39,12 +48,30 @@ static Route *routes;     /* guarded by router_mutex, all of them */
 /* So that with no routes nothing is locked on behalf of others' files. */
 static atomic_int route_count;
 
-static sqlite3_vfs router_vfs;
-static bool router_registered; /* guarded by router_mutex */
+/*
+** A router over each VFS that was the default when one was needed.  A second one only if a program
+** makes another VFS the default after us; that one may hand on to ours, so a router never gets
+** another VFS behind it.
+*/
+#define ROUTERS_MAX 4
+static sqlite3_vfs routers[ROUTERS_MAX];
+static bool registered[ROUTERS_MAX]; /* guarded by router_mutex */
+
+/* Of what is open outside of us; guarded by router_mutex. */
+static atomic_int unopened_count; /* routes whose database was not opened yet */
+static int64_t outside_looked_us; /* 0: never */
+static int outside_next;          /* the unopened route, by its place, where the next look begins */
+static bool outside_found;        /* the last look found one: look each time, until it has gone */
 
 void async_router_init(void) {
   async_mutex_init(&router_mutex, ASYNC_RANK_ROUTER);
   async_cond_init(&decided);
+}
+
+static char *copy_of(const char *path) {
+  size_t size = strlen(path) + 1;
+  char *copy = malloc(size);
+  return copy == NULL ? NULL : memcpy(copy, path, size);
 }
 
 static Route **find_route(const char *path, size_t length) {
@@ -64,12 +91,12 @@ static Route *route_of(const char *name) {
   return route;
 }
 
-static sqlite3_vfs *vfs_for(const char *name) {
-  if (name == NULL || route_count == 0) return router_vfs.pAppData;
+static sqlite3_vfs *vfs_for(sqlite3_vfs *router, const char *name) {
+  if (name == NULL || route_count == 0) return router->pAppData;
   async_mutex_enter(&router_mutex);
   bool routed = route_of(name) != NULL;
   async_mutex_leave(&router_mutex);
-  return routed ? async_vfs() : router_vfs.pAppData;
+  return routed ? async_vfs() : router->pAppData;
 }
 
 static void free_if_gone(Route *route) {
@@ -82,6 +109,7 @@ static void take_off(Route **link) {
   Route *route = *link;
   *link = route->next;
   route_count--;
+  if (!route->opened) unopened_count--;
   route->gone = true;
   free_if_gone(route);
 }
@@ -107,9 +135,10 @@ static void let_route_go(Route *route) {
   async_mutex_leave(&router_mutex);
 }
 
-static int open_database(const char *name, sqlite3_file *base, int flags, int *out_flags) {
+static int open_database(sqlite3_vfs *router, const char *name, sqlite3_file *base, int flags,
+                         int *out_flags) {
   Route *route = hold_route(name);
-  sqlite3_vfs *target = route != NULL ? async_vfs() : router_vfs.pAppData;
+  sqlite3_vfs *target = route != NULL ? async_vfs() : router->pAppData;
   int rc = target->xOpen(target, name, base, flags, out_flags);
   if (route != NULL) let_route_go(route);
   return rc;
@@ -117,40 +146,60 @@ static int open_database(const char *name, sqlite3_file *base, int flags, int *o
 
 static int router_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
                        int *out_flags) {
-  (void)vfs;
-  if (flags & SQLITE_OPEN_MAIN_DB) return open_database(name, base, flags, out_flags);
-  sqlite3_vfs *target = vfs_for(name);
+  if (flags & SQLITE_OPEN_MAIN_DB) {
+    base->pMethods = NULL;
+    if (name != NULL && async_uriname_refuses(name)) return SQLITE_CANTOPEN;
+    return open_database(vfs, name, base, flags, out_flags);
+  }
+  sqlite3_vfs *target = vfs_for(vfs, name);
   return target->xOpen(target, name, base, flags, out_flags);
 }
 
 static int router_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
-  (void)vfs;
-  sqlite3_vfs *target = vfs_for(name);
+  sqlite3_vfs *target = vfs_for(vfs, name);
   return target->xDelete(target, name, sync_directory);
 }
 
 static int router_access(sqlite3_vfs *vfs, const char *name, int flags, int *result) {
-  (void)vfs;
-  sqlite3_vfs *target = vfs_for(name);
+  sqlite3_vfs *target = vfs_for(vfs, name);
   return target->xAccess(target, name, flags, result);
+}
+
+/* ---- Registration ---- */
+
+static void fill_in(sqlite3_vfs *router, sqlite3_vfs *parent) {
+  *router = (sqlite3_vfs){.zName = "sqlite3async-router",
+                          .xOpen = router_open,
+                          .xDelete = router_delete,
+                          .xAccess = router_access};
+  async_vfs_derive(router, parent);
+  /* A routed file that is not ours after all is our VFS's parent's. */
+  if (router->szOsFile < async_vfs()->szOsFile) router->szOsFile = async_vfs()->szOsFile;
+  if (router->mxPathname < async_vfs()->mxPathname) router->mxPathname = async_vfs()->mxPathname;
 }
 
 /* Under router_mutex: become the default VFS, unless what is the default is ours. */
 static int register_router(void) {
   sqlite3_vfs *before = sqlite3_vfs_find(NULL);
-  if (router_registered || before == async_vfs()) return SQLITE_OK;
-  router_vfs = (sqlite3_vfs){.zName = "sqlite3async-router",
-                             .xOpen = router_open,
-                             .xDelete = router_delete,
-                             .xAccess = router_access};
-  async_vfs_derive(&router_vfs, before);
-  /* A routed file that is not ours after all is our VFS's parent's. */
-  if (router_vfs.szOsFile < async_vfs()->szOsFile) router_vfs.szOsFile = async_vfs()->szOsFile;
-  if (router_vfs.mxPathname < async_vfs()->mxPathname) {
-    router_vfs.mxPathname = async_vfs()->mxPathname;
+  if (before == async_vfs()) return SQLITE_OK;
+  int i = 0;
+  for (; i < ROUTERS_MAX; i++) {
+    if (before == &routers[i]) return SQLITE_OK;
   }
-  int rc = sqlite3_vfs_register(&router_vfs, 1);
-  router_registered = rc == SQLITE_OK;
+  for (i = 0; i < ROUTERS_MAX && routers[i].zName != NULL; i++) {
+    if (routers[i].pAppData == before && !registered[i]) break;
+  }
+  if (i == ROUTERS_MAX) return SQLITE_ERROR;
+  fill_in(&routers[i], before);
+  int rc = sqlite3_vfs_register(&routers[i], 1);
+  registered[i] = rc == SQLITE_OK;
+  return rc;
+}
+
+int async_router_register(void) {
+  async_mutex_enter(&router_mutex);
+  int rc = register_router();
+  async_mutex_leave(&router_mutex);
   return rc;
 }
 
@@ -159,8 +208,10 @@ void async_router_after_fork(void) { async_mutex_leave(&router_mutex); }
 
 void async_router_unregister(void) {
   async_mutex_enter(&router_mutex);
-  if (router_registered) sqlite3_vfs_unregister(&router_vfs);
-  router_registered = false;
+  for (int i = 0; i < ROUTERS_MAX; i++) {
+    if (registered[i]) sqlite3_vfs_unregister(&routers[i]);
+    registered[i] = false;
+  }
   while (routes != NULL) take_off(&routes);
   async_mutex_leave(&router_mutex);
 }
@@ -172,15 +223,92 @@ static int add_route(char *full) {
     free(full);
     return SQLITE_NOMEM;
   }
-  *route = (Route){.next = routes, .path = full};
+  *route = (Route){.next = routes, .path = full, .opened = async_known_was_open(full)};
   routes = route;
   route_count++;
+  if (!route->opened) unopened_count++;
   return SQLITE_OK;
+}
+
+/* ---- What is open outside of us ---- */
+
+/* Under router_mutex: copies of the paths to look at now, at most OUTSIDE_ROUTES, with their
+** number as the result; and where the next look begins if this one finds nothing. */
+static int choose_unopened(char **paths, int *next) {
+  int place = 0;
+  int count = 0;
+  *next = 0;
+  for (Route *route = routes; route != NULL && *next == 0; route = route->next) {
+    if (!route->opened && async_known_was_open(route->path)) {
+      route->opened = true;
+      unopened_count--;
+    }
+    if (route->opened || place++ < outside_next) continue;
+    if (count == OUTSIDE_ROUTES) {
+      *next = place - 1;
+    } else {
+      paths[count] = copy_of(route->path);
+      if (paths[count] != NULL) count++;
+    }
+  }
+  return count;
+}
+
+/* Under router_mutex. */
+static bool is_time_to_look(void) {
+  int64_t now_us = async_os_now_us();
+  bool is_time =
+      outside_found || outside_looked_us == 0 || now_us - outside_looked_us >= OUTSIDE_LOOK_US;
+  if (is_time) outside_looked_us = now_us;
+  return is_time;
+}
+
+bool async_router_find_outside(char *path, size_t n) {
+  if (!ASYNC_OS_IS_OPEN_BY_US || unopened_count == 0) return false;
+  char *paths[OUTSIDE_ROUTES];
+  int next = 0;
+  async_mutex_enter(&router_mutex);
+  int count = is_time_to_look() ? choose_unopened(paths, &next) : 0;
+  async_mutex_leave(&router_mutex);
+  if (count == 0) return false;
+
+  int open = async_os_find_open_here((const char *const *)paths, count);
+  /* Somebody may be opening it through us. */
+  bool found =
+      open >= 0 && !async_registry_has_path(paths[open]) && !async_known_was_open(paths[open]);
+  if (found) snprintf(path, n, "%s", paths[open]);
+  for (int i = 0; i < count; i++) free(paths[i]);
+  async_mutex_enter(&router_mutex);
+  outside_found = found;
+  if (!found) outside_next = next;
+  async_mutex_leave(&router_mutex);
+  return found;
+}
+
+/* ---- Routes ---- */
+
+/* A database that is routed is not left to the parent, whatever its folder is. */
+static int take_in(const char *full) {
+  if (!async_exclude_has(full)) return SQLITE_OK;
+  char *copy = copy_of(full);
+  if (copy == NULL) return SQLITE_NOMEM;
+  async_control_enter();
+  bool done = async_exclude_all_but(copy);
+  async_control_leave();
+  return done ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 int sqlite3async_route(const char *zPath) {
   int rc = async_control_ready_for("route", zPath);
   if (rc != SQLITE_OK) return rc;
+  if (strcmp(zPath, ":memory:") == 0) {
+    return async_control_error(SQLITE_MISUSE, "Cannot route \":memory:\": it names no file, and a "
+                                              "database in memory never waits for a disk");
+  }
+  if (strncmp(zPath, "file:", 5) == 0) {
+    return async_control_error(
+        SQLITE_MISUSE, "Cannot route \"%.400s\": it is a URI; give the path of the file", zPath);
+  }
   char *full;
   rc = async_control_full_path(zPath, &full);
   if (rc == SQLITE_NOMEM) return async_control_error(rc, "route: out of memory");
@@ -196,8 +324,9 @@ int sqlite3async_route(const char *zPath) {
                                "route it before it is opened",
                                zPath, SQLITEASYNC_VFSNAME);
   }
+  rc = take_in(full);
   async_mutex_enter(&router_mutex);
-  rc = register_router();
+  if (rc == SQLITE_OK) rc = register_router();
   if (rc == SQLITE_OK && *find_route(full, strlen(full)) == NULL) {
     rc = add_route(full);
   } else {
@@ -269,4 +398,22 @@ int sqlite3async_unroute(const char *zPath) {
                                zPath);
   }
   return SQLITE_OK;
+}
+
+/* ---- What is not routed even by being the default ---- */
+
+int sqlite3async_exclude(const char *zPath) {
+  int rc = async_control_ready_for("exclude", zPath);
+  if (rc != SQLITE_OK) return rc;
+  char *full;
+  rc = async_control_full_path(zPath, &full);
+  if (rc == SQLITE_OK && !async_exclude_has(full)) {
+    async_control_enter();
+    rc = async_exclude_add(full) ? SQLITE_OK : SQLITE_NOMEM;
+    async_control_leave();
+  } else {
+    free(full);
+  }
+  if (rc == SQLITE_OK) return rc;
+  return async_control_error(rc, "Cannot exclude \"%.400s\": %s", zPath, sqlite3_errstr(rc));
 }

@@ -263,14 +263,15 @@ SQLITE3ASYNC_API int sqlite3async_close_by_force(int timeoutMs);
 
 /*
 ** Route a plain path: from now on the database of that name, opened with no
-** VFS named, goes through sqlite3async.  The first call makes a router the
-** default VFS; whatever is not routed passes through it to the VFS that was
-** the default, untouched.
+** VFS named by the SQLite that has this VFS, goes through sqlite3async.  The first
+** call makes a router the default VFS (loading the library as an extension does so
+** at once); whatever is not routed passes through it to the VFS that was the default,
+** untouched.
 **
 ** SQLITE_OK; SQLITE_BUSY if the file is already open in this process outside
 ** of sqlite3async, on Windows in any process; SQLITE_CANTOPEN if the path cannot
 ** be resolved or names a directory; SQLITE_NOMEM; SQLITE_MISUSE before the VFS is
-** registered, or if zPath is NULL or "".
+** registered, or if zPath is NULL, "", ":memory:" or a "file:" URI.
 */
 SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
 
@@ -279,6 +280,23 @@ SQLITE3ASYNC_API int sqlite3async_route(const char *zPath);
 ** opened, or has ops queued; SQLITE_NOTFOUND if the path was not routed; SQLITE_MISUSE as above.
 */
 SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
+
+/*
+** Leave what lies below a folder, or the one database of that path, to the parent
+** although this VFS is the default: for databases that are the runtime's and not the
+** program's.  A database that is routed, or opened by a URI that names this VFS, goes
+** through sqlite3async all the same.  There is no way back.
+**
+** SQLITE_OK; SQLITE_NOMEM; SQLITE_MISUSE before the VFS is registered, or if zPath is
+** NULL or ""; other: the parent cannot resolve the path.
+*/
+SQLITE3ASYNC_API int sqlite3async_exclude(const char *zPath);
+
+/*
+** A URI that names this VFS, but that a driver gives to SQLite as the name of a file, is
+** refused by the VFS and the router: SQLITE_CANTOPEN, and a line on stderr and in SQLite's
+** log, once a name.
+*/
 
 /* ------------------------------------------------------------------------
 ** What this module adds: durability
@@ -292,9 +310,15 @@ SQLITE3ASYNC_API int sqlite3async_unroute(const char *zPath);
 ** timeoutMs < 0 waits without bound; the wait ends because the writer either
 ** makes progress or fails the stream.
 **
-** SQLITE_OK        durable (or nothing was left to be made so)
+** SQLITE_OK        durable (or nothing was left to be made so: a database that is closed)
 ** SQLITE_BUSY      not within timeoutMs; the request stands
 ** SQLITE_MISUSE    no writer is running, so it could never end
+** SQLITE_NOTFOUND  zPath was never open through this VFS in this process, so that nothing is
+**                  known of it; of all, a routed path that never was though the process has
+**                  the file open: a second copy of SQLite has it, or a connection from before.
+**                  All that is open through this VFS is durable.  For all, this is looked at
+**                  once a second, and no more once each routed database has been opened;
+**                  not on Windows
 ** SQLITE_NOMEM     it cannot be told which database is meant
 ** other            the parent cannot resolve the path; or the database's background
 **                  error, also one that came after the database was closed, once,
@@ -325,7 +349,7 @@ SQLITE3ASYNC_API int sqlite3async_release(const char *zPath, int timeoutMs);
 ** to make durable, request it and write a pair (stream id, ticket) to pairs,
 ** which has room for nPair pairs (or is NULL).  Returns the number of pairs there are, which
 ** may exceed nPair (then call again with more room), or a negated result
-** code.  A path that is not open has nothing to wait for: 0.
+** code.  A database that is closed has nothing to wait for: 0.
 */
 SQLITE3ASYNC_API int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair);
 
@@ -349,6 +373,19 @@ SQLITE3ASYNC_API sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId);
 ** resolved the parent's negated code; -SQLITE_NOMEM.
 */
 SQLITE3ASYNC_API int sqlite3async_status(const char *zPath, char *buf, int n);
+
+/*
+** Which databases are open through this VFS, or closed and not completely written yet: a
+** JSON array of objects, each with "path", "connections" (how many have it open) and what
+** sqlite3async_status() gives for it.  The result as there.
+*/
+SQLITE3ASYNC_API int sqlite3async_databases(char *buf, int n);
+
+/*
+** Has a connection the database zPath, or any database if zPath is NULL or "", open through
+** this VFS?  1 or 0, or a negated result code, as for sqlite3async_status().
+*/
+SQLITE3ASYNC_API int sqlite3async_is_open(const char *zPath);
 
 /*
 ** Events: "error", "diskfull", "resume".  "diskfull" tells by its code what the writer waits

@@ -6,7 +6,9 @@
 #include "config.h"
 #include "control.h"
 #include "event.h"
+#include "file.h"
 #include "json.h"
+#include "outside.h"
 #include "registry.h"
 
 #include <stdio.h>
@@ -71,43 +73,46 @@ static const char *state_name(const Status *status) {
   return async_scheduler_has_runner() ? "running" : "halted";
 }
 
+static void write_members(AsyncJson *json, const Status *status) {
+  async_json_number(json, "queuedOps", status->queued_ops);
+  async_json_number(json, "queuedBytes", status->queued_bytes);
+  async_json_number(json, "peakQueuedBytes", status->peak_queued_bytes);
+  async_json_number(json, "committed", status->committed);
+  async_json_number(json, "applied", status->applied);
+  async_json_number(json, "durable", status->durable);
+  async_json_ms(json, "oldestQueuedMs", status->oldest_queued_us);
+  async_json_ms(json, "undurableMs", status->undurable_us);
+  async_json_number(json, "opsApplied", status->stats.ops_applied);
+  async_json_number(json, "bytesWritten", status->stats.bytes_written);
+  async_json_number(json, "syncs", status->stats.syncs);
+  async_json_ms(json, "syncMsTotal", status->stats.sync_us_total);
+  async_json_ms(json, "syncMsMax", status->stats.sync_us_max);
+  async_json_ms(json, "undurableMsMax", status->stats.undurable_us_max);
+  async_json_number(json, "lateFlushes", status->stats.late_flushes);
+  async_json_number(json, "walBytes", status->wal_bytes);
+  async_json_number(json, "checkpoints", status->stats.checkpoints);
+  async_json_bool(json, "checkpointBlocked", status->checkpoint_blocked);
+  bool failed = status->checkpoint_code != SQLITE_OK;
+  async_json_text(json, "checkpointError", failed ? sqlite3_errstr(status->checkpoint_code) : NULL);
+  async_json_number(json, "fullWaits", status->stats.full_waits);
+  async_json_ms(json, "fullWaitMs", status->stats.full_wait_us);
+  async_json_text(json, "state", state_name(status));
+  if (status->error == SQLITE_OK) {
+    async_json_text(json, "error", NULL);
+  } else {
+    async_json_object(json, "error");
+    async_json_number(json, "code", status->error);
+    async_json_text(json, "operation", status->error_operation);
+    async_json_text(json, "path", status->error_path);
+    async_json_text(json, "message", sqlite3_errstr(status->error));
+    async_json_close(json);
+  }
+}
+
 static int write_status(const Status *status, char *buf, size_t n) {
   AsyncJson json = {.buf = buf, .room = n};
   async_json_open(&json);
-  async_json_number(&json, "queuedOps", status->queued_ops);
-  async_json_number(&json, "queuedBytes", status->queued_bytes);
-  async_json_number(&json, "peakQueuedBytes", status->peak_queued_bytes);
-  async_json_number(&json, "committed", status->committed);
-  async_json_number(&json, "applied", status->applied);
-  async_json_number(&json, "durable", status->durable);
-  async_json_ms(&json, "oldestQueuedMs", status->oldest_queued_us);
-  async_json_ms(&json, "undurableMs", status->undurable_us);
-  async_json_number(&json, "opsApplied", status->stats.ops_applied);
-  async_json_number(&json, "bytesWritten", status->stats.bytes_written);
-  async_json_number(&json, "syncs", status->stats.syncs);
-  async_json_ms(&json, "syncMsTotal", status->stats.sync_us_total);
-  async_json_ms(&json, "syncMsMax", status->stats.sync_us_max);
-  async_json_ms(&json, "undurableMsMax", status->stats.undurable_us_max);
-  async_json_number(&json, "lateFlushes", status->stats.late_flushes);
-  async_json_number(&json, "walBytes", status->wal_bytes);
-  async_json_number(&json, "checkpoints", status->stats.checkpoints);
-  async_json_bool(&json, "checkpointBlocked", status->checkpoint_blocked);
-  bool failed = status->checkpoint_code != SQLITE_OK;
-  async_json_text(&json, "checkpointError",
-                  failed ? sqlite3_errstr(status->checkpoint_code) : NULL);
-  async_json_number(&json, "fullWaits", status->stats.full_waits);
-  async_json_ms(&json, "fullWaitMs", status->stats.full_wait_us);
-  async_json_text(&json, "state", state_name(status));
-  if (status->error == SQLITE_OK) {
-    async_json_text(&json, "error", NULL);
-  } else {
-    async_json_object(&json, "error");
-    async_json_number(&json, "code", status->error);
-    async_json_text(&json, "operation", status->error_operation);
-    async_json_text(&json, "path", status->error_path);
-    async_json_text(&json, "message", sqlite3_errstr(status->error));
-    async_json_close(&json);
-  }
+  write_members(&json, status);
   async_json_close(&json);
   return (int)json.length;
 }
@@ -127,10 +132,7 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
   if (rc != SQLITE_OK) return -async_control_error(rc, "status: %s", sqlite3_errstr(rc));
   if (!all && streams[0] == NULL) {
     async_registry_release_all(streams);
-    return -async_control_error(SQLITE_NOTFOUND,
-                                "status of %s: it is not open through %s; open it by its "
-                                "URI, or route it before it is opened",
-                                zPath, SQLITEASYNC_VFSNAME);
+    return -async_outside_error("tell the status of", zPath, false);
   }
   Status status = {0};
   for (AsyncStream **stream = streams; *stream != NULL; stream++) add_stream(&status, *stream);
@@ -144,6 +146,56 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
   async_registry_release_all(streams);
   return write_status(&status, buf, buf == NULL || n < 0 ? 0 : (size_t)n);
 }
+
+/* ---- Which databases are open ---- */
+
+/* The connections, or -1 if nobody has the database open and nothing of it is left to write. */
+static int look_at(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int connections = stream->connections;
+  bool ended = stream->cut_off || (stream->handles == 0 && stream->queue.head == NULL);
+  async_mutex_leave(&stream->mutex);
+  return ended ? -1 : connections;
+}
+
+int sqlite3async_databases(char *buf, int n) {
+  int rc = async_control_ready("databases");
+  if (rc != SQLITE_OK) return -rc;
+  AsyncStream **streams = async_registry_all();
+  if (streams == NULL) return -async_control_error(SQLITE_NOMEM, "databases: out of memory");
+  AsyncJson json = {.buf = buf, .room = buf == NULL || n < 0 ? 0 : (size_t)n};
+  async_json_open_list(&json);
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) {
+    int connections = look_at(*stream);
+    if (connections < 0) continue;
+    Status status = {0};
+    add_stream(&status, *stream);
+    async_json_element(&json);
+    async_json_text(&json, "path", (*stream)->path);
+    async_json_number(&json, "connections", connections);
+    write_members(&json, &status);
+    async_json_close(&json);
+  }
+  async_registry_release_all(streams);
+  async_json_close_list(&json);
+  return (int)json.length;
+}
+
+int sqlite3async_is_open(const char *zPath) {
+  int rc = async_control_ready("is_open");
+  if (rc != SQLITE_OK) return -rc;
+  AsyncStream **streams;
+  rc = async_control_find(zPath, &streams);
+  if (rc != SQLITE_OK) return -async_control_error(rc, "is_open: %s", sqlite3_errstr(rc));
+  int is_open = 0;
+  for (AsyncStream **stream = streams; *stream != NULL && !is_open; stream++) {
+    is_open = look_at(*stream) > 0;
+  }
+  async_registry_release_all(streams);
+  return is_open;
+}
+
+/* ---- Events ---- */
 
 static const char *kind_name(AsyncEventKind kind) {
   switch (kind) {

@@ -13,10 +13,13 @@
 
 #include "closing.h"
 #include "config.h"
+#include "exclude.h"
 #include "handle.h"
+#include "known.h"
 #include "moved.h"
 #include "registry.h"
 #include "super.h"
+#include "uriname.h"
 #include "writer.h"
 
 #include <string.h>
@@ -96,16 +99,30 @@ static AsyncStream *find_stream_of_journal(const char *name, int flags) {
   return async_registry_find_owner(name);
 }
 
+/* True if a URI asked for our VFS, instead of getting it because it is the default. */
+static bool is_asked_for(const char *name) {
+  const char *vfs = sqlite3_uri_parameter(name, "vfs");
+  return vfs != NULL && strcmp(vfs, SQLITEASYNC_VFSNAME) == 0;
+}
+
 static int open_database(sqlite3_vfs *parent, const char *name, sqlite3_file *base, int flags,
                          int *out_flags) {
+  bool excluded = async_exclude_has(name);
   int rc = SQLITE_READONLY_DBMOVED;
   /* Each time the stream of a database that has moved has just left the path. */
   for (int i = 0; i < OPEN_TRIES && rc == SQLITE_READONLY_DBMOVED; i++) {
-    AsyncStream *stream = async_registry_create(name, parent);
+    AsyncStream *stream = excluded ? async_registry_find(name) : NULL;
+    if (excluded && stream == NULL) {
+      /* All its connections go the same way, for they have the journal's name in common. */
+      if (!is_asked_for(name)) return parent->xOpen(parent, name, base, flags, out_flags);
+      if (async_os_is_open_here(name)) return SQLITE_BUSY;
+    }
+    if (stream == NULL) stream = async_registry_create(name, parent);
     if (stream == NULL) return SQLITE_NOMEM;
     async_writer_expect(async_registry_count());
     rc = open_in_stream(stream, name, base, flags, out_flags);
   }
+  if (rc == SQLITE_OK) async_known_note_open(name);
   return rc;
 }
 
@@ -124,15 +141,16 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
   }
   if (async_forked) return SQLITE_CANTOPEN;
   if (flags & SQLITE_OPEN_MAIN_DB) {
+    if (async_uriname_refuses(name)) return SQLITE_CANTOPEN;
     int rc = open_database(parent, name, base, flags, out_flags);
     /* Databases that another thread is closing keep descriptors for a moment longer. */
     bool again = lacks_descriptors(parent, rc) && async_closing_await_any(DESCRIPTORS_WAIT_US);
     return again ? open_database(parent, name, base, flags, out_flags) : rc;
   }
   AsyncStream *stream = find_stream_of_journal(name, flags);
-  if (stream == NULL && is_made_for_transaction(flags)) return SQLITE_CANTOPEN;
-  if (stream == NULL) return parent->xOpen(parent, name, base, flags, out_flags);
-  return open_in_stream(stream, name, base, flags, out_flags);
+  if (stream != NULL) return open_in_stream(stream, name, base, flags, out_flags);
+  if (is_made_for_transaction(flags) && !async_exclude_has(name)) return SQLITE_CANTOPEN;
+  return parent->xOpen(parent, name, base, flags, out_flags);
 }
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {

@@ -76,6 +76,10 @@ export const runtime: Runtime = {
     Bun.gc(true);
   },
 
+  ownStores(): string[] {
+    return []; // it has none
+  },
+
   environment(name: string): string | undefined {
     return process.env[name];
   },

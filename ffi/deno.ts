@@ -1,18 +1,41 @@
 /**
- * Deno: `Deno.dlopen` and `node:sqlite`. Needs `--allow-ffi` without a scope,
- * which loading an extension asks for.
+ * Deno: Node-API and `node:sqlite`. Needs `--allow-ffi` without a scope, which
+ * loading an extension asks for.
+ *
+ * Not `Deno.dlopen`: a library that it loaded is a resource that must be closed, to a test of
+ * Deno's that calls `install()`, and ours stays as long as the process.
  *
  * @module
  */
+import { loadAddon } from "./addon.ts";
 import { loadExtension } from "./node_sqlite.ts";
 import type { Runtime } from "./runtime.ts";
 import type { SignalName } from "./signals.ts";
-import { type NativeFunctions, symbols } from "./symbols.ts";
+import type { NativeFunctions } from "./symbols.ts";
+
+function environment(name: string): string | undefined {
+  // Asking first, because Deno.env.get() would prompt the user.
+  const permission = Deno.permissions.querySync({ name: "env", variable: name });
+  return permission.state === "granted" ? Deno.env.get(name) : undefined;
+}
+
+/** The folder where Deno keeps its own without DENO_DIR; undefined if it may not be known. */
+function defaultFolder(): string | undefined {
+  if (Deno.build.os === "windows") return within(environment("LOCALAPPDATA"), "\\deno");
+  const home = environment("HOME");
+  if (Deno.build.os === "darwin") return within(home, "/Library/Caches/deno");
+  const cache = environment("XDG_CACHE_HOME");
+  return cache?.startsWith("/") ? `${cache}/deno` : within(home, "/.cache/deno");
+}
+
+function within(folder: string | undefined, path: string): string | undefined {
+  return folder ? folder + path : undefined;
+}
 
 /** The Deno runtime. */
 export const runtime: Runtime = {
   open(path: string): NativeFunctions {
-    return Deno.dlopen(path, symbols).symbols;
+    return loadAddon(path);
   },
 
   checkExtensions(): void {}, // that it may not is known when it is tried
@@ -46,9 +69,11 @@ export const runtime: Runtime = {
     (globalThis as { gc?: () => void }).gc?.(); // with V8's flag --expose-gc
   },
 
-  environment(name: string): string | undefined {
-    // Asking first, because Deno.env.get() would prompt the user.
-    const permission = Deno.permissions.querySync({ name: "env", variable: name });
-    return permission.state === "granted" ? Deno.env.get(name) : undefined;
+  ownStores(): string[] {
+    // localStorage, Deno.openKv() without a path, the Cache API and the caches of modules.
+    const folder = environment("DENO_DIR") || defaultFolder();
+    return folder === undefined ? [] : [folder];
   },
+
+  environment,
 };

@@ -90,6 +90,7 @@ function installAnew(runtime: Runtime, library: string, checked: CheckedOptions)
   prepareSignals(native, runtime);
   setParameters(native, checked);
   load(runtime, library, checked.host);
+  if (checked.makeDefault) runtime.ownStores().forEach((path) => native.exclude(path));
   prepare(native, checked); // a Worker may have been faster, with other options
   native.start();
   announceCloses(runtime, checked.host);

@@ -114,6 +114,12 @@ export class Native {
     this.#check(this.#functions.sqlite3async_unroute(cString(path, subject)), subject);
   }
 
+  /** Leave what lies below a folder to plain SQLite though the VFS is the default. */
+  exclude(path: string): void {
+    const subject = { operation: "install", path };
+    this.#check(this.#functions.sqlite3async_exclude(cString(path, subject)), subject);
+  }
+
   flush(path: string | undefined, timeoutMs: number): void {
     const subject = { operation: "flushSync", path };
     if (this.#hasDrained) this.start(); // called by a later listener of the process's end
@@ -164,6 +170,24 @@ export class Native {
     const length = this.#readText(call);
     if (length < 0) this.#check(-length, subject);
     return JSON.parse(this.#decode(length));
+  }
+
+  /** The status of each database that is open, with its path, as parsed JSON. */
+  databases(): unknown {
+    const call = (buffer: Bytes) => {
+      return this.#functions.sqlite3async_databases(buffer, buffer.length);
+    };
+    const length = this.#readText(call);
+    if (length < 0) this.#check(-length, { operation: "databases" });
+    return JSON.parse(this.#decode(length));
+  }
+
+  /** Has a connection the database open through the VFS, or any database if no path is given? */
+  isOpen(path: string | undefined, operation: string): boolean {
+    const subject = { operation, path };
+    const result = this.#functions.sqlite3async_is_open(cString(path, subject));
+    if (result < 0) this.#check(-result, subject);
+    return result > 0;
   }
 
   /** The mark behind all events there have been. */

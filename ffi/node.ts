@@ -46,6 +46,13 @@ export const runtime: Runtime = {
     (globalThis as { gc?: () => void }).gc?.(); // with V8's flag --expose-gc
   },
 
+  ownStores(): string[] {
+    // Its localStorage is in the file of this flag.
+    const flags = [...process.execArgv, process.env.NODE_OPTIONS ?? ""].join(" ");
+    const file = /--localstorage-file[= ]("[^"]*"|\S+)/.exec(flags)?.[1];
+    return file === undefined ? [] : [file.replaceAll('"', "")];
+  },
+
   environment(name: string): string | undefined {
     return process.env[name];
   },

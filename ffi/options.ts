@@ -50,7 +50,10 @@ export interface InstallOptions {
   host?: HostConnection | undefined;
   /** Name of the VFS that does the real I/O, such as `"unix-excl"`. Default: SQLite's default. */
   parent?: string | undefined;
-  /** Send every database through sqlite3async that names no VFS. Default: false. */
+  /**
+   * Send every database through sqlite3async that names no VFS, but for those that the runtime
+   * keeps for itself, such as Deno's localStorage. Default: false.
+   */
   makeDefault?: boolean | undefined;
   /** Bytes that may be queued for one database; 0: no bound. Default: 64 MiB. */
   maxQueueBytes?: number | undefined;

@@ -19,23 +19,23 @@ const INT_MAX = 2_147_483_647;
 type Kind = { words: readonly string[] } | { min?: number; max: number } | "switch";
 
 const kinds = {
-  halt: { verb: 1, kind: { words: ["never", "now", "idle"] } },
-  delayMs: { verb: 3, kind: { max: INT_MAX } },
-  lockFiles: { verb: 5, kind: "switch" },
-  maxQueueBytes: { verb: 16, kind: { max: Number.MAX_SAFE_INTEGER } },
-  onQueueFull: { verb: 17, kind: { words: ["block", "busy"] } },
-  maxDelayMs: { verb: 18, kind: { max: INT_MAX } },
-  maxLockHoldMs: { verb: 19, kind: { max: INT_MAX } },
-  diskFullRetryMs: { verb: 20, kind: { max: INT_MAX } },
-  drainOnExit: { verb: 21, kind: "switch" },
-  exitDrainMs: { verb: 22, kind: { max: INT_MAX } },
-  drainOnSignals: { verb: 23, kind: "switch" },
-  checkpointBytes: { verb: 24, kind: { max: Number.MAX_SAFE_INTEGER } },
-  checkpointIdleMs: { verb: 25, kind: { max: INT_MAX } },
-  maxWalBytes: { verb: 26, kind: { max: Number.MAX_SAFE_INTEGER } },
-  writers: { verb: 27, kind: { min: 1, max: 16 } },
-  pollUs: { verb: 28, kind: { max: 1_000_000 } },
-} as const satisfies Record<string, { verb: number; kind: Kind }>;
+  halt: { verb: 1, initial: 0, kind: { words: ["never", "now", "idle"] } },
+  delayMs: { verb: 3, initial: 0, kind: { max: INT_MAX } },
+  lockFiles: { verb: 5, initial: 1, kind: "switch" },
+  maxQueueBytes: { verb: 16, initial: 64 * 2 ** 20, kind: { max: Number.MAX_SAFE_INTEGER } },
+  onQueueFull: { verb: 17, initial: 0, kind: { words: ["block", "busy"] } },
+  maxDelayMs: { verb: 18, initial: 1000, kind: { max: INT_MAX } },
+  maxLockHoldMs: { verb: 19, initial: 1000, kind: { max: INT_MAX } },
+  diskFullRetryMs: { verb: 20, initial: 30_000, kind: { max: INT_MAX } },
+  drainOnExit: { verb: 21, initial: 1, kind: "switch" },
+  exitDrainMs: { verb: 22, initial: 10_000, kind: { max: INT_MAX } },
+  drainOnSignals: { verb: 23, initial: 0, kind: "switch" },
+  checkpointBytes: { verb: 24, initial: 16 * 2 ** 20, kind: { max: Number.MAX_SAFE_INTEGER } },
+  checkpointIdleMs: { verb: 25, initial: 1000, kind: { max: INT_MAX } },
+  maxWalBytes: { verb: 26, initial: 2 ** 30, kind: { max: Number.MAX_SAFE_INTEGER } },
+  writers: { verb: 27, initial: 4, kind: { min: 1, max: 16 } },
+  pollUs: { verb: 28, initial: 500, kind: { max: 1_000_000 } },
+} as const satisfies Record<string, { verb: number; initial: number; kind: Kind }>;
 
 /** A parameter's name. */
 export type ParameterName = keyof typeof kinds;
@@ -60,6 +60,11 @@ export function parameterNames(): ParameterName[] {
 /** A parameter's number in the C interface. */
 export function verbOf(name: ParameterName): number {
   return kinds[name].verb;
+}
+
+/** What a parameter is if nobody sets it, as the C interface has it. */
+export function defaultOf(name: ParameterName): number {
+  return kinds[name].initial;
 }
 
 /** A value as the C interface wants it. Throws if the parameter doesn't take it. */

@@ -39,6 +39,11 @@ export interface Runtime {
   keptConnections(): Connections[];
   /** Have the garbage collector run, if a program can ask for that. */
   collect(): void;
+  /**
+   * The databases that the runtime keeps for itself in its own SQLite, as files or folders, as far
+   * as they can be known: they are not the program's, and other processes use them, too.
+   */
+  ownStores(): string[];
   /** An environment variable, or undefined if it isn't set or may not be read. */
   environment(name: string): string | undefined;
 }

@@ -75,3 +75,11 @@ export interface AsyncVfsStatus {
   /** The error that stopped a database, or null. */
   error: AsyncVfsFault | null;
 }
+
+/** A database that is open, with its status. */
+export interface AsyncVfsDatabase extends AsyncVfsStatus {
+  /** Its file, as SQLite has it: absolute, without symbolic links. */
+  path: string;
+  /** How many connections of this process have it open; 0: what is left of it is being written. */
+  connections: number;
+}

@@ -34,11 +34,14 @@ export const symbols = {
   sqlite3async_close_by_force: { parameters: ["i32"], result: "i32" },
   sqlite3async_route: { parameters: ["buffer"], result: "i32" },
   sqlite3async_unroute: { parameters: ["buffer"], result: "i32" },
+  sqlite3async_exclude: { parameters: ["buffer"], result: "i32" },
   sqlite3async_flush: { parameters: ["buffer", "i32"], result: "i32" },
   sqlite3async_release: { parameters: ["buffer", "i32"], result: "i32" },
   sqlite3async_flush_begin: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
   sqlite3async_durable: { parameters: ["i64"], result: "i64" },
   sqlite3async_status: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
+  sqlite3async_databases: { parameters: ["buffer", "i32"], result: "i32" },
+  sqlite3async_is_open: { parameters: ["buffer"], result: "i32" },
   sqlite3async_event: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
 } as const satisfies Record<string, Signature>;
 

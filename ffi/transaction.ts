@@ -31,11 +31,15 @@ export interface TransactorStatement {
   finalize?(): void;
 }
 
+/** Throws an error unless this can be run. */
+export function checkWork(work: unknown): void {
+  if (typeof work === "function") return;
+  throw misuse("durable", `Cannot make work durable: a function is wanted, not ${kindOf(work)}`);
+}
+
 /** Run work that is not to be asynchronous: what follows its first `await` would come too late. */
 export function runUnit<Result>(work: () => Result): Result {
-  if (typeof work !== "function") {
-    throw misuse("durable", `Cannot make work durable: a function is wanted, not ${kindOf(work)}`);
-  }
+  checkWork(work);
   const result = work();
   if (typeof (result as { then?: unknown } | null | undefined)?.then !== "function") return result;
   // Nobody will wait for it, so that its failure is not to be an unhandled one.

@@ -9,17 +9,24 @@ import { AsyncVfsEvent, type AsyncVfsEventMap } from "./events.ts";
 import type { Native } from "./native.ts";
 import { checkNames } from "./options.ts";
 import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
-import { type ParameterName, type ParameterValue, verbOf } from "./parameters.ts";
+import {
+  defaultOf,
+  type ParameterName,
+  parameterNames,
+  type ParameterValue,
+  verbOf,
+} from "./parameters.ts";
 import { toPath, toUri } from "./paths.ts";
-import type { AsyncVfsStatus } from "./status.ts";
-import { checkConnection, pathsOf, runTransaction, runUnit } from "./transaction.ts";
+import { makeInspectable } from "./inspect.ts";
+import type { AsyncVfsDatabase, AsyncVfsStatus } from "./status.ts";
+import { checkConnection, checkWork, pathsOf, runTransaction, runUnit } from "./transaction.ts";
 import type { NoPromise, Transactor } from "./transaction.ts";
 import { FlushWaiters } from "./waiter.ts";
 import { Interest } from "./wake.ts";
 
 /** Which databases a flush is about, and what ends its waiting. */
 export interface FlushOptions {
-  /** The database; all if absent. One that isn't open has nothing to wait for. */
+  /** The database; all if absent. One that was closed has nothing to wait for. */
   path?: string | URL | undefined;
   /** Rejects this call's promise with its reason; the sync goes on for others. */
   signal?: AbortSignal | undefined;
@@ -27,7 +34,7 @@ export interface FlushOptions {
 
 /** Which databases a blocking flush is about, and how long it may take. */
 export interface FlushSyncOptions {
-  /** The database; all if absent. One that isn't open has nothing to wait for. */
+  /** The database; all if absent. One that was closed has nothing to wait for. */
   path?: string | URL | undefined;
   /** Milliseconds to wait; without it there is no bound. */
   timeoutMs?: number | undefined;
@@ -94,6 +101,8 @@ const COLLECT_POLL_MS = 20;
 export class AsyncVfs extends EventTarget implements AsyncDisposable {
   static {
     createVfs = (internals) => new AsyncVfs(internals);
+    // What only inherits from one has no content.
+    makeInspectable(AsyncVfs.prototype, (vfs) => #closed in vfs ? vfs.#content() : {});
   }
 
   /** The name to give as `vfs` when a database is opened. */
@@ -107,8 +116,6 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /** Where in the events this object's listeners are; undefined until there is one. */
   #eventCursor: BigInt64Array<ArrayBuffer> | undefined;
   #closed = false;
-  /** The connections that durable() has found to be of this VFS. */
-  readonly #ours = new WeakSet<Transactor>();
 
   private constructor(internals: VfsInternals) {
     super();
@@ -158,8 +165,9 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
 
   /**
    * Send a plain path through this VFS: from now on the database of that name
-   * is opened through it by whoever names no VFS, an ORM or `Deno.openKv`. The
-   * file need not exist yet. Routing a path again does nothing.
+   * is opened through it by whatever opens it through the runtime's own SQLite, or
+   * through that of the option `host`, and names no VFS: a driver, an ORM, `Deno.openKv`.
+   * The file need not exist yet. Routing a path again does nothing.
    *
    * @example
    * ```ts
@@ -174,7 +182,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    *
    * @param path The database's file. It is resolved now, symbolic links included.
    * @throws {AsyncVfsError} SQLITE_BUSY if this process, or on Windows any, has the file open
-   * already, outside of this VFS; SQLITE_CANTOPEN if it is a directory or cannot be resolved.
+   * already, outside of this VFS; SQLITE_CANTOPEN if it is a directory or cannot be resolved;
+   * SQLITE_MISUSE if it is no path of a file: `":memory:"`, or a URI.
    */
   route(path: string | URL): void {
     this.#native("route").route(toPath(path, "route"));
@@ -213,9 +222,14 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * await vfs.flush({ path: "app.db", signal: AbortSignal.timeout(5000) });
    * ```
    *
+   * A database that is plain SQLite's is an error, for nothing is known of it here.
+   *
    * @param options Which databases, and what ends the waiting.
    * @throws {AsyncVfsError} The background error of a database that was waited for, also one
-   * that came after it was closed, once; SQLITE_MISUSE while no writer is running.
+   * that came after it was closed, once; SQLITE_MISUSE while no writer is running;
+   * SQLITE_NOTFOUND if `path` was never open through this VFS in this process, or, without
+   * `path`, if a routed path never was, though the process has the file open: a second copy of a
+   * driver has it, or a connection from before. (That is looked at once a second.)
    */
   async flush(options: FlushOptions = {}): Promise<void> {
     const native = this.#native("flush");
@@ -259,6 +273,9 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * is waited for. If waiting fails, as {@linkcode flush} does, what was committed
    * stays so.
    *
+   * It does not know which databases `work` writes to. Give it the connection, as in
+   * `durable(database, work)`, and it makes sure that each of its files is open through this VFS.
+   *
    * @example
    * ```ts
    * import { install } from "@sqlite3async/vfs";
@@ -273,7 +290,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    *
    * @param work Runs at once; it makes transactions of its own, and must not be asynchronous.
    * @returns What `work` returned, once all databases of the process are durable.
-   * @throws {AsyncVfsError} SQLITE_MISUSE if `work` is no function or returned a promise; what
+   * @throws {AsyncVfsError} SQLITE_NOTFOUND, before `work` runs, while no database at all is open
+   * through this VFS; SQLITE_MISUSE if `work` is no function or returned a promise; what
    * {@linkcode flush} rejects with.
    */
   durable<Result>(work: () => NoPromise<Result>): Promise<Result>;
@@ -304,24 +322,27 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * @param work Runs at once, after `BEGIN IMMEDIATE`; it must not be asynchronous.
    * @returns What `work` returned, once the databases of the connection are durable.
    * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, if
-   * it is plain SQLite's, none of its files being open through this VFS, or if `work` is no
-   * function or returned a promise; what {@linkcode flush} rejects with. What `work` and the driver
-   * throw is thrown as it is.
+   * one of its files, attached ones included, is plain SQLite's, not being open through this VFS,
+   * or if `work` is no function or returned a promise; what {@linkcode flush} rejects with. What
+   * `work` and the driver throw is thrown as it is.
    */
   durable<Result>(database: Transactor, work: () => NoPromise<Result>): Promise<Result>;
   async durable<Result>(
     ...parameters: [() => Result] | [Transactor, () => Result]
   ): Promise<Result> {
-    this.#native("durable");
+    const native = this.#native("durable");
     if (parameters.length === 1) {
+      checkWork(parameters[0]);
+      checkAnyIsOpen(native);
       const result = runUnit(parameters[0]);
       await this.flush();
       return result;
     }
     const [database, work] = parameters;
     checkConnection(database);
-    this.#checkOurs(database);
+    checkOurs(native, database);
     const result = runTransaction(database, work);
+    // Asked once more: the work may have attached one.
     const paths = pathsOf(database) ?? [undefined];
     await Promise.all(paths.map((path) => this.flush({ path })));
     return result;
@@ -355,6 +376,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     const native = this.#native("release");
     const name = toPath(path, "release");
     const timeoutMs = drainTimeout("release", options);
+    if (!native.isOpen(name, "release")) return native.release(name, 0); // which says so
     const signal = AbortSignal.timeout(timeoutMs);
     for (;;) {
       try {
@@ -401,6 +423,31 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     const native = this.#native("status");
     const file = path === undefined ? undefined : toPath(path, "status");
     return toStatus(native.status(file));
+  }
+
+  /**
+   * The databases that are open through this VFS, each with its status: how to make sure that a
+   * driver or an ORM really uses it.
+   *
+   * @example
+   * ```ts
+   * import { install } from "@sqlite3async/vfs";
+   * import { DatabaseSync } from "node:sqlite";
+   *
+   * const vfs = await install();
+   * const database = new DatabaseSync(vfs.uri("app.db"));
+   * for (const { path, connections, state } of vfs.databases()) {
+   *   console.log(`${path}: ${connections} connections, ${state}`);
+   * }
+   * database.close();
+   * ```
+   *
+   * @returns One entry for each database that is open, or closed and not completely written yet.
+   */
+  databases(): AsyncVfsDatabase[] {
+    const databases = this.#native("databases").databases() as AsyncVfsDatabase[];
+    for (const database of databases) toStatus(database);
+    return databases;
   }
 
   // ---- Parameters ----
@@ -731,28 +778,6 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
 
   // ---- Inside ----
 
-  /** Throws an error if we could not keep a promise about the connection's commits. */
-  #checkOurs(database: Transactor): void {
-    if (this.#ours.has(database)) return;
-    const paths = pathsOf(database) ?? [];
-    if (paths.length > 0 && !paths.some((path) => this.#isOpen(path))) {
-      const message = `Cannot make a transaction durable: "${paths[0]}" is not open through ` +
-        "sqlite3async; open it by uri(), or call route() before it is opened";
-      throw misuse("durable", message, paths[0]);
-    }
-    this.#ours.add(database);
-  }
-
-  #isOpen(path: string): boolean {
-    try {
-      this.status(path);
-      return true;
-    } catch (error) {
-      if (error instanceof AsyncVfsError && error.codeName === "SQLITE_NOTFOUND") return false;
-      throw error;
-    }
-  }
-
   /** The native side, for an operation that close() forbids. */
   #native(operation: string): Native {
     if (!this.#closed) return this.#internals.native;
@@ -766,6 +791,24 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
 
   #set(name: ParameterName, value: unknown): void {
     this.#native(name).set(verbOf(name), encode(name, value), name);
+  }
+
+  /** What console.log() shows: what is open, and the parameters that were set. */
+  #content(): Record<string, unknown> {
+    const native = this.#internals.native;
+    const changed = parameterNames().filter((name) => {
+      return native.get(verbOf(name), name) !== defaultOf(name);
+    });
+    try {
+      return {
+        name: this.name,
+        state: this.status().state,
+        databases: this.databases().map(({ path }) => path),
+        ...Object.fromEntries(changed.map((name) => [name, this.#get(name)])),
+      };
+    } catch {
+      return { name: this.name, state: "closed" }; // maybe by another Worker
+    }
   }
 
   /** Tell the native side how much we care, which is at least so much. */
@@ -845,6 +888,26 @@ function toStatus(told: unknown): AsyncVfsStatus {
 function toError({ code, path, operation }: Omit<NativeEvent, "type" | "database">): AsyncVfsError {
   const message = `The background ${operation} of "${path}" failed: ${nameOf(code)}`;
   return new AsyncVfsError(message, { code, path, operation });
+}
+
+/** Throws an error if there is nothing that could be made durable. */
+function checkAnyIsOpen(native: Native): void {
+  if (native.isOpen(undefined, "durable")) return;
+  const message = "Cannot make work durable: no database is open through sqlite3async; " +
+    "open it by uri(), or call route() before it is opened; durable(database, work) says whether " +
+    "a connection is";
+  throw new AsyncVfsError(message, { codeName: "SQLITE_NOTFOUND", operation: "durable" });
+}
+
+/** Throws an error if we could not keep a promise about the connection's commits. */
+function checkOurs(native: Native, database: Transactor): void {
+  const paths = pathsOf(database);
+  if (paths === undefined) return checkAnyIsOpen(native);
+  const plain = paths.find((path) => !native.isOpen(path, "durable"));
+  if (plain === undefined) return;
+  const message = `Cannot make a transaction durable: "${plain}" is not open through ` +
+    "sqlite3async; open it by uri(), or call route() before it is opened";
+  throw misuse("durable", message, plain);
 }
 
 function drainTimeout(operation: string, options: DrainOptions): number {

@@ -47,7 +47,7 @@ for (const page of IN_TYPESCRIPT) {
     const skip = elsewhere ? `it is for ${runtimes.join(" and ")}` : whyNoPackages();
     test(`program ${index + 1} of docs/drivers/${page}.md`, { skip }, async () => {
       using folder = new Folder();
-      assertPrinted(await runIn(folder, program), /^3\ntrue\n(true\n)?$/);
+      assertPrinted(await runIn(folder, program), /^3\ntrue\ntrue\n(true\n)?$/);
       assert.deepEqual(notesIn(folder.file("app.db")), NOTES);
     });
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { test } from "node:test";
 import { DatabaseSync } from "node:sqlite";
 import { type AsyncVfs, install, type Transactor, type TransactorStatement } from "../mod.ts";
@@ -350,12 +351,70 @@ test("durable() refuses a database of plain SQLite, for it could promise nothing
     assert.match(refused.message, /plain\.db" is not open through sqlite3async; open it by uri/);
     plain.exec("BEGIN; ROLLBACK"); // no transaction was begun
 
-    // With one of ours attached, it waits for that.
+    // One of ours that is attached is no excuse: the promise would be true for half of it.
     plain.exec(`ATTACH '${vfs.uri(folder.file("ours.db"))}' AS ours`);
-    await vfs.durable(plain, () => plain.exec("CREATE TABLE IF NOT EXISTS ours.t(x)"));
-    assert.equal(vfs.status(folder.file("ours.db")).undurableMs, 0);
+    const half = await errorOf(() => vfs.durable(plain, () => plain.exec("DELETE FROM t")));
+    assert.match(half.message, /plain\.db" is not open through/);
     plain.close();
   }
+});
+
+test("durable() refuses a connection that has attached a plain database, at any time", async () => {
+  await using folder = new Folder();
+  const vfs = await install();
+  const uris = { ours: vfs.uri(folder.file("other.db")), plain: folder.file("plain.db") };
+  for (const { open } of drivers) {
+    await using fixture = new Fixture(vfs, open);
+    const { database } = fixture;
+    const attach = (name: keyof typeof uris) => {
+      database.exec(`ATTACH '${plainUri(uris[name])}' AS ${name}`);
+      database.exec(`CREATE TABLE IF NOT EXISTS ${name}.t(n)`);
+    };
+    attach("ours");
+    assert.equal(await vfs.durable(database, () => fixture.insert(1)), 1);
+    attach("plain"); // when the connection is known
+    let ran = false;
+    const refused = await errorOf(() => vfs.durable(database, () => ran = true));
+    assert.deepEqual([refused.codeName, refused.path], ["SQLITE_MISUSE", uris.plain]);
+    assert.match(refused.message, /plain\.db" is not open through sqlite3async/);
+    assert.equal(ran || fixture.inTransaction(), false);
+    database.exec("DETACH plain");
+    assert.equal(await vfs.durable(database, () => fixture.insert(2)), 2);
+    // What the work attaches is committed, and not said to be durable.
+    const late = await errorOf(() => vfs.durable(database, () => attach("plain")));
+    assert.deepEqual([late.codeName, late.path], ["SQLITE_NOTFOUND", uris.plain]);
+    database.exec("DETACH plain; DETACH ours");
+    assert.deepEqual(await fixture.numbers(), [1, 2]);
+  }
+});
+
+/** A path as a database to attach, which by default is of the VFS of the connection. */
+function plainUri(path: string): string {
+  const parent = process.platform === "win32" ? "win32" : "unix";
+  return path.startsWith("file:") ? path : `file:${path}?vfs=${parent}`;
+}
+
+test("durable(work) refuses while no database is open through the VFS", async () => {
+  await using folder = new Folder();
+  const { stdout, stderr } = await runProgram(`
+    const vfs = await install();
+    const path = ${JSON.stringify(folder.file("a.db"))};
+    const plain = open(path + "-plain");
+    plain.exec("CREATE TABLE t(n)");
+    let ran = 0;
+    const ask = async () => {
+      const error = await vfs.durable(() => ran++).catch((error) => error);
+      console.log(error?.codeName ?? error, ran, /no database is open/.test(error?.message));
+    };
+    await ask();
+    const database = open(vfs.uri(path));
+    await ask(); // it waits for what is ours, and cannot know what the work is about
+    database.close();
+    await ask();
+  `);
+  const refused = "SQLITE_NOTFOUND";
+  const lines = [`${refused} 0 true`, "0 1 false", `${refused} 1 true`];
+  assert.deepEqual(stdout.split("\n"), lines, stderr);
 });
 
 test("durable() in Workers and on the main thread wait for one database together", async () => {

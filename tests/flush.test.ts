@@ -40,12 +40,16 @@ test("flush() doesn't resolve while the commits aren't durable", async () => {
   await pending;
 });
 
-test("flush() with nothing to do resolves, also for a path that isn't open", async () => {
+test("flush() with nothing to do resolves, also for a database that was closed", async () => {
   await using folder = new Folder();
   const vfs = await install();
   await vfs.flush();
-  await vfs.flush({ path: folder.file("not-open.db") });
-  vfs.flushSync({ path: folder.file("not-open.db") });
+  const path = folder.file("closed.db");
+  open(vfs.uri(path)).close();
+  for (let round = 0; round < 2; round++) {
+    await vfs.flush({ path });
+    vfs.flushSync({ path });
+  }
 });
 
 test("flush() called by many at once shares syncs", async () => {

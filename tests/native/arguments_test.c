@@ -49,6 +49,10 @@ static void NULL_is_refused_where_something_is_wanted(void) {
   CHECK_EQ(sqlite3async_route(NULL), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_unroute(NULL), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_release(NULL, 0), SQLITE_MISUSE);
+  CHECK_EQ(sqlite3async_exclude(NULL), SQLITE_MISUSE);
+  CHECK_EQ(sqlite3async_exclude(""), SQLITE_MISUSE);
+  CHECK_EQ(sqlite3async_databases(NULL, 100), 2);
+  CHECK_EQ(sqlite3async_is_open(NULL), 0);
   CHECK_EQ(sqlite3async_route(""), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_unroute(""), SQLITE_MISUSE);
   CHECK_EQ(sqlite3async_get(SQLITEASYNC_DELAY, NULL), SQLITE_MISUSE);
@@ -86,10 +90,13 @@ static void any_path_has_a_code_and_words(void) {
       check_words(sqlite3async_flush_begin(paths[i], pairs, room));
       if (n <= 1000) check_words(sqlite3async_release(paths[i], n));
       sqlite3async_status(paths[i], buf, n > COUNT(buf) ? COUNT(buf) : n);
+      CHECK_EQ(sqlite3async_databases(buf, n > COUNT(buf) ? COUNT(buf) : n), 2);
     }
     check_words(sqlite3async_unroute(paths[i]));
     check_words(sqlite3async_route(paths[i]));
     check_words(sqlite3async_unroute(paths[i]));
+    check_words(sqlite3async_is_open(paths[i]));
+    if (i > 3) check_words(sqlite3async_exclude(paths[i])); /* not all there is */
     check_words(sqlite3async_prepare(paths[i], i % 2));
   }
 }
@@ -165,6 +172,9 @@ static void nothing_works_without_the_VFS_and_nothing_crashes(void) {
       CHECK_EQ(sqlite3async_release(paths[i], 0), SQLITE_MISUSE);
       CHECK_EQ(sqlite3async_route(paths[i]), SQLITE_MISUSE);
       CHECK_EQ(sqlite3async_unroute(paths[i]), SQLITE_MISUSE);
+      CHECK_EQ(sqlite3async_exclude(paths[i]), SQLITE_MISUSE);
+      CHECK_EQ(sqlite3async_is_open(paths[i]), -SQLITE_MISUSE);
+      CHECK_EQ(sqlite3async_databases(buf, sizeof buf), -SQLITE_MISUSE);
       CHECK_EQ(sqlite3async_status(paths[i], buf, sizeof buf), -SQLITE_MISUSE);
     }
     CHECK_EQ(sqlite3async_start(), SQLITE_MISUSE);

@@ -51,7 +51,7 @@ bool step_is_on(void) { return is_on && self >= 0; }
 static const char *mutex_name(const void *mutex) {
   static const char *const names[] = {"?",         "control", "registry",  "fence",    "lock table",
                                       "wal-index", "stream",  "scheduler", "doorbell", "events",
-                                      "notify",    "router",  "arena",     "position"};
+                                      "notify",    "router",  "known",     "arena",    "position"};
   AsyncRank rank = ((const AsyncMutex *)mutex)->rank;
   return rank <= ASYNC_RANK_POSITION ? names[rank] : "?";
 }
