@@ -63,11 +63,16 @@ export function checkConnection(database: Transactor): void {
   }
 }
 
-/** Run work in a transaction and commit it, or roll it back if it throws. */
-export function runTransaction<Result>(database: Transactor, work: () => Result): Result {
+/** Run work in a transaction and commit it, or roll it back if it, or the check after it, throws. */
+export function runTransaction<Result>(
+  database: Transactor,
+  work: () => Result,
+  check: () => void,
+): Result {
   database.exec("BEGIN IMMEDIATE");
   try {
     const result = runUnit(work);
+    check();
     database.exec("COMMIT");
     return result;
   } catch (error) {

@@ -116,6 +116,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   /** Where in the events this object's listeners are; undefined until there is one. */
   #eventCursor: BigInt64Array<ArrayBuffer> | undefined;
   #closed = false;
+  /** The connections that durable() has found to be of this VFS. */
+  readonly #ours = new WeakSet<Transactor>();
 
   private constructor(internals: VfsInternals) {
     super();
@@ -242,14 +244,7 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     }
     const path = options.path === undefined ? undefined : toPath(options.path, "flush");
     signal?.throwIfAborted();
-    // Before asking: a wake in between must find this environment interested.
-    this.#updateInterest(Interest.waiting);
-    try {
-      const tickets = this.#explained(path, () => native.flushBegin(path));
-      if (tickets.length > 0) await this.#waiters.add(tickets, path, signal);
-    } finally {
-      this.#updateInterest();
-    }
+    await this.#flush(native, path, signal);
   }
 
   /**
@@ -322,8 +317,9 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * @param work Runs at once, after `BEGIN IMMEDIATE`; it must not be asynchronous.
    * @returns What `work` returned, once the databases of the connection are durable.
    * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, if
-   * one of its files, attached ones included, is plain SQLite's, not being open through this VFS,
-   * or if `work` is no function or returned a promise; what {@linkcode flush} rejects with. What
+   * one of its files, attached ones included, is plain SQLite's, not being open through this VFS
+   * (one that was attached after the connection's first call is found before COMMIT, and the
+   * transaction rolled back), or if `work` is no function or returned a promise; what {@linkcode flush} rejects with. What
    * `work` and the driver throw is thrown as it is.
    */
   durable<Result>(database: Transactor, work: () => NoPromise<Result>): Promise<Result>;
@@ -340,11 +336,15 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
     }
     const [database, work] = parameters;
     checkConnection(database);
-    checkOurs(native, database);
-    const result = runTransaction(database, work);
-    // Asked once more: the work may have attached one.
-    const paths = pathsOf(database) ?? [undefined];
-    await Promise.all(paths.map((path) => this.flush({ path })));
+    if (!this.#ours.has(database)) {
+      oursOf(native, database); // before anything is begun
+      this.#ours.add(database);
+    }
+    let paths: string[] | undefined;
+    // Looked at again: one may have been attached since, also by the work.
+    const result = runTransaction(database, work, () => paths = oursOf(native, database));
+    const still = this.#native("durable");
+    await Promise.all((paths ?? [undefined]).map((path) => this.#flush(still, path)));
     return result;
   }
 
@@ -778,6 +778,18 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
 
   // ---- Inside ----
 
+  /** Ask for a sync of a database, or of all, and wait for it. */
+  async #flush(native: Native, path: string | undefined, signal?: AbortSignal): Promise<void> {
+    // Before asking: a wake in between must find this environment interested.
+    this.#updateInterest(Interest.waiting);
+    try {
+      const tickets = this.#explained(path, () => native.flushBegin(path));
+      if (tickets.length > 0) await this.#waiters.add(tickets, path, signal);
+    } finally {
+      this.#updateInterest();
+    }
+  }
+
   /** The native side, for an operation that close() forbids. */
   #native(operation: string): Native {
     if (!this.#closed) return this.#internals.native;
@@ -899,12 +911,15 @@ function checkAnyIsOpen(native: Native): void {
   throw new AsyncVfsError(message, { codeName: "SQLITE_NOTFOUND", operation: "durable" });
 }
 
-/** Throws an error if we could not keep a promise about the connection's commits. */
-function checkOurs(native: Native, database: Transactor): void {
+/**
+ * The files of a connection; undefined if it doesn't tell, and then they are any of those that are
+ * open. Throws an error if we could not keep a promise about one of them.
+ */
+function oursOf(native: Native, database: Transactor): string[] | undefined {
   const paths = pathsOf(database);
-  if (paths === undefined) return checkAnyIsOpen(native);
-  const plain = paths.find((path) => !native.isOpen(path, "durable"));
-  if (plain === undefined) return;
+  if (paths === undefined) checkAnyIsOpen(native);
+  const plain = paths?.find((path) => !native.isOpen(path, "durable"));
+  if (plain === undefined) return paths;
   const message = `Cannot make a transaction durable: "${plain}" is not open through ` +
     "sqlite3async; open it by uri(), or call route() before it is opened";
   throw misuse("durable", message, plain);

@@ -354,6 +354,7 @@ test("durable() refuses a database of plain SQLite, for it could promise nothing
     // One of ours that is attached is no excuse: the promise would be true for half of it.
     plain.exec(`ATTACH '${vfs.uri(folder.file("ours.db"))}' AS ours`);
     const half = await errorOf(() => vfs.durable(plain, () => plain.exec("DELETE FROM t")));
+    assert.equal(half.codeName, "SQLITE_MISUSE");
     assert.match(half.message, /plain\.db" is not open through/);
     plain.close();
   }
@@ -370,19 +371,28 @@ test("durable() refuses a connection that has attached a plain database, at any 
       database.exec(`ATTACH '${plainUri(uris[name])}' AS ${name}`);
       database.exec(`CREATE TABLE IF NOT EXISTS ${name}.t(n)`);
     };
+    attach("plain"); // before its first call, nothing is begun
+    let ran = false;
+    const first = await errorOf(() => vfs.durable(database, () => ran = true));
+    assert.deepEqual([first.codeName, ran], ["SQLITE_MISUSE", false]);
+    database.exec("DETACH plain");
     attach("ours");
     assert.equal(await vfs.durable(database, () => fixture.insert(1)), 1);
     attach("plain"); // when the connection is known
-    let ran = false;
-    const refused = await errorOf(() => vfs.durable(database, () => ran = true));
+    const refused = await errorOf(() => vfs.durable(database, () => fixture.insert(7)));
     assert.deepEqual([refused.codeName, refused.path], ["SQLITE_MISUSE", uris.plain]);
     assert.match(refused.message, /plain\.db" is not open through sqlite3async/);
-    assert.equal(ran || fixture.inTransaction(), false);
+    assert.equal(fixture.inTransaction(), false);
     database.exec("DETACH plain");
     assert.equal(await vfs.durable(database, () => fixture.insert(2)), 2);
-    // What the work attaches is committed, and not said to be durable.
-    const late = await errorOf(() => vfs.durable(database, () => attach("plain")));
-    assert.deepEqual([late.codeName, late.path], ["SQLITE_NOTFOUND", uris.plain]);
+    const late = await errorOf(() => {
+      return vfs.durable(database, () => {
+        attach("plain");
+        fixture.insert(8);
+      });
+    });
+    assert.deepEqual([late.codeName, late.path], ["SQLITE_MISUSE", uris.plain]);
+    assert.equal(fixture.inTransaction(), false);
     database.exec("DETACH plain; DETACH ours");
     assert.deepEqual(await fixture.numbers(), [1, 2]);
   }

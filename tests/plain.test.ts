@@ -285,16 +285,17 @@ test("console.log() of the VFS tells what is in use, and that it is closed", asy
     open(vfs.uri(${JSON.stringify(folder.file("a.db"))})).exec("CREATE TABLE t(n)");
     console.log({ deep: [vfs] });
     console.log("----");
-    console.log(Object.create(vfs) instanceof EventTarget, typeof vfs.constructor);
     const { inspect } = await import("node:util");
     console.log(/a\\.db/.test(inspect(vfs)), Object.keys(vfs).length < 3);
+    console.log(Object.create(vfs)); // it is none, and that is no reason to throw
+    console.log("shown");
   `);
   const [idle, busy, other] = stdout.replace(/\s+/g, " ").replaceAll("'", '"').split(" ---- ");
   const name = 'AsyncVfs { name: "sqlite3async", state: "running",';
   const set = 'onQueueFull: "busy", maxDelayMs: 250';
   assert.equal(idle, `${name} databases: [], ${set} }`, stderr);
   assert.ok(busy!.includes(`${name} databases: [ "`) && busy!.includes(`a.db" ], ${set} }`), busy);
-  assert.match(other!, /^true function true true/);
+  assert.match(other!, /^true true .*shown$/, stderr);
   const after = await runProgram(`
     const vfs = await install();
     await vfs.close();
