@@ -18,7 +18,9 @@ const PLACES: Record<string, string> = {
   "its folder is renamed": "renamed/a.db",
 };
 
-const skip = process.platform === "win32" ? "Windows moves and deletes no file that is open" : false;
+const skip = process.platform === "win32"
+  ? "Windows moves and deletes no file that is open"
+  : false;
 
 const module = new URL("./helpers/moved_kinds.ts", import.meta.url).href;
 const group = new Group({ module, names: Object.keys(kinds) });

@@ -106,18 +106,22 @@ const REFUSED = `
 for (const [name, driver] of Object.entries(DRIVERS)) {
   const { skip } = driver;
   for (const door of ["uri", "route", "default"] as const) {
-    test(`${name}, by ${door}: other processes read and write what was left`, { skip }, async () => {
-      const found: Record<string, unknown> = {};
-      const wanted: Record<string, unknown> = {};
-      for (const mode of MODES) {
-        const plain = await leave(driver, "plain", mode, LOOKS);
-        const ours = await leave(driver, door, mode, LOOKS);
-        assert.deepEqual(plain.lines, ["ok 10|55", "ok 11|155", "2"], plain.stderr);
-        wanted[mode] = [0, plain.lines, ""];
-        found[mode] = [ours.code, ours.lines, ours.stderr];
-      }
-      assert.deepEqual(found, wanted);
-    });
+    test(
+      `${name}, by ${door}: other processes read and write what was left`,
+      { skip },
+      async () => {
+        const found: Record<string, unknown> = {};
+        const wanted: Record<string, unknown> = {};
+        for (const mode of MODES) {
+          const plain = await leave(driver, "plain", mode, LOOKS);
+          const ours = await leave(driver, door, mode, LOOKS);
+          assert.deepEqual(plain.lines, ["ok 10|55", "ok 11|155", "2"], plain.stderr);
+          wanted[mode] = [0, plain.lines, ""];
+          found[mode] = [ours.code, ours.lines, ours.stderr];
+        }
+        assert.deepEqual(found, wanted);
+      },
+    );
   }
 
   test(`vfs.close() names what ${name} has left, and waits for its collection`, {
@@ -177,7 +181,15 @@ for (const [name, driver] of Object.entries(DRIVERS)) {
       `,
       );
       assert.deepEqual([code, stderr], [0, ""]);
-      const wanted = ["SQLITE_BUSY true", "at once", "ok 10|55", "ok 11|155", "1", "2", "ok 12|256"];
+      const wanted = [
+        "SQLITE_BUSY true",
+        "at once",
+        "ok 10|55",
+        "ok 11|155",
+        "1",
+        "2",
+        "ok 12|256",
+      ];
       assert.deepEqual(lines, wanted, mode);
     }
   });

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import process from "node:process";
 import { outside } from "./outside.ts";
-import { insertRows, type Kind, look, LOOK, type Stage } from "./stage.ts";
+import { insertRows, type Kind, LOOK, look, type Stage } from "./stage.ts";
 
 const full = process.env.SQLITE3ASYNC_TEST_FULL !== undefined;
 /** Milliseconds that opening or closing a small database may take. */

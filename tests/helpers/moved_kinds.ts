@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Connection } from "../../examples/sqlite.ts";
 import { outside } from "./outside.ts";
-import { attempt, insertRows, type Kind, look, LOOK, type Stage } from "./stage.ts";
+import { attempt, insertRows, type Kind, LOOK, look, type Stage } from "./stage.ts";
 
 /** Milliseconds that a call may take that finds the file gone. */
 const CALL_MS = 1000;
@@ -118,7 +118,15 @@ async function withJournal(stage: Stage, deed: Deed, justMade: boolean): Promise
   });
   // A journal without a database keeps plain SQLite from reading, too.
   const mayRead = stage.mode !== "PERSIST";
-  return { further, names, there, read: mayRead && read, anew, then, place: place && lookAt(place) };
+  return {
+    further,
+    names,
+    there,
+    read: mayRead && read,
+    anew,
+    then,
+    place: place && lookAt(place),
+  };
 }
 
 /** Open a path, look whether a table is there, write, close. */
