@@ -84,6 +84,7 @@ async function tenants(door: Door): Promise<{ faults: string[]; highest: number 
     let highest = 0;
     for (const stage of stages.filter(({ mode }) => ${TENANT_MODES}.includes(mode))) {
       const open = [];
+      stage.pause(2);
       for (let i = 0; i < 400; i++) {
         const said = attempt(() => {
           const connection = stage.open(stage.file(i % 200 + ".db"));
