@@ -5,13 +5,22 @@
  */
 import type { Stage } from "./stage.ts";
 
-/** What hand_worker.ts is sent; each but "loop" is answered with what it gave, or an error. */
+/** To commit row after row, and also to close and open the database after each. */
+export interface Loop {
+  loop: "commits" | "closes";
+  name: string;
+  mode: string;
+  /** Where the number of the last row is told. */
+  shared: SharedArrayBuffer;
+}
+
+/** What hand_worker.ts is sent; each but a loop is answered. */
 export type HandOrder =
   | { install: boolean }
   | { open: string; mode: string }
   | { insert: number; count: number }
   | { close: true }
-  | { loop: "commits" | "closes"; name: string; mode: string; shared: SharedArrayBuffer };
+  | Loop;
 
 /** What it answers. */
 export type HandAnswer = { ok: true } | { error: string };
@@ -51,7 +60,7 @@ export class Hand {
   loop(path: string, what: "commits" | "closes"): { last(): number } {
     const shared = new SharedArrayBuffer(4);
     const name = this.#stage.nameOf(path);
-    const order: HandOrder = { loop: what, name, mode: this.#stage.mode, shared };
+    const order: Loop = { loop: what, name, mode: this.#stage.mode, shared };
     this.#worker.postMessage(order);
     return { last: () => Atomics.load(new Int32Array(shared), 0) };
   }

@@ -1,7 +1,7 @@
 /** A Worker with one connection that does what hand.ts orders. */
 import { type Connection, open } from "../../examples/sqlite.ts";
 import { install } from "../../mod.ts";
-import type { HandAnswer, HandOrder } from "./hand.ts";
+import type { HandAnswer, HandOrder, Loop } from "./hand.ts";
 import { insertRows } from "./stage.ts";
 
 const scope = globalThis as unknown as {
@@ -16,7 +16,7 @@ function connect(name: string, mode: string): Connection {
   return connection;
 }
 
-async function loop(order: HandOrder & { loop: unknown }): Promise<never> {
+async function loop(order: Loop): Promise<never> {
   const last = new Int32Array(order.shared);
   let own = connect(order.name, order.mode);
   for (let n = 1;; n++) {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { mkdirSync, readdirSync, readlinkSync, renameSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { type Connection, open } from "../../examples/sqlite.ts";
@@ -118,9 +118,9 @@ export class Stage {
     if (this.vfs !== undefined) this.vfs.delayMs = delayMs;
   }
 
-  /** Wait until nothing is queued, and the file lock was given back. */
-  async settle(): Promise<void> {
-    await this.vfs?.flush();
+  /** Wait until nothing is queued for a database, and its file lock was given back. */
+  async settle(path: string): Promise<void> {
+    await this.vfs?.flush({ path }); // not of all, for another scenario may have failed
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
