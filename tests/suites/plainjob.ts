@@ -74,7 +74,7 @@ async function work(queue, workers, isDone) {
 async function checks() {
   const suite = await Suite.begin({
     host: RUNTIME === "node" ? () => new Database(":memory:") : undefined,
-    databases: ["jobs.db", "threads.db", "log.db"],
+    databases: ["jobs.db", "threads.db", "ticks.db", "log.db"],
     volatile: ["created_at", "next_run_at", "failed_at", "error", "thread"],
   });
   let queue = openQueue("jobs.db");
@@ -189,6 +189,7 @@ async function checks() {
     return queue.countJobs({ type: "gone" });
   });
   await suite.check("jobs by a schedule", async () => {
+    const queue = openQueue("ticks.db"); // of its own, for how many jobs it makes is chance
     const { id } = queue.schedule("tick", { cron: "* * * * * *" });
     queue.schedule("tick", { cron: "* * * * * *" });
     const ticks = [];
@@ -196,8 +197,9 @@ async function checks() {
       ticks.push(1);
     }, { queue, pollIntervall: 20, logger });
     await work(queue, [worker], () => ticks.length >= 2);
-    queue.removeDoneJobs(-1_000);
     const schedules = queue.getScheduledJobs();
+    queue.close();
+    removeDatabase("ticks.db");
     return [id, schedules.map(({ type, cronExpression }) => [type, cronExpression])];
   });
   await suite.check("an invalid schedule is refused", () => {
