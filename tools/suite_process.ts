@@ -28,6 +28,16 @@ export type Report = Map<string, Check>;
 /** What begins the lines of the harness in tests/suites/. */
 const MARK = "\u0001suite ";
 
+/** The databases that a suite leaves, as the harness says it. */
+interface Leavings {
+  databases: string[];
+  /** Those that are open until the process ends. */
+  staysOpen: string[];
+  volatile: string[];
+  /** The library closes databases when it is told to. */
+  closes: boolean;
+}
+
 const TIMEOUT_MS = 180_000;
 
 const COMMANDS: Record<Runtime, string[]> = {
@@ -64,21 +74,23 @@ export async function runSuite(
   const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
   const stderr = new Response(child.stderr).text();
   const report: Report = new Map();
-  let closed: { closed: string[]; volatile: string[] } | undefined;
+  let leavings: Leavings | undefined;
   for await (const line of lines(child.stdout)) {
     if (!line.startsWith(MARK)) continue;
     const said = JSON.parse(line.slice(MARK.length));
-    if (said.closed === undefined) {
+    if (said.databases === undefined) {
       report.set(said.check, { saw: JSON.stringify(said.saw), error: brief(said.error) });
       continue;
     }
-    closed = said;
-    lookAll(report, "after the close", cwd, said);
+    leavings = said as Leavings;
+    const { databases, staysOpen } = leavings;
+    const closed = databases.filter((path) => !staysOpen.includes(path));
+    lookAll(report, "after the close", cwd, { ...leavings, databases: closed });
     await child.stdin.close(); // the suite waits for this
   }
   const { code, signal } = await child.status;
   clearTimeout(timer);
-  if (closed !== undefined) lookAll(report, "after the end", cwd, closed);
+  if (leavings !== undefined) lookAll(report, "after the end", cwd, leavings);
   const ended = code === 0
     ? { saw: "0" }
     : { error: `${signal ?? `exit code ${code}`}; ${brief(await stderr)}` };
@@ -91,16 +103,17 @@ function lookAll(
   report: Report,
   when: string,
   cwd: string,
-  said: { closed: string[]; volatile: string[] },
+  { databases, volatile, closes }: Leavings,
 ): void {
-  // Where a library leaves a WAL open, plain SQLite has its index in a file, and the VFS has not.
+  // If the library leaves databases open, it is chance which of these are collected by now. Besides,
+  // plain SQLite has the index of an open WAL in a file, and the VFS has it in memory.
   const files = [...Deno.readDirSync(cwd)].map(({ name }) => name)
-    .filter((name) => !name.endsWith("-shm")).sort();
+    .filter((name) => closes || !/-(wal|shm)$/.test(name)).sort();
   report.set(`the files ${when}`, { saw: JSON.stringify(files) });
-  for (const path of said.closed) {
+  for (const path of databases) {
     report.set(
       `${path} from outside, ${when}`,
-      attempt(() => look(`${cwd}/${path}`, said.volatile)),
+      attempt(() => look(`${cwd}/${path}`, volatile)),
     );
   }
 }

@@ -32,6 +32,8 @@ export interface SuiteOptions {
   host?: () => HostConnection;
   /** The paths of all its databases. */
   databases: string[];
+  /** Databases that the library leaves open at the end: nobody looks before the process ends. */
+  staysOpen?: string[];
   /** Columns whose values differ from run to run; only their types are compared. */
   volatile?: string[];
 }
@@ -51,6 +53,7 @@ export class Suite {
   readonly #options: SuiteOptions;
   readonly #vfs: AsyncVfs | undefined;
   readonly #errors: string[] = [];
+  #closes = true;
 
   private constructor(options: SuiteOptions, vfs: AsyncVfs | undefined) {
     this.#options = options;
@@ -88,6 +91,7 @@ export class Suite {
   /** What users do with the file of a closed database. */
   async checkFiles(use: FileUse): Promise<void> {
     const path = "file.db";
+    this.#closes = use.closes ?? true;
     await this.check("a database that was closed is opened again", async () => {
       await use.fill(path, 10);
       await use.fill(path, 10);
@@ -128,8 +132,9 @@ export class Suite {
    */
   async end(): Promise<void> {
     await this.check("no error event", () => assert.deepEqual(this.#errors, []));
-    const { databases, volatile = [] } = this.#options;
-    say({ closed: [...databases, ...FILES].filter((path) => existsSync(path)), volatile });
+    const { databases, staysOpen = [], volatile = [] } = this.#options;
+    const paths = [...databases, ...FILES].filter((path) => existsSync(path));
+    say({ databases: paths, staysOpen, volatile, closes: this.#closes });
     waitForLine();
   }
 }
