@@ -105,8 +105,8 @@ function lookAll(
   cwd: string,
   { databases, volatile, closes }: Leavings,
 ): void {
-  // If the library leaves databases open, it is chance which of these are collected by now. Besides,
-  // plain SQLite has the index of an open WAL in a file, and the VFS has it in memory.
+  // If the library leaves databases open, it is chance which of them are collected by now. Besides,
+  // plain SQLite has the index of an open WAL in a file, and the VFS in memory.
   const files = [...Deno.readDirSync(cwd)].map(({ name }) => name)
     .filter((name) => closes || !/-(wal|shm)$/.test(name)).sort();
   report.set(`the files ${when}`, { saw: JSON.stringify(files) });
@@ -122,10 +122,8 @@ function lookAll(
 function brief(error: string | undefined): string | undefined {
   if (error === undefined) return undefined;
   const [message, ...stack] = error.split("\n");
-  const own = stack.find((line) => /zig-out.suites.\w+\.ts:\d+/.test(line));
-  return [message.slice(0, 300), own?.trim().replace(/^at .*[/\\]/, "at ")].filter(Boolean).join(
-    " ",
-  );
+  const own = stack.find((line) => /zig-out.suites.\w+\.ts:\d+/.test(line)) ?? "";
+  return `${message.slice(0, 300)} ${own.trim().replace(/^at .*[/\\]/, "at ")}`.trim();
 }
 
 function attempt(work: () => Look): Check {
