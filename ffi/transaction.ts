@@ -63,7 +63,7 @@ export function checkConnection(database: Transactor): void {
   }
 }
 
-/** Run work in a transaction and commit it, or roll it back if it, or the check after it, throws. */
+/** Run work in a transaction, check and commit, or roll back if the work or the check throws. */
 export function runTransaction<Result>(
   database: Transactor,
   work: () => Result,

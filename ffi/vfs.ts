@@ -319,7 +319,8 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
    * @throws {AsyncVfsError} SQLITE_MISUSE if the connection has a transaction open or is none, if
    * one of its files, attached ones included, is plain SQLite's, not being open through this VFS
    * (one that was attached after the connection's first call is found before COMMIT, and the
-   * transaction rolled back), or if `work` is no function or returned a promise; what {@linkcode flush} rejects with. What
+   * transaction rolled back), or if `work` is no function or returned a promise; what
+   * {@linkcode flush} rejects with. What
    * `work` and the driver throw is thrown as it is.
    */
   durable<Result>(database: Transactor, work: () => NoPromise<Result>): Promise<Result>;
