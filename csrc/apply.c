@@ -39,9 +39,11 @@ int async_stream_sync_file(AsyncStream *stream, sqlite3_file *parent, int flags)
 static int call_parent(AsyncStream *stream, const AsyncOp *op, bool moved) {
   AsyncFile *file = op->file;
   sqlite3_file *parent = file->parent;
+  /* The name of a super-journal is nobody else's, and the journals of other databases have it. */
+  bool without_name = moved && file->role != ASYNC_ROLE_SUPER_JOURNAL;
   switch (op->kind) {
   case ASYNC_OP_CREATE:
-    return async_file_apply_open(file, op->flags, moved);
+    return async_file_apply_open(file, op->flags, without_name);
   case ASYNC_OP_WRITE:
     return async_parent_write(stream, parent, op->payload, (int)op->length, op->offset);
   case ASYNC_OP_TRUNCATE:
@@ -94,6 +96,12 @@ static void publish_if_clean(AsyncStream *stream) {
   async_stream_publish_durable(stream, stream->applied);
 }
 
+/* Others are at what must come first, and wake us when it is done. */
+static AsyncStep stuck_until_woken(int64_t *due_us) {
+  *due_us = 0;
+  return ASYNC_STEP_STUCK;
+}
+
 static AsyncStep step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   AsyncFence *fence = op->fence;
   int code = SQLITE_OK;
@@ -107,8 +115,9 @@ static AsyncStep step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
     publish_if_clean(stream);
     return ASYNC_STEP_DONE;
   case ASYNC_FENCE_CLOSED:
-    *due_us = 0;
-    return ASYNC_STEP_STUCK;
+    if (!async_failure_is_closed_for_long(stream)) return stuck_until_woken(due_us);
+    code = SQLITE_FULL; /* what another database waits for so long */
+    break;
   case ASYNC_FENCE_BROKEN:
     break;
   }
@@ -147,12 +156,6 @@ static AsyncFile *first_dirty(AsyncStream *stream) {
   AsyncFile *file = stream->files.newest;
   while (file != NULL && (!file->dirty || file->gone || file->parent == NULL)) file = file->older;
   return file;
-}
-
-/* Others are at what must come first, and wake us when it is done. */
-static AsyncStep stuck_until_woken(int64_t *due_us) {
-  *due_us = 0;
-  return ASYNC_STEP_STUCK;
 }
 
 /* The oldest commit of a flush has waited since then, and the flush took from
@@ -328,7 +331,7 @@ static AsyncStep step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
   async_mutex_leave(&stream->mutex);
   int64_t start_us = async_os_now_us();
   int rc = call_parent(stream, op, moved);
-  int shortage = rc == SQLITE_OK ? SQLITE_OK : async_failure_shortage(stream, op, rc);
+  int shortage = rc == SQLITE_OK ? SQLITE_OK : async_failure_shortage(stream, op, rc, moved);
   int64_t took_us = async_os_now_us() - start_us;
   async_mutex_enter(&stream->mutex);
   if (syncs) op->file->syncing = false;
@@ -374,13 +377,13 @@ static AsyncStep step(AsyncStream *stream, int64_t *due_us) {
                        path == NULL ? "?" : path);
     return ASYNC_STEP_FAILED;
   }
-  if (stream->cut_off) {
-    async_failure_fail(stream, SQLITE_IOERR_CLOSE, "close", stream->path);
-    return ASYNC_STEP_FAILED;
-  }
   if (flush_is_due(stream)) return step_flush(stream, due_us);
   AsyncOp *op = stream->queue.head;
   if (op != NULL) return step_op(stream, op, due_us);
+  if (stream->cut_off && stream->durable.seq == stream->pushed.seq) {
+    async_failure_fail(stream, SQLITE_IOERR_CLOSE, "close", stream->path);
+    return ASYNC_STEP_FAILED;
+  }
   return stream->is_closing ? step_close(stream, due_us) : ASYNC_STEP_NOTHING;
 }
 
@@ -398,6 +401,7 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
   if (dry) stream->close_queued = false;
   async_mutex_leave(&stream->mutex);
 
+  async_file_collect(stream);         /* how a journal was left is looked at under the lock */
   if (dry) async_lock_settle(stream); /* first: what carries it may be closed next */
   async_file_collect(stream);
   if (last == ASYNC_STEP_STUCK) return ASYNC_RUN_STUCK;

@@ -6,6 +6,8 @@
 #include "beside.h"
 #include "config.h"
 #include "doorbell.h"
+#include "handle.h"
+#include "moved.h"
 #include "registry.h"
 
 #include <stdatomic.h>
@@ -86,6 +88,13 @@ static int note_number(void *number, int n, char **values, char **names) {
   return 0;
 }
 
+/* Has the connection opened this stream, and not another database that is at its path by now? */
+static bool is_open_in(sqlite3 *db, const AsyncStream *stream) {
+  sqlite3_file *file = NULL;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  return async_handle_is_of(file, stream);
+}
+
 static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_size) {
   sqlite3 *db = NULL;
   /* No link was in this path when the database was opened by it: one that is now
@@ -93,6 +102,7 @@ static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_
   int flags =
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW;
   int rc = sqlite3_open_v2(stream->path, &db, flags, SQLITEASYNC_VFSNAME);
+  if (rc == SQLITE_OK && !is_open_in(db, stream)) rc = SQLITE_READONLY_DBMOVED;
   /* To read anything makes SQLite see that there is a WAL. */
   const char *sql = "PRAGMA schema_version; PRAGMA page_size";
   if (rc == SQLITE_OK) rc = sqlite3_exec(db, sql, note_number, page_size, NULL);
@@ -215,6 +225,14 @@ static int64_t due_us(const AsyncStream *stream) {
   return stream->error.code != SQLITE_OK ? -1 : async_wal_due_us(&stream->wal);
 }
 
+static bool has_moved(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool moved = async_moved_look(stream);
+  async_mutex_leave(&stream->mutex);
+  async_file_collect(stream); /* it may have been closed meanwhile */
+  return moved;
+}
+
 /* Do what is due; when to come again, -1 being never. */
 static int64_t look_at(AsyncStream *stream) {
   async_beside_sync_owed(stream);
@@ -226,7 +244,9 @@ static int64_t look_at(AsyncStream *stream) {
   if (due < 0 || due > async_os_now_us()) return due;
 
   AsyncWalOutcome outcome = {.code = SQLITE_INTERRUPT};
-  if (async_lock_begin_checkpoint(stream)) {
+  if (has_moved(stream)) {
+    outcome.code = SQLITE_READONLY_DBMOVED; /* nothing at its path is its own */
+  } else if (async_lock_begin_checkpoint(stream)) {
     if (!is_paused()) outcome = checkpoint(stream, call);
     async_lock_end_checkpoint(stream);
   }

@@ -4,6 +4,7 @@
 #include "client.h"
 
 #include "closing.h"
+#include "config.h"
 #include "registry.h"
 
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static bool note_abandoned(AsyncHandle *handle) {
 }
 
 void async_client_abandon(AsyncHandle *handle) {
-  if (!async_handle_is_connection(handle)) return;
+  if (async_forked || !async_handle_is_connection(handle)) return;
   /* And those of attached databases, if it is known which they are. */
   if (handle->client != NULL) handle = handle->client->handles;
   for (; handle != NULL; handle = handle->client == NULL ? NULL : handle->client_next) {
@@ -66,7 +67,7 @@ static void end(AsyncHandle *handle) {
 /* The connection is being closed: is it about to become a zombie? */
 static void note_close(void *arg) {
   AsyncClient *client = arg;
-  bool lives_on = sqlite3_next_stmt(client->db, NULL) != NULL;
+  bool lives_on = !async_forked && sqlite3_next_stmt(client->db, NULL) != NULL;
   AsyncHandle *next;
   for (AsyncHandle *handle = client->handles; handle != NULL; handle = next) {
     next = handle->client_next;
@@ -88,6 +89,7 @@ static AsyncClient *client_of(sqlite3 *db) {
 
 void async_client_note(AsyncHandle *handle) {
   if (!async_handle_is_connection(handle) || handle->client != NULL) return;
+  if (handle->is_shared_cache) return; /* its end is not that of one connection */
   if (sqlite3_libversion_number() < OLDEST_WITH_CLIENT_DATA) return;
   AsyncClient *client = client_of(*handle->db);
   if (client == NULL) return; /* without memory, a zombie keeps its lock */

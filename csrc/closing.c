@@ -15,11 +15,15 @@
 /* How often to look again where nobody says that there is something to see: the writer was
 ** stopped, or is stuck. */
 #define LOOK_US 20000
+/* How often the checkpointer may come in between. */
+#define HAND_OVER_TRIES 5
 /* How often to look whether others have closed their databases. */
 #define ANY_POLL_US 1000
 
-void async_closing_note_open(AsyncStream *stream) {
+void async_closing_note_open(AsyncStream *stream, AsyncNames *names) {
   assert(async_mutex_is_held(&stream->mutex));
+  names->next = stream->names;
+  stream->names = names;
   stream->connections++;
   stream->is_closing = stream->close_queued = false;
   stream->closing_since_us = 0;
@@ -34,7 +38,10 @@ static bool note_end(AsyncStream *stream) {
   return true;
 }
 
-bool async_closing_note_close(AsyncStream *stream, bool was_abandoned) {
+bool async_closing_note_close(AsyncStream *stream, AsyncNames *names, bool was_abandoned) {
+  AsyncNames **link = &stream->names;
+  while (*link != names) link = &(*link)->next;
+  *link = names->next;
   int *count = was_abandoned ? &stream->abandoned : &stream->connections;
   assert(*count > 0);
   --*count;
@@ -79,13 +86,15 @@ static void tell_of_loss(AsyncStream *stream) {
 }
 
 void async_closing_await(AsyncStream *stream) {
+  if (async_forked) return;
   if (async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
   async_mutex_enter(&stream->mutex);
   while (shall_wait(stream)) {
     async_mutex_leave(&stream->mutex);
     /* It holds the database open, and was told to make haste. */
     async_lock_await_checkpoint(stream, LOOK_US);
-    async_writer_help(stream, INT64_MAX);
+    /* A run that is about to end may not have seen that it is being closed. */
+    if (!async_writer_help_close(stream)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
     async_mutex_enter(&stream->mutex);
     if (shall_wait(stream)) async_stream_wait(stream, &stream->files_closed, LOOK_US);
   }
@@ -93,29 +102,58 @@ void async_closing_await(AsyncStream *stream) {
   tell_of_loss(stream);
 }
 
+/* The checkpointer may come just then, and is told to leave. */
+static int hand_over(AsyncStream *stream) {
+  int rc = SQLITE_BUSY;
+  for (int i = 0; i < HAND_OVER_TRIES && rc == SQLITE_BUSY; i++) {
+    async_lock_await_checkpoint(stream, ASYNC_HURRY_US);
+    rc = async_lock_hand_over(stream);
+  }
+  return rc;
+}
+
 void async_closing_release(AsyncStream *stream) {
   async_closing_await(stream);
   int rc = async_flush_stream(stream, (int)async_config.exit_drain_ms);
-  if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);
+  if (rc == SQLITE_OK) rc = hand_over(stream);
   if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
     sqlite3_log(rc, "sqlite3async: %s is closed, and could not be released", stream->path);
   }
 }
 
-void async_closing_cut_off(AsyncStream *stream) {
+/* Under the mutex: it shall be cut off, or not, if there was no time for it. */
+static void set_cut_off(AsyncStream *stream, bool on) {
+  stream->cut_off = on;
+  stream->strained = true; /* so that a transaction that begins looks */
+  if (on) stream->flush_wanted = stream->pushed.seq;
+}
+
+/* Ends because whoever runs the stream fails it when all is durable; or with the time. */
+static bool await_failed(AsyncStream *stream, int64_t until_us) {
   async_mutex_enter(&stream->mutex);
-  bool open = stream->handles > 0;
-  if (open) stream->cut_off = true;
-  /* Ends because whoever runs the stream next fails it. */
-  while (open && stream->error.code == SQLITE_OK) {
+  bool in_time = true;
+  while (stream->error.code == SQLITE_OK && in_time) {
     async_mutex_leave(&stream->mutex);
-    if (!async_writer_help(stream, INT64_MAX)) async_os_sleep_us(ANY_POLL_US);
+    if (!async_writer_help_close(stream)) async_os_sleep_us(ANY_POLL_US);
+    in_time = async_os_now_us() < until_us;
     async_mutex_enter(&stream->mutex);
   }
+  bool failed = stream->error.code != SQLITE_OK;
+  if (!failed) set_cut_off(stream, false);
   async_mutex_leave(&stream->mutex);
-  if (!open) return;
+  return failed;
+}
+
+int async_closing_cut_off(AsyncStream *stream, int64_t until_us) {
+  async_mutex_enter(&stream->mutex);
+  bool open = stream->handles > 0;
+  if (open) set_cut_off(stream, true);
+  async_mutex_leave(&stream->mutex);
+  if (!open) return SQLITE_OK;
+  if (!await_failed(stream, until_us)) return SQLITE_BUSY;
   async_lock_cut_off(stream);
   async_registry_forget_path(stream);
+  return SQLITE_OK;
 }
 
 static bool is_under_way(AsyncStream *stream) {

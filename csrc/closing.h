@@ -26,8 +26,8 @@
 #include "stream.h"
 
 /* A connection was opened, or closed; under the mutex.  True if it was the last one. */
-void async_closing_note_open(AsyncStream *stream);
-bool async_closing_note_close(AsyncStream *stream, bool was_abandoned);
+void async_closing_note_open(AsyncStream *stream, AsyncNames *names);
+bool async_closing_note_close(AsyncStream *stream, AsyncNames *names, bool was_abandoned);
 /* Or the program has closed it, but not SQLite: see client.h. */
 bool async_closing_note_abandon(AsyncStream *stream);
 
@@ -41,10 +41,11 @@ void async_closing_release(AsyncStream *stream);
 
 /*
 ** Close by force: the database is cut off from those of its handles that are still open.  Every
-** call by them fails with SQLITE_IOERR_CLOSE from here on, the OS lock is given back, and whoever
-** opens the path gets a new stream.  The caller has made all durable, and has a reference.
+** call by them fails with SQLITE_IOERR_CLOSE from here on; what was committed before is made durable;
+** then the OS lock is given back, and whoever opens the path gets a new stream.  SQLITE_BUSY, and all
+** is as before, if that is not done by then.  The caller has a reference.
 */
-void async_closing_cut_off(AsyncStream *stream);
+int async_closing_cut_off(AsyncStream *stream, int64_t until_us);
 
 /* Is any database being closed, so that descriptors will be free?  The wait for that ends after
 ** timeout_us. */

@@ -50,7 +50,7 @@ static int code_of_shortage(AsyncOsShortage shortage) {
   return SQLITE_OK;
 }
 
-int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc) {
+int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc, bool moved) {
   if (op->kind == ASYNC_OP_SYNC) return SQLITE_OK; /* see "Errors" in docs/design.md */
   int code = rc & 0xff;
   if (code == SQLITE_FULL) return SQLITE_FULL;
@@ -59,7 +59,7 @@ int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc) {
   sqlite3_vfs *vfs = stream->parent;
   int error_number = vfs->xGetLastError == NULL ? 0 : vfs->xGetLastError(vfs, 0, NULL);
   AsyncOsShortage shortage = async_os_shortage(error_number);
-  if (shortage == ASYNC_OS_SHORTAGE_NONE && op->kind == ASYNC_OP_CREATE) {
+  if (shortage == ASYNC_OS_SHORTAGE_NONE && op->kind == ASYNC_OP_CREATE && !moved) {
     error_number = async_file_why_not_created(op->file);
     if (error_number == 0) return rc; /* whatever it was is there again */
     shortage = async_os_shortage(error_number);
@@ -69,14 +69,16 @@ int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc) {
 
 /* ---- Failing ---- */
 
-void async_failure_fail(AsyncStream *stream, int code, const char *operation, const char *path) {
-  assert(stream->error.code == SQLITE_OK);
-  stream->error.operation = operation;
-  stream->error.path = malloc(strlen(path) + 1);
-  if (stream->error.path != NULL) strcpy(stream->error.path, path);
-  stream->error.code = code;
-  stream->strained = true;
-  stream->op_held_since_us = stream->folder_held_since_us = 0;
+/* Under the mutex, which it leaves meanwhile: nothing of a stream that fails, or waits for long, may
+** lie beside the database that is at its path now. */
+static bool look_whether_moved(AsyncStream *stream) {
+  async_moved_begin_by_name(stream);
+  async_moved_end_by_name(stream);
+  return stream->moved;
+}
+
+/* Under the mutex, which it leaves meanwhile. */
+static void drop_queue(AsyncStream *stream) {
   while (stream->queue.head != NULL) {
     AsyncOp *op = stream->queue.head;
     bool has_fence = op->kind == ASYNC_OP_FENCE || op->kind == ASYNC_OP_DELETE;
@@ -84,10 +86,27 @@ void async_failure_fail(AsyncStream *stream, int code, const char *operation, co
     async_file_drop(stream);
     if (fence != NULL) {
       async_mutex_leave(&stream->mutex);
-      async_fence_leave(fence, stream, code);
+      async_fence_leave(fence, stream, stream->error.code);
       async_mutex_enter(&stream->mutex);
     }
   }
+}
+
+void async_failure_fail(AsyncStream *stream, int code, const char *operation, const char *path) {
+  assert(stream->error.code == SQLITE_OK);
+  stream->error.operation = operation;
+  stream->error.path = malloc(strlen(path) + 1);
+  if (stream->error.path != NULL) strcpy(stream->error.path, path);
+  bool moved = look_whether_moved(stream);
+  AsyncOsFileState database = stream->database_state;
+  async_mutex_leave(&stream->mutex);
+  bool deleted = moved && async_os_is_deleted(database);
+  async_mutex_enter(&stream->mutex);
+  stream->is_deleted = deleted;
+  stream->error.code = code;
+  stream->strained = true;
+  stream->op_held_since_us = stream->folder_held_since_us = 0;
+  drop_queue(stream);
   /* Nothing waits to be synced any more. */
   AsyncFile *older;
   for (AsyncFile *file = stream->files.newest; file != NULL; file = older) {
@@ -100,7 +119,7 @@ void async_failure_fail(AsyncStream *stream, int code, const char *operation, co
   /* Our own copy, which does not change any more: the file may be gone by now. */
   const char *failed_path = stream->error.path == NULL ? "?" : stream->error.path;
   /* What its owner has deleted has lost nothing, nor has what is cut off once all is durable. */
-  bool quiet = async_moved_look(stream) || stream->cut_off;
+  bool quiet = deleted || stream->cut_off;
   async_mutex_leave(&stream->mutex);
   if (!quiet) {
     sqlite3_log(code,
@@ -112,20 +131,31 @@ void async_failure_fail(AsyncStream *stream, int code, const char *operation, co
   async_mutex_enter(&stream->mutex);
 }
 
-/* ---- Holding ---- */
+bool async_failure_is_closed_for_long(const AsyncStream *stream) {
+  int64_t closing_us = async_os_now_us() - stream->closing_since_us;
+  return stream->is_closing && closing_us >= async_config.exit_drain_ms * 1000;
+}
+
+/* Has what is held been tried for long enough?  Under the mutex. */
+static bool is_hopeless(const AsyncStream *stream, int64_t since_us) {
+  int64_t now_us = async_os_now_us();
+  if (now_us - since_us >= async_config.disk_full_retry_ms * 1000) return true;
+  if (!stream->is_closing) return false;
+  /* Once it is closed it must be its owner's at some time: see closing.h. */
+  if (since_us < stream->closing_since_us) since_us = stream->closing_since_us;
+  return now_us - since_us >= async_config.exit_drain_ms * 1000;
+}
 
 AsyncStep async_failure_hold(AsyncStream *stream, int64_t *since_us, int code,
                              const char *operation, const char *path, int64_t *due_us) {
   int64_t now_us = async_os_now_us();
   bool is_new = *since_us == 0;
   if (is_new) *since_us = now_us;
-  /* Once it is closed it must be its owner's at some time: see closing.h. */
-  int64_t closing_us = stream->is_closing ? now_us - stream->closing_since_us : 0;
-  if (now_us - *since_us >= async_config.disk_full_retry_ms * 1000 ||
-      (stream->is_closing && closing_us >= async_config.exit_drain_ms * 1000)) {
+  if (is_hopeless(stream, *since_us)) {
     async_failure_fail(stream, code, operation, path);
     return ASYNC_STEP_FAILED;
   }
+  look_whether_moved(stream);
   *due_us = now_us + HELD_RETRY_US;
   if (is_new) {
     async_mutex_leave(&stream->mutex);

@@ -21,8 +21,9 @@ const char *async_failure_operation(AsyncOpKind kind);
 /*
 ** The parent has just failed with rc.  If that is because others have used up what
 ** they may give back, the code that says so; otherwise SQLITE_OK.  No mutex is held.
+** moved: see moved.h.
 */
-int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc);
+int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc, bool moved);
 
 /*
 ** The stream's first background error.  Everything queued is dropped: what is
@@ -30,6 +31,10 @@ int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc);
 ** it leaves meanwhile.
 */
 void async_failure_fail(AsyncStream *stream, int code, const char *operation, const char *path);
+
+/* Has the database been closed for as long as a close may wait for what others use up?  Under the
+** mutex. */
+bool async_failure_is_closed_for_long(const AsyncStream *stream);
 
 /*
 ** The step is tried again at *due_us, or fails the stream if that has gone on since *since_us

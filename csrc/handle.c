@@ -54,7 +54,7 @@ static int handle_close(sqlite3_file *base) {
   async_super_forget_all(stream);
   if (is_connection) { /* only now: whoever is the last must find the files of all others closed */
     async_mutex_enter(&stream->mutex);
-    is_last = async_closing_note_close(stream, handle->is_abandoned);
+    is_last = async_closing_note_close(stream, &handle->names, handle->is_abandoned);
     async_mutex_leave(&stream->mutex);
   }
   if (is_last) async_closing_await(stream);
@@ -287,14 +287,13 @@ static const sqlite3_io_methods handle_methods = {
     .xShmUnmap = handle_shm_unmap,
 };
 
-AsyncStream *async_handle_stream(sqlite3_file *base) {
-  if (base == NULL || base->pMethods != &handle_methods) return NULL;
-  AsyncStream *stream = handle_of(base)->stream;
-  async_registry_retain(stream);
-  return stream;
+bool async_handle_is_of(const sqlite3_file *base, const AsyncStream *stream) {
+  if (base == NULL || base->pMethods != &handle_methods) return false;
+  return ((const AsyncHandle *)base)->stream == stream;
 }
 
-void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags) {
+void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags,
+                       const char *name) {
   bool is_checkpointer = async_checkpoint_is_this_thread();
   *handle = (AsyncHandle){.stream = stream, .file = file};
   handle->lock.read_only = file->role == ASYNC_ROLE_DATABASE && (flags & SQLITE_OPEN_READONLY);
@@ -302,8 +301,12 @@ void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file
   handle->persist_wal = is_checkpointer; /* it is for others to end */
   handle->base.pMethods = &handle_methods;
   if (async_handle_is_connection(handle)) {
+    if (name != NULL) {
+      handle->names.journal = sqlite3_filename_journal(name);
+      handle->names.wal = sqlite3_filename_wal(name);
+    }
     async_mutex_enter(&stream->mutex);
-    async_closing_note_open(stream);
+    async_closing_note_open(stream, &handle->names);
     async_mutex_leave(&stream->mutex);
   }
   sqlite3_file *parent = database_parent(&handle->base);

@@ -18,6 +18,8 @@ struct AsyncHandle {
   AsyncFile *file;
   AsyncHolder lock;
   AsyncWalUser wal;
+  AsyncNames names;            /* of a database's journals; linked while it is open */
+  bool is_shared_cache;        /* several connections may use it */
   sqlite3 **db;                /* where SQLite keeps the connection that uses it now; or NULL */
   AsyncClient *client;         /* that connection, see client.h; or NULL */
   AsyncHandle *client_next;    /* of its handles */
@@ -29,14 +31,16 @@ struct AsyncHandle {
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */
 };
 
-/* Make *handle a handle on the file, opened with these flags; it takes over the reference. */
-void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags);
+/* Make *handle a handle on the file, opened with these flags; it takes over the reference.  name: as
+** SQLite gave it, if that has opened it as a database, else NULL. */
+void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags,
+                       const char *name);
 
 /* Is it the program's handle on a database? */
 bool async_handle_is_connection(const AsyncHandle *handle);
 
-/* The stream of an open file, with a reference for the caller; NULL if the file is not ours. */
-AsyncStream *async_handle_stream(sqlite3_file *base);
+/* Is it an open file of this stream? */
+bool async_handle_is_of(const sqlite3_file *base, const AsyncStream *stream);
 
 /* As xFileControl; in filecontrol.c. */
 int async_handle_file_control(sqlite3_file *base, int op, void *arg);

@@ -85,13 +85,18 @@ static int refuse_open_databases(void) {
       SQLITE_LOCKED, "close: closed, but with statements that are not finalized: %.900s", names);
 }
 
-/* All is durable: cut off what is still open. */
-static int cut_off_open_databases(void) {
+/* Cut off what is still open. */
+static int cut_off_open_databases(int timeoutMs) {
   AsyncStream **streams = async_registry_all();
   if (streams == NULL) return async_control_error(SQLITE_NOMEM, "close: out of memory");
-  for (AsyncStream **stream = streams; *stream != NULL; stream++) async_closing_cut_off(*stream);
+  int64_t until_us = async_os_now_us() + (int64_t)timeoutMs * 1000;
+  int rc = SQLITE_OK;
+  for (AsyncStream **stream = streams; *stream != NULL && rc == SQLITE_OK; stream++) {
+    rc = async_closing_cut_off(*stream, until_us);
+  }
   async_registry_release_all(streams);
-  return SQLITE_OK;
+  if (rc == SQLITE_OK) return rc;
+  return async_control_error(rc, "close: not all was durable within %d ms", timeoutMs);
 }
 
 /* What close() has stopped, and started. */
@@ -145,7 +150,7 @@ static int close_all(int timeoutMs, bool force) {
     if (rc == SQLITE_NOTFOUND) rc = SQLITE_OK; /* of a route, which ends with the VFS */
   }
   if (!refused && force) {
-    int cut = cut_off_open_databases();
+    int cut = cut_off_open_databases(timeoutMs);
     if (cut != SQLITE_OK) rc = cut;
     refused = cut != SQLITE_OK;
   }

@@ -3,6 +3,7 @@
 */
 #include "config.h"
 #include "file.h"
+#include "moved.h"
 #include "parent.h"
 
 #include <assert.h>
@@ -137,6 +138,7 @@ static int take_os_lock(AsyncStream *stream, sqlite3_file *parent) {
 
 static int raise_os_lock(AsyncStream *stream, int level) {
   AsyncLock *lock = &stream->lock;
+  if (lock->cut_off) return SQLITE_IOERR_LOCK;
   if (lock->os_level >= level) return SQLITE_OK;
   sqlite3_file *parent = lock_handle(stream);
   int rc = SQLITE_OK;
@@ -427,7 +429,7 @@ int async_lock_release(AsyncStream *stream, AsyncHolder *holder, int level) {
 
 static bool has_moved(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  bool moved = stream->moved;
+  bool moved = async_moved_look(stream);
   async_mutex_leave(&stream->mutex);
   return moved;
 }

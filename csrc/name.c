@@ -141,9 +141,11 @@ static int open_database_anew(AsyncStream *stream, const char *path, int flags) 
   sqlite3_int64 size = 0;
   file->parent->pMethods->xFileSize(file->parent, &size);
   bool is_new = size == 0; /* or may be, if that has failed */
+  AsyncOsFileState state = async_os_file_state(path);
 
   async_mutex_enter(&stream->mutex);
   file->handles = 1;
+  stream->database_state = state;
   async_file_link(file);
   if (is_new && (file->open_flags & SQLITE_OPEN_READWRITE)) stream->directory_dirty = true;
   async_mutex_leave(&stream->mutex);
@@ -323,6 +325,11 @@ int async_file_open_journal(AsyncStream *stream, const char *path, int flags, As
 
 int async_file_reopen_wal(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
+  if (async_moved_look(stream)) {
+    /* The WAL under the name is another one's, and what has become of its own nobody knows. */
+    async_mutex_leave(&stream->mutex);
+    return SQLITE_READONLY_DBMOVED;
+  }
   AsyncFile *file = stream->files.wal;
   bool busy = file != NULL && (file->pending > 0 || file->in_use > 0);
   sqlite3_file *old = NULL;

@@ -91,6 +91,9 @@ typedef struct AsyncOsFileState {
 } AsyncOsFileState;
 AsyncOsFileState async_os_file_state(const char *path);
 
+/* Is that file, which this process has open, under no name any more? */
+bool async_os_is_deleted(AsyncOsFileState file);
+
 /*
 ** The first of at most ASYNC_OS_FIND_MAX files that is found open in this process, by whatever way;
 ** -1 if none is.  On Windows: in any process.

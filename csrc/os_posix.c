@@ -241,30 +241,56 @@ AsyncOsFileState async_os_file_state(const char *path) {
                             .written_ns = (int64_t)written.tv_sec * 1000000000 + written.tv_nsec};
 }
 
-int async_os_find_open_here(const char *const *paths, int count) {
-  struct stat wanted[ASYNC_OS_FIND_MAX];
-  assert(count <= ASYNC_OS_FIND_MAX);
-  bool any = false;
-  for (int i = 0; i < count; i++) {
-    if (stat(paths[i], &wanted[i]) != 0) wanted[i].st_ino = 0; /* no file's number */
-    any = any || wanted[i].st_ino != 0;
-  }
-  DIR *descriptors = any ? opendir("/dev/fd") : NULL;
+/* The number that is_it() gives for one of the process's descriptors, or -1. */
+static int find_descriptor(int (*is_it)(const struct stat *file, const void *arg),
+                           const void *arg) {
+  DIR *descriptors = opendir("/dev/fd");
   if (descriptors == NULL) return -1;
   int found = -1;
   struct dirent *entry;
   while (found < 0 && (entry = readdir(descriptors)) != NULL) {
     char *end;
     long fd = strtol(entry->d_name, &end, 10);
-    struct stat open_file;
-    if (end == entry->d_name || *end != '\0' || fstat((int)fd, &open_file) != 0) continue;
-    for (int i = 0; i < count && found < 0; i++) {
-      if (open_file.st_dev == wanted[i].st_dev && open_file.st_ino == wanted[i].st_ino) found = i;
-    }
+    struct stat file;
+    if (end == entry->d_name || *end != '\0' || fstat((int)fd, &file) != 0) continue;
+    found = is_it(&file, arg);
   }
   closedir(descriptors);
   return found;
 }
+
+typedef struct Wanted {
+  struct stat files[ASYNC_OS_FIND_MAX];
+  int count;
+} Wanted;
+
+static int which_is_wanted(const struct stat *file, const void *arg) {
+  const Wanted *wanted = arg;
+  for (int i = 0; i < wanted->count; i++) {
+    const struct stat *one = &wanted->files[i];
+    if (file->st_dev == one->st_dev && file->st_ino == one->st_ino) return i;
+  }
+  return -1;
+}
+
+int async_os_find_open_here(const char *const *paths, int count) {
+  Wanted wanted = {.count = count};
+  assert(count <= ASYNC_OS_FIND_MAX);
+  bool any = false;
+  for (int i = 0; i < count; i++) {
+    if (stat(paths[i], &wanted.files[i]) != 0) wanted.files[i].st_ino = 0; /* no file's number */
+    any = any || wanted.files[i].st_ino != 0;
+  }
+  return any ? find_descriptor(which_is_wanted, &wanted) : -1;
+}
+
+static int is_deleted(const struct stat *file, const void *arg) {
+  const AsyncOsFileState *wanted = arg;
+  bool same = (uint64_t)file->st_dev == wanted->device && (uint64_t)file->st_ino == wanted->inode;
+  return same && file->st_nlink == 0 ? 0 : -1;
+}
+
+bool async_os_is_deleted(AsyncOsFileState file) { return find_descriptor(is_deleted, &file) == 0; }
 
 bool async_os_is_directory(const char *path) {
   struct stat file;

@@ -101,6 +101,29 @@ AsyncStream *async_registry_find_owner(const char *path_of_file) {
   return stream;
 }
 
+/* Under the stream's mutex. */
+static bool has_names(const AsyncStream *stream, const char *name) {
+  const AsyncNames *names = stream->has_left_path ? stream->names : NULL;
+  while (names != NULL && names->journal != name && names->wal != name) names = names->next;
+  return names != NULL;
+}
+
+AsyncStream *async_registry_find_by_names(const char *name) {
+  AsyncStream *found = NULL;
+  async_mutex_enter(&registry_mutex);
+  for (int i = 0; i < BUCKETS && stream_count > 0 && found == NULL; i++) {
+    for (AsyncStream *stream = by_id[i]; stream != NULL && found == NULL;
+         stream = stream->id_next) {
+      async_mutex_enter(&stream->mutex);
+      if (has_names(stream, name)) found = stream;
+      async_mutex_leave(&stream->mutex);
+    }
+  }
+  if (found != NULL) found->references++;
+  async_mutex_leave(&registry_mutex);
+  return found;
+}
+
 static void add_marks(AsyncMark *sum, const AsyncMark *mark) {
   sum->seq += mark->seq;
   sum->transactions += mark->transactions;
@@ -154,7 +177,7 @@ static void unlink_stream(AsyncStream *stream) {
   add_marks(&past.pushed, &stream->pushed);
   add_marks(&past.applied, &stream->applied);
   add_marks(&past.durable, &stream->durable);
-  if (stream->error.code != SQLITE_OK) note_failure(stream);
+  if (stream->error.code != SQLITE_OK && !stream->cut_off) note_failure(stream);
 }
 
 /* Under the stream's mutex: nobody refers to it any more; does it end here? */
@@ -195,12 +218,6 @@ static void forget_path_if_failed(AsyncStream *stream) {
 static void end_stream(AsyncStream *stream) {
   async_file_forget_all(stream);
   async_stream_free(stream);
-}
-
-void async_registry_retain(AsyncStream *stream) {
-  async_mutex_enter(&registry_mutex);
-  stream->references++;
-  async_mutex_leave(&registry_mutex);
 }
 
 void async_registry_release(AsyncStream *stream) {
@@ -328,6 +345,7 @@ static bool take_over(AsyncStream *stream) {
   for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
     file->syncing = false;
   }
+  stream->by_name = false;
   /* Whoever was in there had only called the parent, of which nothing has to be whole. */
   async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_scheduler_reclaim(&stream->task);

@@ -36,14 +36,16 @@ void async_registry_note_link(const char *path);
 */
 AsyncStream *async_registry_find_owner(const char *path_of_file);
 
+/* The stream that has left its path, and a connection of which calls its journal or WAL by the name
+** at this very address. */
+AsyncStream *async_registry_find_by_names(const char *name);
+
 /* The path means another file now: who opens it gets a new stream. */
 void async_registry_forget_path(AsyncStream *stream);
 /* Or this stream's again, which has given it up: false if another one has it.  Clears
 ** has_left_path. */
 bool async_registry_regain_path(AsyncStream *stream);
 
-/* One reference more, for somebody who has one; and one less. */
-void async_registry_retain(AsyncStream *stream);
 void async_registry_release(AsyncStream *stream);
 
 /* How many streams there are. */

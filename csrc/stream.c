@@ -114,6 +114,7 @@ void async_stats_add(AsyncStats *sum, const AsyncStats *stats) {
 int async_stream_error(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
   if (stream->error.code != SQLITE_OK) stream->error_told = true;
+  if (stream->error.code == SQLITE_OK && stream->cut_off) return SQLITE_IOERR_CLOSE;
   return stream->error.code;
 }
 
@@ -262,7 +263,7 @@ bool async_stream_is_held(const AsyncStream *stream) {
 }
 
 int64_t async_stream_lost(const AsyncStream *stream) {
-  if (stream->moved || stream->lost_told) return 0;
+  if (stream->is_deleted || stream->lost_told) return 0;
   return stream->pushed.transactions - stream->applied.transactions;
 }
 

@@ -40,6 +40,16 @@ typedef struct AsyncError {
   char *path;            /* of the file that was worked on */
 } AsyncError;
 
+/*
+** The names that SQLite uses for the journals of one connection, by their addresses: once another
+** database is at the path, only they tell whose journal is meant (moved.h).  Part of a handle.
+*/
+typedef struct AsyncNames {
+  struct AsyncNames *next;
+  const char *journal;
+  const char *wal;
+} AsyncNames;
+
 typedef struct AsyncStats {
   int64_t ops_applied;
   int64_t bytes_written;
@@ -116,6 +126,7 @@ struct AsyncStream {
   AsyncFiles files;
   int handles;               /* open handles of SQLite on any of the files */
   int connections;           /* of them those on the database, without the checkpointer's and: */
+  AsyncNames *names;         /* of the connections */
   int abandoned;             /* those of zombies, see client.h */
   struct AsyncSuper *supers; /* multi-database transactions under way; see super.c */
 
@@ -124,25 +135,27 @@ struct AsyncStream {
   AsyncMark pushed;
   AsyncMark applied;
   AsyncMark durable;
-  int64_t applied_wanted;        /* the smallest seq that somebody waits for, or INT64_MAX */
-  int64_t flush_wanted;          /* seq that somebody wants durable */
-  int64_t flush_target;          /* the part of it that the next sync will do */
-  int64_t wal_sync;              /* seq up to which the WAL is to be synced, see apply.h */
-  int64_t exit_wanted;           /* seq up to which the end of the process waits */
-  int64_t flushed_us;            /* when the last sync of all files ended */
-  int64_t unsynced_since_us;     /* when the oldest applied, not durable commit was made; or 0 */
-  bool carries_lock;             /* the database's handle must stay; see lock.c */
-  bool directory_dirty;          /* a name was made or deleted, and the folder not synced */
-  bool directory_syncing;        /* it is being synced; dirty only of what came since */
-  int64_t closing_since_us;      /* when the last connection was closed; see closing.h */
-  bool cut_off;                  /* close() by force: it shall fail, though handles are open */
-  bool close_queued;             /* nobody has looked at the stream since */
-  bool moved;                    /* the database had lost its name, when last looked; see moved.h */
-  bool has_left_path;            /* and the path may be another stream's */
-  bool by_name;                  /* the writer does something by name */
-  int64_t op_held_since_us;      /* the first op waits for what may be there again; or 0 */
-  int64_t folder_held_since_us;  /* so does the folder's sync; or 0 */
-  AsyncOsFileState left_journal; /* the journal, when it was last closed here */
+  int64_t applied_wanted;    /* the smallest seq that somebody waits for, or INT64_MAX */
+  int64_t flush_wanted;      /* seq that somebody wants durable */
+  int64_t flush_target;      /* the part of it that the next sync will do */
+  int64_t wal_sync;          /* seq up to which the WAL is to be synced, see apply.h */
+  int64_t exit_wanted;       /* seq up to which the end of the process waits */
+  int64_t flushed_us;        /* when the last sync of all files ended */
+  int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
+  bool carries_lock;         /* the database's handle must stay; see lock.c */
+  bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
+  bool directory_syncing;    /* it is being synced; dirty only of what came since */
+  int64_t closing_since_us;  /* when the last connection was closed; see closing.h */
+  bool cut_off;              /* close() by force: nothing more is pushed, and then it fails */
+  bool close_queued;         /* nobody has looked at the stream since */
+  bool moved;                /* the database had lost its name, when last looked; see moved.h */
+  bool is_deleted;           /* it failed, and its owner had deleted the database */
+  AsyncOsFileState database_state; /* which file it is, when it was opened */
+  bool has_left_path;              /* and the path may be another stream's */
+  bool by_name;                    /* the writer does something by name */
+  int64_t op_held_since_us;        /* the first op waits for what may be there again; or 0 */
+  int64_t folder_held_since_us;    /* so does the folder's sync; or 0 */
+  AsyncOsFileState left_journal;   /* the journal, when it was last closed here */
   int64_t last_op_writes; /* of SQLite's, in the op that was applied last; its runner's alone */
   int64_t apply_us_x16;   /* 16 times the time to apply an op, a moving average */
 
@@ -251,7 +264,7 @@ int64_t async_stream_delay_ends_us(const AsyncStream *stream);
 bool async_stream_is_held(const AsyncStream *stream);
 
 /* How many committed transactions are not written, of which nobody was told on stderr yet; none of
-** a database that its owner has deleted or moved.  Under the mutex. */
+** a database that its owner has deleted.  Under the mutex. */
 int64_t async_stream_lost(const AsyncStream *stream);
 
 /* Has everything been applied, and made durable or failed?  Under the mutex. */

@@ -73,7 +73,9 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
     async_registry_release(stream);
     return rc;
   }
-  async_handle_init((AsyncHandle *)base, stream, file, opened);
+  AsyncHandle *handle = (AsyncHandle *)base;
+  async_handle_init(handle, stream, file, opened, flags & SQLITE_OPEN_MAIN_DB ? name : NULL);
+  handle->is_shared_cache = (flags & SQLITE_OPEN_SHAREDCACHE) != 0;
   if (out_flags != NULL) *out_flags = opened;
   return SQLITE_OK;
 }
@@ -86,17 +88,13 @@ static bool is_made_for_transaction(int flags) {
 }
 
 /*
-** The stream of a journal or WAL that SQLite opens.  By its name; but if a database was opened at
-** the path of one that had moved, the name may mean either's: then by the handle of the database,
-** which SQLite keeps before the name.
+** The stream of a journal or WAL.  By its name; but if a database was opened at the path of one that
+** had moved, the name may mean either's: then by the address of the name, which is each connection's
+** own.
 */
-static AsyncStream *find_stream_of_journal(const char *name, int flags) {
-  bool by_handle = (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL)) != 0;
-  if (by_handle && async_moved_has_left_path()) {
-    AsyncStream *stream = async_handle_stream(sqlite3_database_file_object(name));
-    if (stream != NULL) return stream;
-  }
-  return async_registry_find_owner(name);
+static AsyncStream *find_owner(const char *name) {
+  AsyncStream *stream = async_moved_has_left_path() ? async_registry_find_by_names(name) : NULL;
+  return stream != NULL ? stream : async_registry_find_owner(name);
 }
 
 /* True if a URI asked for our VFS, instead of getting it because it is the default. */
@@ -147,7 +145,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
     bool again = lacks_descriptors(parent, rc) && async_closing_await_any(DESCRIPTORS_WAIT_US);
     return again ? open_database(parent, name, base, flags, out_flags) : rc;
   }
-  AsyncStream *stream = find_stream_of_journal(name, flags);
+  AsyncStream *stream = find_owner(name);
   if (stream != NULL) return open_in_stream(stream, name, base, flags, out_flags);
   if (is_made_for_transaction(flags) && !async_exclude_has(name)) return SQLITE_CANTOPEN;
   return parent->xOpen(parent, name, base, flags, out_flags);
@@ -157,7 +155,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
   sqlite3_vfs *parent = parent_of(vfs);
   if (async_forked) return SQLITE_IOERR_DELETE;
   if (async_path_is_super_journal(name)) return async_super_delete(parent, name, sync_directory);
-  AsyncStream *stream = async_registry_find_owner(name);
+  AsyncStream *stream = find_owner(name);
   if (stream == NULL) return parent->xDelete(parent, name, sync_directory);
   int rc = async_file_delete(stream, name, sync_directory);
   async_registry_release(stream);
@@ -167,7 +165,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
 static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *result) {
   sqlite3_vfs *parent = parent_of(vfs);
   if (async_forked) return SQLITE_IOERR_ACCESS;
-  AsyncStream *stream = async_registry_find_owner(name);
+  AsyncStream *stream = find_owner(name);
   bool known = stream != NULL && async_file_knows(stream, name, result);
   if (stream != NULL) async_registry_release(stream);
   return known ? SQLITE_OK : parent->xAccess(parent, name, flags, result);

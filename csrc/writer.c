@@ -50,19 +50,39 @@ static bool is_durable(AsyncStream *stream, int64_t seq) {
   return durable;
 }
 
-bool async_writer_help(AsyncStream *stream, int64_t seq) {
-  if (async_config.delay_ms > 0 && !stream->is_closing) return false;
-  if (!async_scheduler_has_runner()) return false;
+/* Run the stream on this thread until it is dry, somebody stops it, or it is as wanted. */
+static bool help(AsyncStream *stream, bool (*is_done)(AsyncStream *, int64_t), int64_t seq) {
   if (!async_scheduler_claim(&stream->task)) return false;
   AsyncOutcome outcome;
   int64_t due_us;
   do {
     outcome = async_stream_run(stream, HELP_STEPS, &due_us);
-  } while (outcome == ASYNC_RUN_MORE && !is_durable(stream, seq) && !async_scheduler.interrupt &&
-           !async_ending_is_over());
+  } while (outcome == ASYNC_RUN_MORE && !is_done(stream, seq) && !async_scheduler.interrupt);
   end_run(stream, outcome, due_us);
   delegate();
   return true;
+}
+
+bool async_writer_help(AsyncStream *stream, int64_t seq) {
+  if (async_config.delay_ms > 0 || !async_scheduler_has_runner()) return false;
+  return help(stream, is_durable, seq);
+}
+
+/* Or opened again: then its ops are the writer's. */
+static bool is_closed(AsyncStream *stream, int64_t unused) {
+  (void)unused;
+  async_mutex_enter(&stream->mutex);
+  bool goes_on = stream->is_closing || stream->cut_off;
+  async_mutex_leave(&stream->mutex);
+  return !goes_on || async_ending_is_over();
+}
+
+bool async_writer_help_close(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool queued = stream->queue.head != NULL;
+  async_mutex_leave(&stream->mutex);
+  /* To see that nothing is left to do is no writing. */
+  return (!queued || async_scheduler_has_runner()) && help(stream, is_closed, 0);
 }
 
 bool async_writer_step(int max_steps) {
