@@ -57,6 +57,9 @@ export class Stage {
   /** What is done some time after the scenario. */
   readonly afterwards: Map<string, () => unknown> = new Map();
 
+  /** A program routes a path once, whatever becomes of the folder. */
+  readonly #routed: Set<string> = new Set();
+
   constructor(
     place: { folder: string; mode: Mode; door: Door; random: Random },
     vfs: AsyncVfs | undefined,
@@ -77,7 +80,8 @@ export class Stage {
   /** What to tell a driver so that it opens the database with this path through the door. */
   nameOf(path: string): string {
     if (this.door === "uri") return this.vfs!.uri(path);
-    if (this.door === "route") this.vfs!.route(path);
+    if (this.door === "route" && !this.#routed.has(path)) this.vfs!.route(path);
+    this.#routed.add(path);
     return path;
   }
 

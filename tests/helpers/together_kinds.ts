@@ -30,7 +30,7 @@ async function together(stage: Stage, hands: Hand[], path: string, close: () => 
   await close();
 }
 
-/** A Worker is terminated while it works; then the main thread closes: is all there that was told? */
+/** A Worker is terminated while it works; then the main thread closes: is all there? */
 async function terminated(stage: Stage, what: "commits" | "closes") {
   const path = stage.file("a.db");
   const connection = stage.create(path, 0);
