@@ -55,9 +55,7 @@ bool async_closing_note_abandon(AsyncStream *stream) {
   return note_end(stream);
 }
 
-/* Under the mutex: is nothing left of it but a file?  Or, while a zombie has handles, nothing to be
-** applied? */
-static bool is_a_file(const AsyncStream *stream) {
+bool async_closing_is_a_file(const AsyncStream *stream) {
   const AsyncFiles *files = &stream->files;
   if (stream->abandoned > 0) return stream->queue.head == NULL;
   return stream->queue.head == NULL && files->newest == NULL && files->garbage == NULL &&
@@ -68,7 +66,8 @@ static bool is_a_file(const AsyncStream *stream) {
 ** was opened again meanwhile. */
 static bool shall_wait(AsyncStream *stream) {
   if (stream->connections > 0) return false;
-  if (async_scheduler_has_own_runner() && !async_ending_is_over()) return !is_a_file(stream);
+  bool is_written = async_scheduler_has_own_runner() && !async_ending_is_over();
+  if (is_written) return !async_closing_is_a_file(stream);
   stream->close_queued = stream->awake = true;
   async_scheduler_wake(&stream->task, ASYNC_WAKE_SOON);
   return false;
@@ -157,7 +156,7 @@ int async_closing_cut_off(AsyncStream *stream, int64_t until_us) {
 }
 
 static bool is_under_way(AsyncStream *stream) {
-  return stream->connections == 0 && !is_a_file(stream);
+  return stream->connections == 0 && !async_closing_is_a_file(stream);
 }
 
 bool async_closing_await_any(int64_t timeout_us) {

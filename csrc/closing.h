@@ -31,6 +31,10 @@ bool async_closing_note_close(AsyncStream *stream, AsyncNames *names, bool was_a
 /* Or the program has closed it, but not SQLite: see client.h. */
 bool async_closing_note_abandon(AsyncStream *stream);
 
+/* Under the mutex: is nothing left of the database but a file?  Or, while a zombie has handles, nothing
+** to be applied? */
+bool async_closing_is_a_file(const AsyncStream *stream);
+
 /* The last one was closed, and its handle let go: wait.  The caller has a reference and holds no
 ** mutex. */
 void async_closing_await(AsyncStream *stream);

@@ -3,6 +3,7 @@
 */
 #include "registry.h"
 
+#include "config.h"
 #include "file.h"
 
 #include <assert.h>
@@ -220,6 +221,20 @@ static void end_stream(AsyncStream *stream) {
   async_stream_free(stream);
 }
 
+/*
+** Under the stream's mutex: the last commits are made durable before the stream ends.  If only the
+** folder is left to be synced, that has time until maxDelayMs asks for it: others may close databases
+** in the same folder, or open this one again.
+*/
+static void note_last_flush(AsyncStream *stream) {
+  bool is_file = stream->queue.head == NULL && stream->files.newest == NULL;
+  if (!is_file || stream->error.code != SQLITE_OK || async_config.max_delay_ms == 0) {
+    stream->flush_wanted = stream->pushed.seq;
+  } else if (stream->unsynced_since_us == 0) {
+    stream->unsynced_since_us = async_os_now_us();
+  }
+}
+
 void async_registry_release(AsyncStream *stream) {
   async_mutex_enter(&registry_mutex);
   assert(stream->references > 0);
@@ -229,8 +244,7 @@ void async_registry_release(AsyncStream *stream) {
   bool end = ends_now(stream);
   bool wake = false;
   if (stream->references == 0 && !async_stream_is_settled(stream)) {
-    /* The last commits are made durable before the stream ends. */
-    stream->flush_wanted = stream->pushed.seq;
+    note_last_flush(stream);
     wake = !stream->awake;
     stream->awake = true;
   }

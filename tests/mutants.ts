@@ -680,9 +680,8 @@ export const mutants: Mutant[] = [
   {
     name: "a close does not wait for the checkpointer",
     file: "closing.c",
-    from:
-      "if (async_scheduler_has_own_runner() && !async_ending_is_over()) return !is_a_file(stream);",
-    to: "if (async_scheduler_has_own_runner() && stream->handles == 0) return !is_a_file(stream);",
+    from: "if (is_written) return !async_closing_is_a_file(stream);",
+    to: "if (is_written && stream->handles == 0) return !async_closing_is_a_file(stream);",
     killers: ["closing_test checkpointer"],
   },
   {

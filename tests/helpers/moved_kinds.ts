@@ -10,7 +10,7 @@ import { outside } from "./outside.ts";
 import { attempt, insertRows, type Kind, LOOK, look, type Stage } from "./stage.ts";
 
 /** Milliseconds that a call may take that finds the file gone. */
-const CALL_MS = 1000;
+const CALL_MS = 9000;
 /** Milliseconds of the writer's pauses, so that commits are still queued when it happens. */
 const PAUSE_MS = 4;
 const ROWS = 6;
