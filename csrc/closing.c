@@ -101,6 +101,27 @@ void async_closing_await(AsyncStream *stream) {
   tell_of_loss(stream);
 }
 
+/* Under the mutex: are there ops up to there, and somebody who applies them? */
+static bool shall_wait_for(const AsyncStream *stream, int64_t seq) {
+  return stream->applied.seq < seq && stream->error.code == SQLITE_OK &&
+         !async_stream_is_held(stream) && async_scheduler_has_own_runner() &&
+         !async_ending_is_over();
+}
+
+void async_closing_await_applied(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int64_t seq = stream->pushed.seq;
+  while (shall_wait_for(stream, seq)) {
+    async_mutex_leave(&stream->mutex);
+    async_writer_help_apply(stream, seq);
+    async_mutex_enter(&stream->mutex);
+    if (!shall_wait_for(stream, seq)) break;
+    if (stream->applied_wanted > seq) stream->applied_wanted = seq;
+    async_stream_wait(stream, &stream->applied_moved, LOOK_US);
+  }
+  async_mutex_leave(&stream->mutex);
+}
+
 /* The checkpointer may come just then, and is told to leave. */
 static int hand_over(AsyncStream *stream) {
   int rc = SQLITE_BUSY;

@@ -35,6 +35,10 @@ bool async_closing_note_abandon(AsyncStream *stream);
 ** to be applied? */
 bool async_closing_is_a_file(const AsyncStream *stream);
 
+/* One that was not the last was closed: wait until what was committed so far is applied.  Then its
+** commits are in the files, as by plain SQLite, whoever else has the database open.  As below. */
+void async_closing_await_applied(AsyncStream *stream);
+
 /* The last one was closed, and its handle let go: wait.  The caller has a reference and holds no
 ** mutex. */
 void async_closing_await(AsyncStream *stream);

@@ -57,7 +57,11 @@ static int handle_close(sqlite3_file *base) {
     is_last = async_closing_note_close(stream, &handle->names, handle->is_abandoned);
     async_mutex_leave(&stream->mutex);
   }
-  if (is_last) async_closing_await(stream);
+  if (is_last) {
+    async_closing_await(stream);
+  } else if (is_connection) {
+    async_closing_await_applied(stream);
+  }
   async_registry_release(stream);
   return SQLITE_OK;
 }

@@ -53,7 +53,8 @@ static bool is_same(AsyncOsFileState a, AsyncOsFileState b) {
 ** is queued. */
 static AsyncFile *find_journal(AsyncStream *stream) {
   AsyncFile *file = stream->files.newest;
-  while (file != NULL && (file->state.inode == 0 || file->gone)) file = file->older;
+  while (file != NULL && (file->state.inode == 0 || file->gone || file->is_left))
+    file = file->older;
   return file;
 }
 
@@ -64,7 +65,7 @@ static void remove_journals(AsyncStream *stream) {
   AsyncFile *journal;
   while ((journal = find_journal(stream)) != NULL) {
     AsyncOsFileState state = journal->state;
-    journal->state = (AsyncOsFileState){0};
+    journal->is_left = true;
     journal->in_use++;
     async_mutex_leave(&stream->mutex);
     if (is_same(async_os_file_state(journal->path), state)) vfs->xDelete(vfs, journal->path, 0);

@@ -664,8 +664,8 @@ export const mutants: Mutant[] = [
   {
     name: "the last close waits for nothing",
     file: "handle.c",
-    from: "if (is_last) async_closing_await(stream);",
-    to: "",
+    from: "    async_closing_await(stream);\n  } else if",
+    to: "  } else if",
     killers: ["closing_test leaves_a_file"],
   },
   {
@@ -784,15 +784,16 @@ export const mutants: Mutant[] = [
   {
     name: "only the latest journal is looked for under the name",
     file: "moved.c",
-    from: "while (file != NULL && (file->state.inode == 0 || file->gone)) file = file->older;",
-    to: "file = stream->files.journal;\n" +
-      "  if (file != NULL && (file->state.inode == 0 || file->gone)) file = NULL;",
+    from: "AsyncFile *file = stream->files.newest;\n  while (file != NULL && (file->state",
+    to: "AsyncFile *file = stream->files.journal;\n" +
+      "  if (file != NULL && file->is_left) return NULL;\n" +
+      "  while (file != NULL && (file->state",
     killers: ["moved_test"],
   },
   {
     name: "a journal that went with its folder stays hot",
     file: "name.c",
-    from: "if (nameless && closing != NULL) async_parent_truncate(stream, closing, 0);",
+    from: "async_parent_truncate(file->stream, parent, 0);\n  async_os_delete_open(file->state);",
     to: "",
     killers: ["moved_test"],
   },

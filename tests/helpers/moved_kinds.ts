@@ -66,6 +66,16 @@ async function begun(stage: Stage, justMade: boolean): Promise<Connection> {
 /** What is where a database is expected. */
 const lookAt = (path: string) => existsSync(path) ? outside(path, ...LOOK) : "no file";
 
+/** The same of a file that was moved: its lock is given back when what was queued for it is in it. */
+function lookAtMoved(path: string): string {
+  let found = lookAt(path);
+  for (let i = 0; i < 200 && found.includes("locked"); i++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+    found = lookAt(path);
+  }
+  return found;
+}
+
 /** What is there while commits are still queued: a journal beside a foreign file is played back. */
 function lookAgain(path: string): string[] {
   const found = new Set<string>();
@@ -121,7 +131,7 @@ async function withJournal(stage: Stage, deed: Deed, justMade: boolean): Promise
   stage.later("later", () => [namesIn(stage), write(60), lookAt(path)]);
   stage.later("closed", () => {
     stage.within(CALL_MS, "close", () => connection.close());
-    return [namesIn(stage), stage.descriptors(), place && lookAt(place)];
+    return [namesIn(stage), stage.descriptors(), place && lookAtMoved(place)];
   });
   // A journal without a database keeps plain SQLite from reading, too.
   const mayRead = stage.mode !== "PERSIST";
@@ -132,7 +142,7 @@ async function withJournal(stage: Stage, deed: Deed, justMade: boolean): Promise
     read: mayRead && read,
     anew,
     then,
-    place: place && lookAt(place),
+    place: place && lookAtMoved(place),
   };
 }
 
