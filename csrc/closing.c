@@ -6,6 +6,7 @@
 #include "config.h"
 #include "flush.h"
 #include "loss.h"
+#include "moved.h"
 #include "registry.h"
 #include "writer.h"
 
@@ -16,6 +17,9 @@
 #define LOOK_US 20000
 /* How often to look whether others have closed their databases. */
 #define ANY_POLL_US 1000
+/* How often the lock of a database that only zombies have open is tried to be given back: a
+** statement in the middle of its rows keeps it. */
+#define RELEASE_TRIES 3
 
 void async_closing_note_open(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
@@ -37,7 +41,7 @@ bool async_closing_note_close(AsyncStream *stream, bool was_abandoned) {
   int *count = was_abandoned ? &stream->abandoned : &stream->connections;
   assert(*count > 0);
   --*count;
-  return note_end(stream) && stream->abandoned == 0;
+  return note_end(stream);
 }
 
 bool async_closing_note_abandon(AsyncStream *stream) {
@@ -66,6 +70,17 @@ static bool shall_wait(AsyncStream *stream) {
   return false;
 }
 
+/* Under the mutex: until some of its files have been closed; or, while zombies have them open, all
+** has been applied. */
+static void wait_for_change(AsyncStream *stream) {
+  AsyncSignal *signal = &stream->files_closed;
+  if (stream->abandoned > 0) {
+    signal = &stream->applied_moved;
+    if (stream->applied_wanted > stream->pushed.seq) stream->applied_wanted = stream->pushed.seq;
+  }
+  async_stream_wait(stream, signal, LOOK_US);
+}
+
 /* Who closes gets no code from SQLite, and there is no later call on it. */
 static void tell_of_loss(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
@@ -77,7 +92,7 @@ static void tell_of_loss(AsyncStream *stream) {
   if (tell) async_loss_tell("close", lost, stream->path, sqlite3_errstr(code));
 }
 
-void async_closing_await(AsyncStream *stream) {
+static void await(AsyncStream *stream) {
   if (async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
   async_mutex_enter(&stream->mutex);
   while (shall_wait(stream)) {
@@ -86,16 +101,38 @@ void async_closing_await(AsyncStream *stream) {
     async_lock_await_checkpoint(stream, LOOK_US);
     async_writer_help(stream, INT64_MAX);
     async_mutex_enter(&stream->mutex);
-    if (shall_wait(stream)) async_stream_wait(stream, &stream->files_closed, LOOK_US);
+    if (shall_wait(stream)) wait_for_change(stream);
   }
   async_mutex_leave(&stream->mutex);
   tell_of_loss(stream);
 }
 
+/* Is it open still, by zombies? */
+static bool is_abandoned(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool is = stream->abandoned > 0;
+  async_mutex_leave(&stream->mutex);
+  return is;
+}
+
+void async_closing_end(AsyncStream *stream) {
+  if (is_abandoned(stream)) {
+    async_closing_release(stream);
+  } else {
+    await(stream);
+  }
+}
+
 void async_closing_release(AsyncStream *stream) {
-  async_closing_await(stream);
-  int rc = async_flush_stream(stream, (int)async_config.exit_drain_ms);
-  if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);
+  int64_t until_us = async_flush_deadline((int)async_config.exit_drain_ms);
+  int rc = SQLITE_BUSY;
+  for (int i = 0; i < RELEASE_TRIES && rc == SQLITE_BUSY; i++) {
+    /* It has the lock in use, and may have been called once more when it ends. */
+    async_lock_await_checkpoint(stream, until_us - async_os_now_us());
+    await(stream);
+    rc = async_flush_until(stream, until_us);
+    if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);
+  }
   if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
     sqlite3_log(rc, "sqlite3async: %s is closed, and could not be released", stream->path);
   }
@@ -114,7 +151,7 @@ void async_closing_cut_off(AsyncStream *stream) {
   async_mutex_leave(&stream->mutex);
   if (!open) return;
   async_lock_cut_off(stream);
-  async_registry_forget_path(stream);
+  async_moved_forget_path(stream);
 }
 
 static bool is_under_way(AsyncStream *stream) {

@@ -29,9 +29,9 @@ bool async_closing_note_close(AsyncStream *stream, bool was_abandoned);
 /* Or the program has closed it, but not SQLite: see client.h. */
 bool async_closing_note_abandon(AsyncStream *stream);
 
-/* The last one was closed, and its handle let go: wait.  The caller has a reference and holds no
-** mutex. */
-void async_closing_await(AsyncStream *stream);
+/* The last one was closed, and its handle let go: wait; for what async_closing_release() does, if
+** zombies have it open still.  The caller has a reference and holds no mutex. */
+void async_closing_end(AsyncStream *stream);
 
 /* The last one was abandoned: wait until all is applied, make it durable, and give the OS lock back,
 ** if no statement is in the middle of its rows.  No mutex is held. */

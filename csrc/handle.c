@@ -57,7 +57,7 @@ static int handle_close(sqlite3_file *base) {
     is_last = async_closing_note_close(stream, handle->is_abandoned);
     async_mutex_leave(&stream->mutex);
   }
-  if (is_last) async_closing_await(stream);
+  if (is_last) async_closing_end(stream);
   async_registry_release(stream);
   return SQLITE_OK;
 }

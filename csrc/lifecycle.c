@@ -6,12 +6,15 @@
 #include "closing.h"
 #include "config.h"
 #include "control.h"
+#include "hold.h"
 #include "registry.h"
 #include "writer.h"
 
 #include <stdio.h>
 
 #define NAMES_MAX 1024
+/* Of a close by force, besides its two waits. */
+#define HOLD_SPARE_US 10000000
 
 static int check_timeout(const char *operation, int timeoutMs) {
   if (timeoutMs >= 0) return SQLITE_OK;
@@ -129,6 +132,8 @@ static int close_all(int timeoutMs, bool force) {
   changes.stopped_checkpointer =
       async_checkpoint_stop(); /* its connections are not to count as open */
   async_control_leave();
+  /* What would be committed between the flush and the cut would be lost, and nobody told. */
+  if (force) async_hold_commits((int64_t)timeoutMs * 2000 + HOLD_SPARE_US);
   rc = force ? SQLITE_OK : refuse_open_databases();
   if (rc == SQLITE_OK) rc = refuse_queued(&changes, timeoutMs);
   bool refused = rc != SQLITE_OK;
@@ -142,6 +147,7 @@ static int close_all(int timeoutMs, bool force) {
     if (cut != SQLITE_OK) rc = cut;
     refused = cut != SQLITE_OK;
   }
+  if (force) async_hold_release();
   if (refused) {
     undo_close(&changes);
     return rc;

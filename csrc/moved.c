@@ -102,6 +102,10 @@ void async_moved_leave_path(AsyncStream *stream) {
   remove_journals(stream);
   async_mutex_leave(&stream->mutex);
   async_file_collect(stream);
+  async_moved_forget_path(stream);
+}
+
+void async_moved_forget_path(AsyncStream *stream) {
   has_left_path = true; /* before anybody else can have the path */
   async_registry_forget_path(stream);
 }

@@ -88,12 +88,14 @@ static bool is_made_for_transaction(int flags) {
 ** which SQLite keeps before the name.
 */
 static AsyncStream *find_stream_of_journal(const char *name, int flags) {
-  bool by_handle = (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL)) != 0;
-  if (by_handle && async_moved_has_left_path()) {
-    AsyncStream *stream = async_handle_stream(sqlite3_database_file_object(name));
-    if (stream != NULL) return stream;
-  }
-  return async_registry_find_owner(name);
+  bool has_handle = (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL)) != 0;
+  AsyncStream *stream = async_registry_find_owner(name);
+  /* Only now: it may just have happened. */
+  if (!has_handle || !async_moved_has_left_path()) return stream;
+  AsyncStream *own = async_handle_stream(sqlite3_database_file_object(name));
+  if (own == NULL) return stream;
+  if (stream != NULL) async_registry_release(stream);
+  return own;
 }
 
 static int open_database(sqlite3_vfs *parent, const char *name, sqlite3_file *base, int flags,

@@ -592,7 +592,7 @@ export const mutants: Mutant[] = [
   {
     name: "the last close waits for nothing",
     file: "handle.c",
-    from: "if (is_last) async_closing_await(stream);",
+    from: "if (is_last) async_closing_end(stream);",
     to: "",
     killers: ["closing_test leaves_a_file"],
   },
