@@ -110,6 +110,9 @@ static void discard(AsyncFile *file) {
   if (slot != NULL && *slot == file) *slot = NULL;
   if (files->unsynced_journal == file) files->unsynced_journal = NULL;
   if (file->dirty && !file->gone) files->dirty--;
+  if (file->role == ASYNC_ROLE_JOURNAL && file->state.inode != 0 && !file->gone) {
+    file->stream->closed_journal = file->state;
+  }
   async_overlay_free(&file->overlay);
   file->older = files->garbage;
   files->garbage = file;

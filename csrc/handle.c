@@ -40,6 +40,14 @@ static void unmap(AsyncHandle *handle) {
   async_walindex_unmap(&handle->stream->walindex, &handle->wal);
 }
 
+static void forget_name(AsyncHandle *handle) {
+  async_mutex_enter(&handle->stream->mutex);
+  AsyncHandle **link = &handle->stream->named;
+  while (*link != handle) link = &(*link)->named_next;
+  *link = handle->named_next;
+  async_mutex_leave(&handle->stream->mutex);
+}
+
 static int handle_close(sqlite3_file *base) {
   AsyncHandle *handle = handle_of(base);
   handle->base.pMethods = NULL;
@@ -52,6 +60,7 @@ static int handle_close(sqlite3_file *base) {
   async_client_forget(handle);
   async_file_close(handle->file);
   async_super_forget_all(stream);
+  if (handle->name != NULL) forget_name(handle);
   if (is_connection) { /* only now: whoever is the last must find the files of all others closed */
     async_mutex_enter(&stream->mutex);
     is_last = async_closing_note_close(stream, handle->is_abandoned);
@@ -292,6 +301,37 @@ AsyncStream *async_handle_stream(sqlite3_file *base) {
   AsyncStream *stream = handle_of(base)->stream;
   async_registry_retain(stream);
   return stream;
+}
+
+void async_handle_note_name(AsyncHandle *handle, const char *name) {
+  async_mutex_enter(&handle->stream->mutex);
+  handle->name = name;
+  handle->named_next = handle->stream->named;
+  handle->stream->named = handle;
+  async_mutex_leave(&handle->stream->mutex);
+}
+
+static bool has_journal(AsyncStream *stream, const char *journal) {
+  async_mutex_enter(&stream->mutex);
+  const AsyncHandle *handle = stream->named;
+  while (handle != NULL && sqlite3_filename_journal(handle->name) != journal &&
+         sqlite3_filename_wal(handle->name) != journal) {
+    handle = handle->named_next;
+  }
+  async_mutex_leave(&stream->mutex);
+  return handle != NULL;
+}
+
+int async_handle_find_stream(const char *journal, AsyncStream **found) {
+  *found = NULL;
+  AsyncStream **streams = async_registry_all();
+  if (streams == NULL) return SQLITE_IOERR_NOMEM;
+  for (AsyncStream **stream = streams; *stream != NULL && *found == NULL; stream++) {
+    if (has_journal(*stream, journal)) *found = *stream;
+  }
+  if (*found != NULL) async_registry_retain(*found);
+  async_registry_release_all(streams);
+  return SQLITE_OK;
 }
 
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags) {

@@ -21,6 +21,8 @@ struct AsyncHandle {
   sqlite3 **db;                /* where SQLite keeps the connection that uses it now; or NULL */
   AsyncClient *client;         /* that connection, see client.h; or NULL */
   AsyncHandle *client_next;    /* of its handles */
+  const char *name;            /* of a database, with those of its journals behind it; or NULL */
+  AsyncHandle *named_next;     /* of the stream's, under its mutex */
   bool is_abandoned;           /* the program has closed the connection, SQLite not yet */
   bool autocheckpoint_settled; /* it is as it is to be */
   bool autocheckpoint_off;     /* we turned it off */
@@ -31,6 +33,15 @@ struct AsyncHandle {
 
 /* Make *handle a handle on the file, opened with these flags; it takes over the reference. */
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags);
+
+/* SQLite has opened the database by this name, and keeps it as long as the handle is open. */
+void async_handle_note_name(AsyncHandle *handle, const char *name);
+
+/*
+** The stream of the connection whose name of a journal this is, not only one that reads the same;
+** with a reference, or NULL.
+*/
+int async_handle_find_stream(const char *journal, AsyncStream **stream);
 
 /* Is it the program's handle on a database? */
 bool async_handle_is_connection(const AsyncHandle *handle);

@@ -7,6 +7,10 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX "-journal"
 
 static atomic_bool has_left_path;
 
@@ -74,11 +78,29 @@ static void remove_journals(AsyncStream *stream) {
   }
 }
 
+/* The same of a journal that SQLite has closed, to delete it next, and of which all was applied. */
+static void remove_closed_journal(AsyncStream *stream) {
+  AsyncOsFileState state = stream->closed_journal;
+  if (state.inode == 0) return;
+  stream->closed_journal = (AsyncOsFileState){0};
+  async_mutex_leave(&stream->mutex);
+  size_t length = strlen(stream->path);
+  char *name = malloc(length + sizeof SUFFIX);
+  if (name != NULL) {
+    memcpy(name, stream->path, length);
+    memcpy(name + length, SUFFIX, sizeof SUFFIX);
+    if (is_same(async_os_file_state(name), state)) stream->parent->xDelete(stream->parent, name, 0);
+  }
+  free(name);
+  async_mutex_enter(&stream->mutex);
+}
+
 bool async_moved_look(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
   if (stream->moved || !has_moved(stream)) return stream->moved;
   stream->moved = true;
   remove_journals(stream);
+  remove_closed_journal(stream);
   return true;
 }
 
@@ -100,6 +122,7 @@ void async_moved_leave_path(AsyncStream *stream) {
     async_mutex_enter(&stream->mutex);
   }
   remove_journals(stream);
+  remove_closed_journal(stream);
   async_mutex_leave(&stream->mutex);
   async_file_collect(stream);
   async_moved_forget_path(stream);

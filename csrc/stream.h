@@ -117,6 +117,7 @@ struct AsyncStream {
   int handles;               /* open handles of SQLite on any of the files */
   int connections;           /* of them those on the database, without the checkpointer's and: */
   int abandoned;             /* those of zombies, see client.h */
+  struct AsyncHandle *named; /* handles on the database, see async_handle_note_name() */
   struct AsyncSuper *supers; /* multi-database transactions under way; see super.c */
 
   int64_t changes;           /* ops of transactions pushed, merged ones too */
@@ -142,6 +143,8 @@ struct AsyncStream {
   int64_t op_held_since_us;      /* the first op waits for what may be there again; or 0 */
   int64_t folder_held_since_us;  /* so does the folder's sync; or 0 */
   AsyncOsFileState left_journal; /* the journal, when it was last closed here */
+  /* What was opened last as the journal, if it is closed and not deleted: it may be hot still. */
+  AsyncOsFileState closed_journal;
   int64_t last_op_writes; /* of SQLite's, in the op that was applied last; its runner's alone */
   int64_t apply_us_x16;   /* 16 times the time to apply an op, a moving average */
 

@@ -71,6 +71,7 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
     return rc;
   }
   async_handle_init((AsyncHandle *)base, stream, file, opened);
+  if (flags & SQLITE_OPEN_MAIN_DB) async_handle_note_name((AsyncHandle *)base, name);
   if (out_flags != NULL) *out_flags = opened;
   return SQLITE_OK;
 }
@@ -137,13 +138,24 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
   return open_in_stream(stream, name, base, flags, out_flags);
 }
 
+/* The journal's name may mean that of another database: then *stream becomes the right one. */
+static int find_own_stream(const char *name, AsyncStream **stream) {
+  AsyncStream *own;
+  int rc = async_handle_find_stream(name, &own);
+  if (own == NULL) return rc;
+  if (*stream != NULL) async_registry_release(*stream);
+  *stream = own;
+  return rc;
+}
+
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
   sqlite3_vfs *parent = parent_of(vfs);
   if (async_forked) return SQLITE_IOERR_DELETE;
   if (async_path_is_super_journal(name)) return async_super_delete(parent, name, sync_directory);
   AsyncStream *stream = async_registry_find_owner(name);
+  int rc = async_moved_has_left_path() ? find_own_stream(name, &stream) : SQLITE_OK;
   if (stream == NULL) return parent->xDelete(parent, name, sync_directory);
-  int rc = async_file_delete(stream, name, sync_directory);
+  if (rc == SQLITE_OK) rc = async_file_delete(stream, name, sync_directory);
   async_registry_release(stream);
   return rc;
 }

@@ -705,8 +705,8 @@ export const mutants: Mutant[] = [
   {
     name: "a hot journal stays under the name",
     file: "moved.c",
-    from: "  stream->moved = true;\n  remove_journals(stream);\n  return true;",
-    to: "  stream->moved = true;\n  return true;",
+    from: "  stream->moved = true;\n  remove_journals(stream);\n",
+    to: "  stream->moved = true;\n",
     killers: ["moved_test"],
   },
   {

@@ -47,6 +47,7 @@ void memdisk_use(MemDisk *disk);
 bool memdisk_has(const char *path);
 /* At a point; whoever has the file open goes on with it. */
 void memdisk_unlink(const char *path);
+/* And makes that durable. */
 void memdisk_rename(const char *from, const char *to);
 
 /* How many of the disk's files are open, by anybody. */

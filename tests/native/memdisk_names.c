@@ -134,8 +134,12 @@ void memdisk_unlink(const char *path) {
 
 void memdisk_rename(const char *from, const char *to) {
   step_point("the owner renames");
-  mem_link(&mem_find(&mem_live, to)->now, mem_find(&mem_live, from)->now);
-  mem_link(&mem_find(&mem_live, from)->now, NULL);
+  Name *old_name = mem_find(&mem_live, from);
+  Name *new_name = mem_find(&mem_live, to);
+  mem_link(&new_name->now, old_name->now);
+  mem_link(&new_name->durable, new_name->now);
+  mem_link(&old_name->now, NULL);
+  mem_link(&old_name->durable, NULL);
 }
 
 /* ---- stat() ---- */
