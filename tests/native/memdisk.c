@@ -84,6 +84,7 @@ static void lower(MemHandle *handle, int level) {
 
 static int file_close(sqlite3_file *base) {
   MemHandle *handle = handle_of(base);
+  if (handle->disk == &mem_live) step_point("close");
   lower(handle, SQLITE_LOCK_NONE);
   handle->inode->handles--;
   if (handle->disk == &mem_live) mem_open_files--;
