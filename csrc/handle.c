@@ -63,6 +63,7 @@ static int handle_close(sqlite3_file *base) {
   if (handle->name != NULL) forget_name(handle);
   if (is_connection) { /* only now: whoever is the last must find the files of all others closed */
     async_mutex_enter(&stream->mutex);
+    if (handle->is_closing && !handle->knew_error) stream->error_told = false;
     is_last = async_closing_note_close(stream, handle->is_abandoned);
     async_mutex_leave(&stream->mutex);
   }

@@ -23,6 +23,8 @@ struct AsyncHandle {
   AsyncHandle *client_next;    /* of its handles */
   const char *name;            /* of a database, with those of its journals behind it; or NULL */
   AsyncHandle *named_next;     /* of the stream's, under its mutex */
+  bool is_closing;             /* SQLite is closing the connection, and gives no code to anybody, */
+  bool knew_error;             /* and the program knew of the stream's error by then */
   bool is_abandoned;           /* the program has closed the connection, SQLite not yet */
   bool autocheckpoint_settled; /* it is as it is to be */
   bool autocheckpoint_off;     /* we turned it off */
