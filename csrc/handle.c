@@ -12,6 +12,7 @@
 #include "client.h"
 #include "closing.h"
 #include "config.h"
+#include "moved.h"
 #include "registry.h"
 #include "super.h"
 
@@ -48,6 +49,14 @@ static void forget_name(AsyncHandle *handle) {
   async_mutex_leave(&handle->stream->mutex);
 }
 
+/* A transaction that could be neither applied nor rolled back has left a hot journal for whoever
+** opens the database next: but not for one that was put in its place. */
+static void look_for_move(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  async_moved_look(stream);
+  async_mutex_leave(&stream->mutex);
+}
+
 static int handle_close(sqlite3_file *base) {
   AsyncHandle *handle = handle_of(base);
   handle->base.pMethods = NULL;
@@ -58,6 +67,7 @@ static int handle_close(sqlite3_file *base) {
   bool is_connection = async_handle_is_connection(handle);
   bool is_last = false;
   async_client_forget(handle);
+  if (is_connection) look_for_move(stream);
   async_file_close(handle->file);
   async_super_forget_all(stream);
   if (handle->name != NULL) forget_name(handle);

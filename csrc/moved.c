@@ -7,10 +7,10 @@
 
 #include <assert.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
-#define SUFFIX "-journal"
+/* More than any VFS of SQLite's takes. */
+#define NAME_LENGTH_MAX 4096
 
 static atomic_bool has_left_path;
 
@@ -84,14 +84,12 @@ static void remove_closed_journal(AsyncStream *stream) {
   if (state.inode == 0) return;
   stream->closed_journal = (AsyncOsFileState){0};
   async_mutex_leave(&stream->mutex);
-  size_t length = strlen(stream->path);
-  char *name = malloc(length + sizeof SUFFIX);
-  if (name != NULL) {
-    memcpy(name, stream->path, length);
-    memcpy(name + length, SUFFIX, sizeof SUFFIX);
-    if (is_same(async_os_file_state(name), state)) stream->parent->xDelete(stream->parent, name, 0);
+  char name[NAME_LENGTH_MAX]; /* there may be no memory */
+  int length = snprintf(name, sizeof name, "%s-journal", stream->path);
+  bool fits = length > 0 && length < (int)sizeof name;
+  if (fits && is_same(async_os_file_state(name), state)) {
+    stream->parent->xDelete(stream->parent, name, 0);
   }
-  free(name);
   async_mutex_enter(&stream->mutex);
 }
 
