@@ -7,6 +7,7 @@
 #include "ending.h"
 #include "flush.h"
 #include "loss.h"
+#include "moved.h"
 #include "registry.h"
 #include "writer.h"
 
@@ -45,7 +46,7 @@ bool async_closing_note_close(AsyncStream *stream, AsyncNames *names, bool was_a
   int *count = was_abandoned ? &stream->abandoned : &stream->connections;
   assert(*count > 0);
   --*count;
-  return note_end(stream) && stream->abandoned == 0;
+  return note_end(stream);
 }
 
 bool async_closing_note_abandon(AsyncStream *stream) {
@@ -84,7 +85,18 @@ static void tell_of_loss(AsyncStream *stream) {
   if (tell) async_loss_tell("close", lost, stream->path, sqlite3_errstr(code));
 }
 
-void async_closing_await(AsyncStream *stream) {
+/* Under the mutex: until some of its files have been closed; or, while zombies have them open, all
+** has been applied. */
+static void wait_for_change(AsyncStream *stream) {
+  AsyncSignal *signal = &stream->files_closed;
+  if (stream->abandoned > 0) {
+    signal = &stream->applied_moved;
+    if (stream->applied_wanted > stream->pushed.seq) stream->applied_wanted = stream->pushed.seq;
+  }
+  async_stream_wait(stream, signal, LOOK_US);
+}
+
+static void await(AsyncStream *stream) {
   if (async_forked) return;
   if (async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
   async_mutex_enter(&stream->mutex);
@@ -95,7 +107,7 @@ void async_closing_await(AsyncStream *stream) {
     /* A run that is about to end may not have seen that it is being closed. */
     if (!async_writer_help_close(stream)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
     async_mutex_enter(&stream->mutex);
-    if (shall_wait(stream)) async_stream_wait(stream, &stream->files_closed, LOOK_US);
+    if (shall_wait(stream)) wait_for_change(stream);
   }
   async_mutex_leave(&stream->mutex);
   tell_of_loss(stream);
@@ -132,8 +144,24 @@ static int hand_over(AsyncStream *stream) {
   return rc;
 }
 
+/* Is it open still, by zombies? */
+static bool is_abandoned(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool is = stream->abandoned > 0;
+  async_mutex_leave(&stream->mutex);
+  return is;
+}
+
+void async_closing_end(AsyncStream *stream) {
+  if (is_abandoned(stream)) {
+    async_closing_release(stream);
+  } else {
+    await(stream);
+  }
+}
+
 void async_closing_release(AsyncStream *stream) {
-  async_closing_await(stream);
+  await(stream);
   int rc = async_flush_stream(stream, (int)async_config.exit_drain_ms);
   if (rc == SQLITE_OK) rc = hand_over(stream);
   if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
@@ -172,7 +200,7 @@ int async_closing_cut_off(AsyncStream *stream, int64_t until_us) {
   if (!open) return SQLITE_OK;
   if (!await_failed(stream, until_us)) return SQLITE_BUSY;
   async_lock_cut_off(stream);
-  async_registry_forget_path(stream);
+  async_moved_forget_path(stream);
   return SQLITE_OK;
 }
 

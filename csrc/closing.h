@@ -39,9 +39,9 @@ bool async_closing_is_a_file(const AsyncStream *stream);
 ** commits are in the files, as by plain SQLite, whoever else has the database open.  As below. */
 void async_closing_await_applied(AsyncStream *stream);
 
-/* The last one was closed, and its handle let go: wait.  The caller has a reference and holds no
-** mutex. */
-void async_closing_await(AsyncStream *stream);
+/* The last one was closed, and its handle let go: wait; for what async_closing_release() does, if
+** zombies have it open still.  The caller has a reference and holds no mutex. */
+void async_closing_end(AsyncStream *stream);
 
 /* The last one was abandoned: wait until all is applied, make it durable, and give the OS lock back,
 ** if no statement is in the middle of its rows.  No mutex is held. */

@@ -7,9 +7,12 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 static atomic_bool has_left_path;
 
+/* More than any VFS of SQLite's takes. */
+#define NAME_LENGTH_MAX 4096
 /* How often to look whether the writer has done what it does by name: one system call. */
 #define BY_NAME_POLL_US 100
 
@@ -75,21 +78,43 @@ static void remove_journals(AsyncStream *stream) {
   }
 }
 
+/* The same of a journal that SQLite has closed, and of which all that was applied was applied. */
+static void remove_closed_journal(AsyncStream *stream) {
+  AsyncOsFileState state = stream->closed_journal;
+  if (state.inode == 0) return;
+  stream->closed_journal = (AsyncOsFileState){0};
+  async_mutex_leave(&stream->mutex);
+  char name[NAME_LENGTH_MAX]; /* there may be no memory */
+  int length = snprintf(name, sizeof name, "%s-journal", stream->path);
+  bool fits = length > 0 && length < (int)sizeof name;
+  if (fits && is_same(async_os_file_state(name), state)) {
+    stream->parent->xDelete(stream->parent, name, 0);
+  }
+  async_mutex_enter(&stream->mutex);
+}
+
+/* Under the mutex, which it leaves meanwhile: nothing of ours may lie there that could be hot. */
+static void leave_nothing(AsyncStream *stream) {
+  remove_journals(stream);
+  remove_closed_journal(stream);
+}
+
 bool async_moved_look(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
   if (stream->has_left_path) return true;
   bool before = stream->moved;
   stream->moved = has_moved(stream) || stream->has_left_path;
-  if (stream->moved && !before) remove_journals(stream);
+  if (stream->moved && !before) leave_nothing(stream);
   return stream->moved;
 }
 
 int async_moved_ask(AsyncStream *stream, int *moved) {
   async_mutex_enter(&stream->mutex);
+  int rc = async_stream_error(stream);
   bool left = stream->has_left_path;
-  *moved = left ? has_moved(stream) : async_moved_look(stream);
+  if (rc == SQLITE_OK) *moved = left ? has_moved(stream) : async_moved_look(stream);
   async_mutex_leave(&stream->mutex);
-  if (!left || *moved) return SQLITE_OK;
+  if (rc != SQLITE_OK || !left || *moved) return rc;
   /* It is back in its place.  Is that still free? */
   *moved = !async_registry_regain_path(stream);
   return SQLITE_OK;
@@ -112,9 +137,16 @@ void async_moved_leave_path(AsyncStream *stream) {
     async_os_sleep_us(BY_NAME_POLL_US);
     async_mutex_enter(&stream->mutex);
   }
-  remove_journals(stream);
+  leave_nothing(stream);
   async_mutex_leave(&stream->mutex);
   async_file_collect(stream);
+  async_moved_forget_path(stream);
+}
+
+void async_moved_forget_path(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  stream->has_left_path = true;
+  async_mutex_leave(&stream->mutex);
   has_left_path = true; /* before anybody else can have the path */
   async_registry_forget_path(stream);
 }

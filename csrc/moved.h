@@ -49,7 +49,9 @@ int async_moved_ask(AsyncStream *stream, int *moved);
 
 /* The path is another stream's from here on; no mutex is held. */
 void async_moved_leave_path(AsyncStream *stream);
-/* Has that ever happened?  Then a journal's name may mean the journals of two streams. */
+/* The same of a stream that does nothing any more, though handles are open. */
+void async_moved_forget_path(AsyncStream *stream);
+/* Has any of that ever happened?  Then a journal's name may mean the journals of two streams. */
 bool async_moved_has_left_path(void);
 
 #endif /* ASYNC_MOVED_H */

@@ -155,7 +155,9 @@ struct AsyncStream {
   bool by_name;                    /* the writer does something by name */
   int64_t op_held_since_us;        /* the first op waits for what may be there again; or 0 */
   int64_t folder_held_since_us;    /* so does the folder's sync; or 0 */
-  AsyncOsFileState left_journal;   /* the journal, when it was last closed here */
+  /* What was opened last as the journal, if it is closed and not deleted: it may still be hot. */
+  AsyncOsFileState closed_journal;
+  AsyncOsFileState left_journal; /* the journal, when it was last closed here */
   int64_t last_op_writes; /* of SQLite's, in the op that was applied last; its runner's alone */
   int64_t apply_us_x16;   /* 16 times the time to apply an op, a moving average */
 
