@@ -16,8 +16,9 @@
 /* How often to look again where nobody says that there is something to see: the writer was
 ** stopped, or is stuck. */
 #define LOOK_US 20000
-/* How often the checkpointer may come in between. */
-#define HAND_OVER_TRIES 5
+/* How often the lock of a database that only zombies have open is tried to be given back: a
+** statement in the middle of its rows keeps it. */
+#define RELEASE_TRIES 3
 /* How often to look whether others have closed their databases. */
 #define ANY_POLL_US 1000
 
@@ -134,16 +135,6 @@ void async_closing_await_applied(AsyncStream *stream) {
   async_mutex_leave(&stream->mutex);
 }
 
-/* The checkpointer may come just then, and is told to leave. */
-static int hand_over(AsyncStream *stream) {
-  int rc = SQLITE_BUSY;
-  for (int i = 0; i < HAND_OVER_TRIES && rc == SQLITE_BUSY; i++) {
-    async_lock_await_checkpoint(stream, ASYNC_HURRY_US);
-    rc = async_lock_hand_over(stream);
-  }
-  return rc;
-}
-
 /* Is it open still, by zombies? */
 static bool is_abandoned(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
@@ -161,9 +152,15 @@ void async_closing_end(AsyncStream *stream) {
 }
 
 void async_closing_release(AsyncStream *stream) {
-  await(stream);
-  int rc = async_flush_stream(stream, (int)async_config.exit_drain_ms);
-  if (rc == SQLITE_OK) rc = hand_over(stream);
+  int64_t until_us = async_flush_deadline((int)async_config.exit_drain_ms);
+  int rc = SQLITE_BUSY;
+  for (int i = 0; i < RELEASE_TRIES && rc == SQLITE_BUSY; i++) {
+    /* It has the lock in use, and may have been called once more when it ends. */
+    async_lock_await_checkpoint(stream, until_us - async_os_now_us());
+    await(stream);
+    rc = async_flush_until(stream, until_us);
+    if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);
+  }
   if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
     sqlite3_log(rc, "sqlite3async: %s is closed, and could not be released", stream->path);
   }

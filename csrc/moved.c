@@ -16,23 +16,6 @@ static atomic_bool has_left_path;
 /* How often to look whether the writer has done what it does by name: one system call. */
 #define BY_NAME_POLL_US 100
 
-bool async_moved_concerns(const AsyncOp *op) {
-  switch (op->kind) {
-  case ASYNC_OP_CREATE:
-  case ASYNC_OP_DELETE:
-    return true;
-  case ASYNC_OP_WRITE:
-    /* A journal that was kept: its header makes it hot. */
-    return op->file->role == ASYNC_ROLE_JOURNAL && op->offset == 0;
-  case ASYNC_OP_TRUNCATE:
-  case ASYNC_OP_SIZE_HINT:
-  case ASYNC_OP_SYNC:
-  case ASYNC_OP_FENCE:
-    break;
-  }
-  return false;
-}
-
 /* Under the mutex, which it leaves meanwhile. */
 static bool has_moved(AsyncStream *stream) {
   AsyncFile *database = stream->files.database;
@@ -59,6 +42,27 @@ static AsyncFile *find_journal(AsyncStream *stream) {
   while (file != NULL && (file->state.inode == 0 || file->gone || file->is_left))
     file = file->older;
   return file;
+}
+
+static bool works_by_name(const AsyncOp *op) {
+  switch (op->kind) {
+  case ASYNC_OP_CREATE:
+  case ASYNC_OP_DELETE:
+    return true;
+  case ASYNC_OP_WRITE:
+    /* A journal that was kept: its header makes it hot. */
+    return op->file->role == ASYNC_ROLE_JOURNAL && op->offset == 0;
+  case ASYNC_OP_TRUNCATE:
+  case ASYNC_OP_SIZE_HINT:
+  case ASYNC_OP_SYNC:
+  case ASYNC_OP_FENCE:
+    break;
+  }
+  return false;
+}
+
+bool async_moved_concerns(AsyncStream *stream, const AsyncOp *op) {
+  return works_by_name(op) || find_journal(stream) != NULL;
 }
 
 /* Under the mutex, which it leaves meanwhile: a journal that lies under the name goes, if it still is

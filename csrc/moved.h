@@ -18,7 +18,7 @@
 ** transaction with SQLITE_READONLY_DBMOVED.  So this is about what was
 ** committed before.
 **
-** INVARIANT  An op that works by name, or makes a journal hot, is applied
+** INVARIANT  An op that works by name, or is applied while a journal lies there, is applied
 ** between begin_by_name and end_by_name, and another stream takes the path
 ** over only after async_moved_leave_path(), which waits for the end.  So no op
 ** of the old stream meets a journal of the new one.
@@ -30,8 +30,8 @@
 
 #include "file.h"
 
-/* Does the op do something by name, or could it make a journal hot? */
-bool async_moved_concerns(const AsyncOp *op);
+/* Under the mutex: does the op do something by name, or could a journal be hot meanwhile? */
+bool async_moved_concerns(AsyncStream *stream, const AsyncOp *op);
 
 /*
 ** Under the stream's mutex, which they leave meanwhile.  begin: the writer is about

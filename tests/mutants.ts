@@ -740,8 +740,8 @@ export const mutants: Mutant[] = [
   {
     name: "a zombie keeps its lock",
     file: "closing.c",
-    from: "if (rc == SQLITE_OK) rc = hand_over(stream);",
-    to: "(void)hand_over;",
+    from: "if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);",
+    to: "",
     killers: ["closing_test zombie"],
   },
   {
@@ -768,7 +768,7 @@ export const mutants: Mutant[] = [
   {
     name: "a zombie's lock does not wait for the checkpointer",
     file: "closing.c",
-    from: "    async_lock_await_checkpoint(stream, ASYNC_HURRY_US);\n",
+    from: "    async_lock_await_checkpoint(stream, until_us - async_os_now_us());\n",
     to: "",
     killers: ["explore_close_test zombie"],
   },
