@@ -733,7 +733,7 @@ export const mutants: Mutant[] = [
     file: "handle.c",
     from: "if (handle->is_closing && !handle->knew_error) stream->error_told = false;",
     to: "",
-    killers: ["io_fault_test close_in_mode_wal"],
+    killers: ["error_test last_close"],
   },
 
   // ---- Databases that have lost their name ----
