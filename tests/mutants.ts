@@ -694,8 +694,8 @@ export const mutants: Mutant[] = [
   {
     name: "the last to close does not find the files of others closed",
     file: "handle.c",
-    from: "  async_client_forget(handle);\n  async_file_close(handle->file);\n",
-    to: "  async_client_forget(handle);\n  if (is_connection) {\n" +
+    from: "  if (is_connection) look_for_move(stream);\n  async_file_close(handle->file);\n",
+    to: "  if (is_connection) {\n    look_for_move(stream);\n" +
       "    async_mutex_enter(&stream->mutex);\n" +
       "    is_last = async_closing_note_close(stream, handle->is_abandoned);\n" +
       "    async_mutex_leave(&stream->mutex);\n    is_connection = false;\n  }\n" +
@@ -805,7 +805,7 @@ export const mutants: Mutant[] = [
     file: "handle.c",
     from: "if (handle->is_ending && !handle->knew_error) stream->error_told = false;",
     to: "",
-    killers: ["io_fault_test close_in_mode_wal"],
+    killers: ["error_test last_close"],
   },
 
   // ---- Databases that have lost their name ----

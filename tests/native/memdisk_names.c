@@ -122,7 +122,6 @@ void memdisk_sync_all(void) {
   }
 }
 
-
 /* ---- The owner of the files ---- */
 
 bool memdisk_has(const char *path) { return mem_find(&mem_live, path)->now != NULL; }

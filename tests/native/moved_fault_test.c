@@ -86,8 +86,8 @@ static void check_rows(const char *path, int64_t rows) {
   sqlite3 *plain = open_plain(path);
   check_integrity(plain);
   int64_t found = query_int(plain, "SELECT count(*) FROM t");
-  if (found != rows) SCENARIO_FAIL("%s has %lld rows, not %lld", path, (long long)found,
-                                   (long long)rows);
+  if (found != rows)
+    SCENARIO_FAIL("%s has %lld rows, not %lld", path, (long long)found, (long long)rows);
   close_database(plain);
 }
 
