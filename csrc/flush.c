@@ -5,10 +5,12 @@
 
 #include "writer.h"
 
-/* The stream failed, its error was reported and all handles are closed, so that it is about to be
-** freed; or it was cut off from them, once all was durable.  Treat it as not open. */
+/* The stream failed, its error was reported or its database deleted, and all handles are closed, so
+** that it is about to be freed; or it was cut off from them, once all was durable.  Treat it as not
+** open. */
 static bool is_past(const AsyncStream *stream) {
-  return stream->cut_off || (stream->handles == 0 && stream->error_told);
+  bool is_known = stream->error_told || stream->is_deleted;
+  return stream->cut_off || (stream->handles == 0 && is_known);
 }
 
 /* Note the wish, of which a writer is still to be told if the ticket is more than 0. */

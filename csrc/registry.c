@@ -178,7 +178,9 @@ static void unlink_stream(AsyncStream *stream) {
   add_marks(&past.pushed, &stream->pushed);
   add_marks(&past.applied, &stream->applied);
   add_marks(&past.durable, &stream->durable);
-  if (stream->error.code != SQLITE_OK && !stream->cut_off) note_failure(stream);
+  /* Nothing is lost of what was cut off, or deleted by its owner. */
+  bool lost = stream->error.code != SQLITE_OK && !stream->cut_off && !stream->is_deleted;
+  if (lost) note_failure(stream);
 }
 
 /* Under the stream's mutex: nobody refers to it any more; does it end here? */

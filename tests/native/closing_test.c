@@ -169,16 +169,21 @@ static void attached_databases_become_files_too(void) {
 
 /* ---- While somebody is at it ---- */
 
-static void a_close_waits_for_the_writer(void) {
+/* testvfs_release() lets the writer go on. */
+static Thread close_while_the_writer_is_held(Closer *closer) {
   setup();
-  sqlite3 *db = open_async(path);
-  create(db, "DELETE", "NORMAL");
+  closer->db = open_async(path);
+  create(closer->db, "DELETE", "NORMAL");
   CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
   testvfs_hold(ON_WRITE, "x.db-journal");
-  exec(db, "INSERT INTO t(b) VALUES (1)");
+  exec(closer->db, "INSERT INTO t(b) VALUES (1)");
   testvfs_wait_held();
-  Closer closer = {.db = db};
-  Thread thread = thread_start(close_later, &closer);
+  return thread_start(close_later, closer);
+}
+
+static void a_close_waits_for_the_writer(void) {
+  Closer closer = {0};
+  Thread thread = close_while_the_writer_is_held(&closer);
   sleep_ms(150);
   CHECK(!closer.is_done && testvfs_open_files() > 0);
   testvfs_release();
@@ -221,15 +226,8 @@ static void a_close_takes_no_pauses(void) {
 }
 
 static void a_database_that_is_opened_again_is_not_waited_for(void) {
-  setup();
-  sqlite3 *db = open_async(path);
-  create(db, "DELETE", "NORMAL");
-  CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
-  testvfs_hold(ON_WRITE, "x.db-journal");
-  exec(db, "INSERT INTO t(b) VALUES (1)");
-  testvfs_wait_held();
-  Closer closer = {.db = db};
-  Thread thread = thread_start(close_later, &closer);
+  Closer closer = {0};
+  Thread thread = close_while_the_writer_is_held(&closer);
   sleep_ms(50);
   sqlite3 *other = open_async(path);
   thread_join(thread); /* hangs if it waits for all to be applied */
