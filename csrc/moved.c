@@ -99,16 +99,17 @@ static void remove_closed_journal(AsyncStream *stream) {
 
 /* Under the mutex, which it leaves meanwhile: nothing of ours may lie there that could be hot. */
 static void leave_nothing(AsyncStream *stream) {
+  stream->removing++;
   remove_journals(stream);
   remove_closed_journal(stream);
+  stream->removing--;
 }
 
 bool async_moved_look(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
-  if (stream->has_left_path) return true;
-  bool before = stream->moved;
-  stream->moved = has_moved(stream) || stream->has_left_path;
-  if (stream->moved && !before) leave_nothing(stream);
+  if (!stream->has_left_path) stream->moved = has_moved(stream) || stream->has_left_path;
+  /* Each time: a journal may just have been created, by an op that was under way. */
+  if (stream->moved) leave_nothing(stream);
   return stream->moved;
 }
 
@@ -126,7 +127,8 @@ int async_moved_ask(AsyncStream *stream, int *moved) {
 
 void async_moved_begin_by_name(AsyncStream *stream) {
   assert(!stream->by_name && "a stream has one writer");
-  stream->by_name = true; /* first: whoever finds it moved from here on waits */
+  /* First: whoever finds it moved from here on waits.  Nobody else will, once it has been left. */
+  stream->by_name = !stream->has_left_path;
   async_moved_look(stream);
 }
 
@@ -135,8 +137,9 @@ void async_moved_end_by_name(AsyncStream *stream) { stream->by_name = false; }
 void async_moved_leave_path(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   stream->moved = stream->has_left_path = true;
-  /* Ends because the writer has one op under way, and begins no other one by name. */
-  while (stream->by_name) {
+  /* Ends because the writer has one op under way, and begins no other one by name; and of who
+  ** removes something each file is removed once. */
+  while (stream->by_name || stream->removing > 0) {
     async_mutex_leave(&stream->mutex);
     async_os_sleep_us(BY_NAME_POLL_US);
     async_mutex_enter(&stream->mutex);

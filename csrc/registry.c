@@ -362,6 +362,7 @@ static bool take_over(AsyncStream *stream) {
     file->syncing = false;
   }
   stream->by_name = false;
+  stream->removing = 0;
   /* Whoever was in there had only called the parent, of which nothing has to be whole. */
   async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_scheduler_reclaim(&stream->task);

@@ -153,6 +153,7 @@ struct AsyncStream {
   AsyncOsFileState database_state; /* which file it is, when it was opened */
   bool has_left_path;              /* and the path may be another stream's */
   bool by_name;                    /* the writer does something by name */
+  int removing;                    /* so many remove journals, see moved.c */
   int64_t op_held_since_us;        /* the first op waits for what may be there again; or 0 */
   int64_t folder_held_since_us;    /* so does the folder's sync; or 0 */
   /* What was opened last as the journal, if it is closed and not deleted: it may still be hot. */
