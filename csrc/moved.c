@@ -107,10 +107,17 @@ static void leave_nothing(AsyncStream *stream) {
 
 bool async_moved_look(AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
-  if (!stream->has_left_path) stream->moved = has_moved(stream) || stream->has_left_path;
+  if (!stream->has_left_path) {
+    int64_t seen = stream->moves_seen;
+    if (has_moved(stream)) stream->moves_seen++;
+    /* What was true when this look began is not known to be true still, if another one came to
+    ** something else meanwhile. */
+    stream->moved = stream->has_left_path || stream->moves_seen != seen;
+  }
+  bool moved = stream->moved;
   /* Each time: a journal may just have been created, by an op that was under way. */
-  if (stream->moved) leave_nothing(stream);
-  return stream->moved;
+  if (moved) leave_nothing(stream);
+  return moved;
 }
 
 int async_moved_ask(AsyncStream *stream, int *moved) {

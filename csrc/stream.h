@@ -149,6 +149,7 @@ struct AsyncStream {
   bool cut_off;              /* close() by force: nothing more is pushed, and then it fails */
   bool close_queued;         /* nobody has looked at the stream since */
   bool moved;                /* the database had lost its name, when last looked; see moved.h */
+  int64_t moves_seen;        /* how often a look has found that */
   bool is_deleted;           /* it failed, and its owner had deleted the database */
   AsyncOsFileState database_state; /* which file it is, when it was opened */
   bool has_left_path;              /* and the path may be another stream's */
