@@ -33,8 +33,8 @@ struct AsyncHandle {
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */
 };
 
-/* Make *handle a handle on the file, opened with these flags; it takes over the reference.  name: as
-** SQLite gave it, if that has opened it as a database, else NULL. */
+/* Make *handle a handle on the file, opened with these flags; it takes over the reference.  name:
+** as SQLite gave it, if that has opened it as a database, else NULL. */
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags,
                        const char *name);
 

@@ -35,8 +35,8 @@ static bool is_same(AsyncOsFileState a, AsyncOsFileState b) {
   return a.inode != 0 && a.inode == b.inode && a.device == b.device;
 }
 
-/* Under the mutex: a journal that may lie under the name.  There can be one for each transaction that
-** is queued. */
+/* Under the mutex: a journal that may lie under the name.  There can be one for each transaction
+** that is queued. */
 static AsyncFile *find_journal(AsyncStream *stream) {
   AsyncFile *file = stream->files.newest;
   while (file != NULL && (file->state.inode == 0 || file->gone || file->is_left))
@@ -65,8 +65,8 @@ bool async_moved_concerns(AsyncStream *stream, const AsyncOp *op) {
   return works_by_name(op) || find_journal(stream) != NULL;
 }
 
-/* Under the mutex, which it leaves meanwhile: a journal that lies under the name goes, if it still is
-** the one that we opened. */
+/* Under the mutex, which it leaves meanwhile: a journal that lies under the name goes, if it
+** still is the one that we opened. */
 static void remove_journals(AsyncStream *stream) {
   sqlite3_vfs *vfs = stream->parent;
   AsyncFile *journal;

@@ -252,11 +252,11 @@ static bool was_left_so(const AsyncFile *file) {
 }
 
 /*
-** Under the mutex: a journal was found on disk.  A process may have died between the zeros over its
-** header, or its truncation, and their sync.  If the records of a new transaction then got to disk
-** and those did not, the old header would roll back to a mixture of both.  So it is synced before
-** it is written to; but not one that this stream has not synced itself, since SQLite did not ask for
-** it (synchronous=OFF).
+** Under the mutex: a journal was found on disk.  A process may have died between the zeros over
+** its header, or its truncation, and their sync.  If the records of a new transaction then got to
+** disk and those did not, the old header would roll back to a mixture of both.  So it is synced
+** before it is written to; but not one that this stream has not synced itself, since SQLite did
+** not ask for it (synchronous=OFF).
 */
 static void doubt_journal(AsyncFile *file) {
   file->sync_first = !file->dirty && !was_left_so(file);

@@ -93,8 +93,8 @@ AsyncOsFileState async_os_file_state(const char *path);
 
 /* Is that file, which this process has open, under no name any more? */
 bool async_os_is_deleted(AsyncOsFileState file);
-/* Delete that file, which this process has open, under whatever name it has now, if the system knows
-** that name. */
+/* Delete that file, which this process has open, under whatever name it has now, if the system
+** knows that name. */
 void async_os_delete_open(AsyncOsFileState file);
 
 /*

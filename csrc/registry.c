@@ -224,9 +224,9 @@ static void end_stream(AsyncStream *stream) {
 }
 
 /*
-** Under the stream's mutex: the last commits are made durable before the stream ends.  If only the
-** folder is left to be synced, that has time until maxDelayMs asks for it: others may close databases
-** in the same folder, or open this one again.
+** Under the stream's mutex: the last commits are made durable before the stream ends.  If only
+** the folder is left to be synced, that has time until maxDelayMs asks for it: others may close
+** databases in the same folder, or open this one again.
 */
 static void note_last_flush(AsyncStream *stream) {
   bool is_file = stream->queue.head == NULL && stream->files.newest == NULL;

@@ -88,9 +88,9 @@ static bool is_made_for_transaction(int flags) {
 }
 
 /*
-** The stream of a journal or WAL.  By its name; but if a database was opened at the path of one that
-** had moved, the name may mean either's: then by the address of the name, which is each connection's
-** own.
+** The stream of a journal or WAL.  By its name; but if a database was opened at the path of one
+** that had moved, the name may mean either's: then by the address of the name, which is each
+** connection's own.
 */
 static AsyncStream *find_owner(const char *name) {
   AsyncStream *stream = async_registry_find_owner(name);

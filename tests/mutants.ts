@@ -694,10 +694,10 @@ export const mutants: Mutant[] = [
   {
     name: "the last to close does not find the files of others closed",
     file: "handle.c",
-    from: "  if (is_connection) look_for_move(stream);\n  async_file_close(handle->file);\n",
-    to: "  if (is_connection) {\n    look_for_move(stream);\n" +
+    from: "  async_client_forget(handle);\n  async_file_close(handle->file);\n",
+    to: "  async_client_forget(handle);\n  if (is_connection) {\n" +
       "    async_mutex_enter(&stream->mutex);\n" +
-      "    is_last = async_closing_note_close(stream, handle->is_abandoned);\n" +
+      "    is_last = async_closing_note_close(stream, &handle->names, handle->is_abandoned);\n" +
       "    async_mutex_leave(&stream->mutex);\n    is_connection = false;\n  }\n" +
       "  async_file_close(handle->file);\n",
     killers: ["explore_wal_test last_closes"],
@@ -826,8 +826,8 @@ export const mutants: Mutant[] = [
   {
     name: "a hot journal stays under the name",
     file: "moved.c",
-    from: "  if (stream->moved && !before) leave_nothing(stream);\n",
-    to: "  (void)before;\n",
+    from: "  if (moved) leave_nothing(stream);\n",
+    to: "",
     killers: ["moved_test"],
   },
   {
@@ -856,9 +856,34 @@ export const mutants: Mutant[] = [
   {
     name: "the path is opened again while an op goes by its name",
     file: "moved.c",
-    from: "while (stream->by_name) {",
+    from: "while (stream->by_name || stream->removing > 0) {",
     to: "while (false) {",
     killers: ["moved_test by_name"],
+  },
+  {
+    name: "what an op creates while the path is being left stays there",
+    file: "moved.c",
+    from: "  if (moved) leave_nothing(stream);\n",
+    to: "  if (moved && !stream->has_left_path) leave_nothing(stream);\n",
+    killers: ["explore_moved_test"],
+  },
+  {
+    name: "a look that began before the move hides it from one that saw it",
+    file: "moved.c",
+    from: "    int64_t seen = stream->moves_seen;\n" +
+      "    if (has_moved(stream)) stream->moves_seen++;\n" +
+      "    /* What was true when this look began is not known to be true still, if another one came to\n" +
+      "    ** something else meanwhile. */\n" +
+      "    stream->moved = stream->has_left_path || stream->moves_seen != seen;\n" +
+      "  }\n" +
+      "  bool moved = stream->moved;\n" +
+      "  /* Each time: a journal may just have been created, by an op that was under way. */\n" +
+      "  if (moved) leave_nothing(stream);\n" +
+      "  return moved;\n" +
+      "}",
+    to: "    stream->moved = has_moved(stream) || stream->has_left_path;\n  }\n" +
+      "  if (stream->moved) leave_nothing(stream);\n  return stream->moved;\n}",
+    killers: ["moved_test late_look"],
   },
   {
     name: "a journal found under the name of a moved database is its own",

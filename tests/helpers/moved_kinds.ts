@@ -66,7 +66,7 @@ async function begun(stage: Stage, justMade: boolean): Promise<Connection> {
 /** What is where a database is expected. */
 const lookAt = (path: string) => existsSync(path) ? outside(path, ...LOOK) : "no file";
 
-/** The same of a file that was moved: its lock is given back when what was queued for it is in it. */
+/** The same of a file that was moved: its lock is given back when all that was queued is in it. */
 function lookAtMoved(path: string): string {
   let found = lookAt(path);
   for (let i = 0; i < 200 && found.includes("locked"); i++) {

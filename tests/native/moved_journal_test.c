@@ -441,18 +441,18 @@ static void a_database_that_was_moved_back_has_a_journal_with_a_name(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){
-      TEST(a_writer_that_fails_leaves_no_journal_beside_the_new_one),
-      TEST(a_writer_that_waits_for_space_leaves_no_journal_beside_the_new_one),
-      TEST(a_journal_without_a_name_that_cannot_be_made_fails_at_once),
-      TEST(a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not),
-      TEST(a_crash_with_a_moved_home_leaves_the_other_database_whole),
-      TEST(an_old_connection_leaves_the_journal_of_the_new_one),
-      TEST(an_old_connection_is_not_led_into_the_WAL_of_the_new_one),
-      TEST(the_journal_of_another_process_stays),
-      TEST(a_released_database_that_was_moved_is_refused),
-      TEST(the_checkpointer_of_a_moved_database_opens_nothing_at_its_path),
-      TEST(the_checkpointer_makes_no_checkpoint_of_the_new_one),
-      TEST(a_database_that_was_moved_back_has_a_journal_with_a_name),
-      {0}});
+  return run_tests(
+      (TestCase[]){TEST(a_writer_that_fails_leaves_no_journal_beside_the_new_one),
+                   TEST(a_writer_that_waits_for_space_leaves_no_journal_beside_the_new_one),
+                   TEST(a_journal_without_a_name_that_cannot_be_made_fails_at_once),
+                   TEST(a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not),
+                   TEST(a_crash_with_a_moved_home_leaves_the_other_database_whole),
+                   TEST(an_old_connection_leaves_the_journal_of_the_new_one),
+                   TEST(an_old_connection_is_not_led_into_the_WAL_of_the_new_one),
+                   TEST(the_journal_of_another_process_stays),
+                   TEST(a_released_database_that_was_moved_is_refused),
+                   TEST(the_checkpointer_of_a_moved_database_opens_nothing_at_its_path),
+                   TEST(the_checkpointer_makes_no_checkpoint_of_the_new_one),
+                   TEST(a_database_that_was_moved_back_has_a_journal_with_a_name),
+                   {0}});
 }
