@@ -99,7 +99,8 @@ static void await(AsyncStream *stream) {
     async_mutex_leave(&stream->mutex);
     /* It holds the database open, and was told to make haste. */
     async_lock_await_checkpoint(stream, LOOK_US);
-    async_writer_help(stream, INT64_MAX);
+    /* Whoever is at it may have seen all that is queued done, but not that it is closed. */
+    if (!async_writer_help(stream, INT64_MAX)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
     async_mutex_enter(&stream->mutex);
     if (shall_wait(stream)) wait_for_change(stream);
   }

@@ -620,15 +620,12 @@ export const mutants: Mutant[] = [
     killers: ["closing_test synced"],
   },
   {
-    name: "the last to close does not find the files of others closed",
-    file: "handle.c",
-    from: "  if (is_connection) look_for_move(stream);\n  async_file_close(handle->file);\n",
-    to: "  if (is_connection) {\n    look_for_move(stream);\n" +
-      "    async_mutex_enter(&stream->mutex);\n" +
-      "    is_last = async_closing_note_close(stream, handle->is_abandoned);\n" +
-      "    async_mutex_leave(&stream->mutex);\n    is_connection = false;\n  }\n" +
-      "  async_file_close(handle->file);\n",
-    killers: ["explore_wal_test last_closes"],
+    name: "who is at the database does not hear that it is closed",
+    file: "closing.c",
+    from:
+      "if (!async_writer_help(stream, INT64_MAX)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);",
+    to: "async_writer_help(stream, INT64_MAX);",
+    killers: ["explore_close_test not_synced"],
   },
   {
     name: "a close honours the delay",
