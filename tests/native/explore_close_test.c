@@ -109,6 +109,27 @@ static void two_threads_close(void) {
                      .schedules = SCHEDULES});
 }
 
+/* ---- Beside the writer, with something left to be synced ---- */
+
+/* The writer may have done all that is queued just before the close. */
+static void run_close_unsynced(void) {
+  open_one();
+  exec(pair_first, "PRAGMA synchronous = OFF");
+  pair_insert(pair_first);
+  step_branch(true);
+  close_database(pair_first);
+  step_branch(false);
+  end(1);
+}
+
+static void a_close_of_what_is_not_synced(void) {
+  explore(&(History){.name = "close_unsynced",
+                     .prepare = pair_make,
+                     .run = run_close_unsynced,
+                     .time_max_us = BUSY_US,
+                     .schedules = 240});
+}
+
 /* ---- Beside the checkpointer ---- */
 
 static void run_close_beside_checkpointer(bool no_checkpoint) {
@@ -405,6 +426,7 @@ static void a_close_by_force_beside_commits(void) {
 
 int main(void) {
   return run_tests((TestCase[]){TEST(two_threads_close),
+                                TEST(a_close_of_what_is_not_synced),
                                 TEST(a_close_beside_the_checkpointer),
                                 TEST(a_close_that_leaves_its_WAL_beside_the_checkpointer),
                                 TEST(a_close_beside_an_open),
