@@ -377,6 +377,7 @@ static AsyncStep step(AsyncStream *stream, int64_t *due_us) {
                        path == NULL ? "?" : path);
     return ASYNC_STEP_FAILED;
   }
+  if (stream->cut_off) stream->flush_wanted = stream->pushed.seq;
   if (flush_is_due(stream)) return step_flush(stream, due_us);
   AsyncOp *op = stream->queue.head;
   if (op != NULL) return step_op(stream, op, due_us);

@@ -170,7 +170,6 @@ void async_closing_release(AsyncStream *stream) {
 static void set_cut_off(AsyncStream *stream, bool on) {
   stream->cut_off = on;
   stream->strained = true; /* so that a transaction that begins looks */
-  if (on) stream->flush_wanted = stream->pushed.seq;
 }
 
 /* Ends because whoever runs the stream fails it when all is durable; or with the time. */

@@ -80,7 +80,7 @@ static int push_op(AsyncStream *stream, AsyncFence *fence, const AsyncFenceOp *b
 /* Under fence_mutex: the stream's error if it has failed. */
 static int push_to(AsyncFence *fence, AsyncStream *stream, const AsyncFenceOp *before) {
   async_mutex_enter(&stream->mutex);
-  int rc = stream->error.code;
+  int rc = async_stream_error_untold(stream);
   if (rc == SQLITE_OK) rc = push_op(stream, fence, before);
   async_stream_leave_and_wake(stream);
   return rc;

@@ -116,7 +116,7 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
 ** on several databases is committed, SQLite keeps for itself what becomes of their journals.
 */
 static int error_of(const AsyncFile *file) {
-  if (file->role == ASYNC_ROLE_JOURNAL) return file->stream->error.code;
+  if (file->role == ASYNC_ROLE_JOURNAL) return async_stream_error_untold(file->stream);
   return async_stream_error(file->stream);
 }
 

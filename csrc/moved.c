@@ -124,7 +124,10 @@ int async_moved_ask(AsyncStream *stream, int *moved) {
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);
   bool left = stream->has_left_path;
-  if (rc == SQLITE_OK) *moved = left ? has_moved(stream) : async_moved_look(stream);
+  if (rc == SQLITE_OK) {
+    *moved = left ? has_moved(stream) : async_moved_look(stream);
+    rc = async_stream_error(stream); /* it may have failed, or been cut off, meanwhile */
+  }
   async_mutex_leave(&stream->mutex);
   if (rc != SQLITE_OK || !left || *moved) return rc;
   /* It is back in its place.  Is that still free? */

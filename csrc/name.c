@@ -381,7 +381,7 @@ void async_file_close(AsyncFile *file) {
 int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory,
                            struct AsyncFence *fence) {
   AsyncFile *fresh = NULL;
-  int rc = stream->error.code; /* not told: see error_of() in file.c */
+  int rc = async_stream_error_untold(stream); /* see error_of() in file.c */
   AsyncFile *file = async_file_find(stream, path);
   /* Its handle is to be closed first: Windows deletes nothing that is open. */
   if (file == NULL) file = async_file_find_unsynced(stream, path);

@@ -111,11 +111,16 @@ void async_stats_add(AsyncStats *sum, const AsyncStats *stats) {
   sum->full_wait_us += stats->full_wait_us;
 }
 
-int async_stream_error(AsyncStream *stream) {
+int async_stream_error_untold(const AsyncStream *stream) {
   assert(async_mutex_is_held(&stream->mutex));
-  if (stream->error.code != SQLITE_OK) stream->error_told = true;
   if (stream->error.code == SQLITE_OK && stream->cut_off) return SQLITE_IOERR_CLOSE;
   return stream->error.code;
+}
+
+int async_stream_error(AsyncStream *stream) {
+  int rc = async_stream_error_untold(stream);
+  if (stream->error.code != SQLITE_OK) stream->error_told = true;
+  return rc;
 }
 
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us) {

@@ -207,6 +207,8 @@ void async_stream_leave_later(AsyncStream *stream);
 /* Under the mutex: the error, for a caller who will be told it; SQLITE_OK if
 ** there is none. */
 int async_stream_error(AsyncStream *stream);
+/* The same for a caller who may not be told: it stays something to tell. */
+int async_stream_error_untold(const AsyncStream *stream);
 
 /*
 ** Under the mutex: wait, at most timeout_us, and wake those who do.  Who waits
