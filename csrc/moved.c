@@ -110,8 +110,7 @@ bool async_moved_look(AsyncStream *stream) {
   if (!stream->has_left_path) {
     int64_t seen = stream->moves_seen;
     if (has_moved(stream)) stream->moves_seen++;
-    /* What was true when this look began is not known to be true still, if another one came to
-    ** something else meanwhile. */
+    /* What this look saw is old, if another one has seen a move meanwhile. */
     stream->moved = stream->has_left_path || stream->moves_seen != seen;
   }
   bool moved = stream->moved;

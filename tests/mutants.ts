@@ -868,8 +868,7 @@ export const mutants: Mutant[] = [
     file: "moved.c",
     from: "    int64_t seen = stream->moves_seen;\n" +
       "    if (has_moved(stream)) stream->moves_seen++;\n" +
-      "    /* What was true when this look began is not known to be true still, if another one came to\n" +
-      "    ** something else meanwhile. */\n" +
+      "    /* What this look saw is old, if another one has seen a move meanwhile. */\n" +
       "    stream->moved = stream->has_left_path || stream->moves_seen != seen;\n" +
       "  }\n" +
       "  bool moved = stream->moved;\n" +
