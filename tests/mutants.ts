@@ -697,7 +697,7 @@ export const mutants: Mutant[] = [
     file: "closing.c",
     from: "if (!async_writer_help_close(stream)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);",
     to: "async_writer_help_close(stream);",
-    killers: ["explore_wal_test last_closes"],
+    killers: ["explore_test no_slice"],
   },
   {
     name: "a close honours the delay",
