@@ -695,7 +695,8 @@ export const mutants: Mutant[] = [
   {
     name: "a closer does not wake a run that has not seen that it is being closed",
     file: "closing.c",
-    from: "if (!async_writer_help_close(stream)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);",
+    from:
+      "if (!async_writer_help_close(stream)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);",
     to: "async_writer_help_close(stream);",
     killers: ["explore_test no_slice"],
   },
@@ -759,7 +760,10 @@ export const mutants: Mutant[] = [
     name: "a close by force drops what was committed meanwhile",
     file: "apply.c",
     from: "if (flush_is_due(stream)) return step_flush(stream, due_us);\n  AsyncOp *op",
-    to: "if (stream->cut_off) {\n    async_failure_fail(stream, SQLITE_IOERR_CLOSE, \"close\", stream->path);\n    return ASYNC_STEP_FAILED;\n  }\n  if (flush_is_due(stream)) return step_flush(stream, due_us);\n  AsyncOp *op",
+    to: "if (stream->cut_off) {\n" +
+      '    async_failure_fail(stream, SQLITE_IOERR_CLOSE, "close", stream->path);\n' +
+      "    return ASYNC_STEP_FAILED;\n  }\n" +
+      "  if (flush_is_due(stream)) return step_flush(stream, due_us);\n  AsyncOp *op",
     killers: ["closing_races_test meanwhile"],
   },
   {
@@ -972,7 +976,8 @@ export const mutants: Mutant[] = [
     name: "an old connection deletes the journal of the new database",
     file: "vfs.c",
     from: "AsyncStream *stream = find_owner(name);\n  if (stream == NULL) return parent->xDelete",
-    to: "AsyncStream *stream = async_registry_find_owner(name);\n  if (stream == NULL) return parent->xDelete",
+    to: "AsyncStream *stream = async_registry_find_owner(name);\n" +
+      "  if (stream == NULL) return parent->xDelete",
     killers: ["moved_journal_test leaves_the_journal"],
   },
   {
@@ -986,7 +991,8 @@ export const mutants: Mutant[] = [
     name: "an old connection opens the WAL of the new database",
     file: "vfs.c",
     from: "AsyncStream *stream = find_owner(name);\n  if (stream != NULL) return open_in_stream",
-    to: "AsyncStream *stream = async_registry_find_owner(name);\n  if (stream != NULL) return open_in_stream",
+    to: "AsyncStream *stream = async_registry_find_owner(name);\n" +
+      "  if (stream != NULL) return open_in_stream",
     killers: ["moved_wal_test led_into"],
   },
   {

@@ -381,17 +381,16 @@ static void a_forked_child_closes_a_zombie_and_writes_nothing(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){
-      TEST(a_close_by_force_loses_no_commit_that_comes_meanwhile),
-      TEST(a_close_by_force_takes_no_more_commits),
-      TEST(a_close_by_force_that_is_late_leaves_all_as_it_was),
-      TEST(a_close_by_force_beside_a_thread_that_commits_loses_nothing),
-      TEST(a_close_by_force_ends_while_halted_or_stopped),
-      TEST(what_was_cut_off_takes_no_lock_again),
-      TEST(a_closer_does_not_write_for_who_opens_the_database_again),
-      TEST(a_close_gives_up_a_fence_behind_a_full_disk),
-      TEST(a_zombie_gives_its_lock_back_when_the_checkpointer_has_gone),
-      TEST(a_shortage_after_the_close_of_a_zombie_is_waited_for),
-      TEST(a_forked_child_closes_a_zombie_and_writes_nothing),
-      {0}});
+  return run_tests((TestCase[]){TEST(a_close_by_force_loses_no_commit_that_comes_meanwhile),
+                                TEST(a_close_by_force_takes_no_more_commits),
+                                TEST(a_close_by_force_that_is_late_leaves_all_as_it_was),
+                                TEST(a_close_by_force_beside_a_thread_that_commits_loses_nothing),
+                                TEST(a_close_by_force_ends_while_halted_or_stopped),
+                                TEST(what_was_cut_off_takes_no_lock_again),
+                                TEST(a_closer_does_not_write_for_who_opens_the_database_again),
+                                TEST(a_close_gives_up_a_fence_behind_a_full_disk),
+                                TEST(a_zombie_gives_its_lock_back_when_the_checkpointer_has_gone),
+                                TEST(a_shortage_after_the_close_of_a_zombie_is_waited_for),
+                                TEST(a_forked_child_closes_a_zombie_and_writes_nothing),
+                                {0}});
 }

@@ -1,8 +1,8 @@
 /*
-** The journals and super-journals of a database that was moved while it is open here, beside a new
-** database at its path: nothing that the old connections or the writer do meets a journal of the new
-** one, or leaves it a hot one, also when the writer fails or waits for space.  And what is reported
-** of a moved database that fails.
+** The journals and super-journals of a database that was moved while it is open here, beside a
+** new database at its path: nothing that the old connections or the writer do meets a journal of
+** the new one, or leaves it a hot one, also when the writer fails or waits for space.  And what is
+** reported of a moved database that fails.
 */
 #include "moving.h"
 #include "other.h"
@@ -356,16 +356,16 @@ static void a_database_that_was_moved_back_has_a_journal_with_a_name(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){
-      TEST(the_ops_of_an_old_connection_leave_no_journal),
-      TEST(the_ops_of_an_old_connection_leave_the_journal_of_the_new_one),
-      TEST(a_writer_that_fails_leaves_no_journal_beside_the_new_one),
-      TEST(a_writer_that_waits_for_space_leaves_no_journal_beside_the_new_one),
-      TEST(a_journal_without_a_name_that_cannot_be_made_fails_at_once),
-      TEST(a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not),
-      TEST(a_crash_with_a_moved_home_leaves_the_other_database_whole),
-      TEST(an_old_connection_leaves_the_journal_of_the_new_one),
-      TEST(the_journal_of_another_process_stays),
-      TEST(a_database_that_was_moved_back_has_a_journal_with_a_name),
-      {0}});
+  return run_tests(
+      (TestCase[]){TEST(the_ops_of_an_old_connection_leave_no_journal),
+                   TEST(the_ops_of_an_old_connection_leave_the_journal_of_the_new_one),
+                   TEST(a_writer_that_fails_leaves_no_journal_beside_the_new_one),
+                   TEST(a_writer_that_waits_for_space_leaves_no_journal_beside_the_new_one),
+                   TEST(a_journal_without_a_name_that_cannot_be_made_fails_at_once),
+                   TEST(a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not),
+                   TEST(a_crash_with_a_moved_home_leaves_the_other_database_whole),
+                   TEST(an_old_connection_leaves_the_journal_of_the_new_one),
+                   TEST(the_journal_of_another_process_stays),
+                   TEST(a_database_that_was_moved_back_has_a_journal_with_a_name),
+                   {0}});
 }

@@ -144,11 +144,11 @@ static void the_checkpointer_makes_no_checkpoint_of_the_new_one(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){
-      TEST(an_old_connection_is_not_led_into_the_WAL_of_the_new_one),
-      TEST(an_old_connection_stays_out_of_WAL_mode),
-      TEST(a_released_database_that_was_moved_is_refused),
-      TEST(the_checkpointer_of_a_moved_database_opens_nothing_at_its_path),
-      TEST(the_checkpointer_makes_no_checkpoint_of_the_new_one),
-      {0}});
+  return run_tests(
+      (TestCase[]){TEST(an_old_connection_is_not_led_into_the_WAL_of_the_new_one),
+                   TEST(an_old_connection_stays_out_of_WAL_mode),
+                   TEST(a_released_database_that_was_moved_is_refused),
+                   TEST(the_checkpointer_of_a_moved_database_opens_nothing_at_its_path),
+                   TEST(the_checkpointer_makes_no_checkpoint_of_the_new_one),
+                   {0}});
 }

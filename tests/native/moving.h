@@ -32,7 +32,7 @@ void moving_move_away(void);
 /* The new one: a table n with MOVING_NEW_ROWS rows, renamed over what is at the path. */
 void moving_put_new(const char *mode);
 
-/* A transaction on the new one that its cache does not hold: there is a journal with pages in it. */
+/* A transaction on the new one that its cache does not hold: so its journal has pages. */
 #define MOVING_SPILL                                                                               \
   "PRAGMA cache_size = 2; BEGIN; UPDATE n SET x = 'y'; WITH RECURSIVE c(i) AS (SELECT 1 UNION "    \
   "ALL SELECT i + 1 FROM c WHERE i < 100) INSERT INTO n SELECT hex(zeroblob(2000)) FROM c"
