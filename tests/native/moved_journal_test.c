@@ -6,6 +6,7 @@
 */
 #include "moving.h"
 #include "other.h"
+#include "registry.h"
 #include "testvfs.h"
 
 #include <dirent.h>
@@ -183,10 +184,11 @@ static void a_journal_without_a_name_that_cannot_be_made_fails_at_once(void) {
 
 /* ---- What is reported ---- */
 
-/* A database fails when it was moving_renamed, or deleted, and is closed. */
-static void fail_after(bool is_deleted, sqlite3_int64 *cursor) {
+/* A database was renamed, or deleted, fails, and is closed.  Its stream, with a reference. */
+static AsyncStream *fail_after(bool is_deleted, sqlite3_int64 *cursor) {
   testvfs_reset();
   sqlite3 *db = moving_open_old("DELETE");
+  AsyncStream *stream = async_registry_find(moving_path);
   testvfs_hold(ON_WRITE, "x.db$");
   testvfs_fail(ON_WRITE, "x.db$", 0, -1, SQLITE_IOERR_WRITE, EIO);
   exec(db, "INSERT INTO t VALUES (2)");
@@ -196,6 +198,7 @@ static void fail_after(bool is_deleted, sqlite3_int64 *cursor) {
   testvfs_release();
   CHECK_EQ(sqlite3_close(db), SQLITE_OK);
   CHECK_EQ(testvfs_open_files(), 0);
+  return stream;
 }
 
 static void a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not(void) {
@@ -203,7 +206,7 @@ static void a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not(v
   CHECK(freopen(test_path("stderr"), "w", stderr) != NULL);
   for (int is_deleted = 1; is_deleted >= 0; is_deleted--) {
     sqlite3_int64 cursor = 0;
-    fail_after(is_deleted, &cursor);
+    AsyncStream *stream = fail_after(is_deleted, &cursor);
     char event[1000] = "";
     CHECK_EQ(sqlite3async_event(&cursor, event, sizeof event) > 0, !is_deleted);
     bool told = strstr(event, "\"type\":\"error\",\"code\":778") != NULL;
@@ -211,7 +214,11 @@ static void a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not(v
     char *text = file_text(test_path("stderr"));
     CHECK_EQ(strstr(text, "close: 1 committed transactions of ") != NULL, !is_deleted);
     free(text);
-    CHECK_EQ(sqlite3async_flush(NULL, MOVING_WAIT_MS), is_deleted ? SQLITE_OK : SQLITE_IOERR_WRITE);
+    int wanted = is_deleted ? SQLITE_OK : SQLITE_IOERR_WRITE;
+    CHECK_EQ(sqlite3async_flush(NULL, MOVING_WAIT_MS), wanted);
+    async_registry_release(stream);
+    WAIT_FOR(MOVING_WAIT_MS, async_registry_count() == 0);
+    moving_flush();
   }
 }
 

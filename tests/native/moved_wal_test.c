@@ -118,6 +118,13 @@ static int64_t attempts_of(AsyncStream *stream) {
   return attempts;
 }
 
+static int64_t checkpoints_of(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int64_t checkpoints = stream->stats.checkpoints;
+  async_mutex_leave(&stream->mutex);
+  return checkpoints;
+}
+
 /* It was there when the checkpointer looked, and is moved before that opens it. */
 static void the_checkpointer_makes_no_checkpoint_of_the_new_one(void) {
   moving_setup_with_writer();
@@ -133,11 +140,11 @@ static void the_checkpointer_makes_no_checkpoint_of_the_new_one(void) {
   sleep_ms(100); /* it waits for the mutex */
   moving_move_away();
   moving_put_new("WAL");
-  int64_t checkpoints = stream->stats.checkpoints;
-  int64_t attempts = stream->wal.attempts;
+  int64_t checkpoints = checkpoints_of(stream);
+  int64_t attempts = attempts_of(stream);
   async_mutex_leave(&stream->lock.mutex);
   WAIT_FOR(MOVING_WAIT_MS, attempts_of(stream) > attempts);
-  CHECK_EQ(stream->stats.checkpoints, checkpoints);
+  CHECK_EQ(checkpoints_of(stream), checkpoints);
   async_registry_release(stream);
   CHECK_EQ(sqlite3_close(old), SQLITE_OK);
   moving_check_rows(moving_path, "n", MOVING_NEW_ROWS);
