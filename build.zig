@@ -221,6 +221,7 @@ fn addNativeTests(
     const core = b.createModule(options);
     core.addCMacro("SQLITE_CORE", "1");
     for (interposed) |name| core.addCMacro(name, b.fmt("test_{s}", .{name}));
+    core.addCMacro("stat(path, out)", "test_stat(path, out)"); // the function, not the structure
     const core_flags = if (tests.tsan) &library_flags else &library_flags ++ stepped_atomics;
     addCoreBut(b, core, sqlite, core_flags, tests.planted);
     const core_library = b.addLibrary(.{ .name = "core", .root_module = core });

@@ -77,7 +77,15 @@ export async function finish(
     await store.close();
   }
   await settle(contender);
-  if (contender.journalMode === "memory") return;
+  if (contender.journalMode !== "memory") verifyClosed({ contender, path }, rows, verifyMore);
+}
+
+/** Verify, by plain SQLite, that all rows are in a database that is closed; then delete it. */
+export function verifyClosed(
+  { contender, path }: Pick<Database, "contender" | "path">,
+  rows: number,
+  verifyMore: (connection: Connection) => void = () => {},
+): void {
   {
     using plain = open(path);
     plain.exec("PRAGMA busy_timeout = 10000");

@@ -1,6 +1,7 @@
 /** All workloads, in the order in which they run. @module */
 import { backlog } from "./backlog.ts";
 import { bound } from "./bound.ts";
+import { close } from "./close.ts";
 import { commit } from "./commit.ts";
 import { cpu } from "./cpu.ts";
 import { depth } from "./depth.ts";
@@ -25,6 +26,7 @@ import type { Workload } from "./workload.ts";
 export const workloads: Workload[] = [
   commit,
   cpu,
+  close,
   durable,
   spread,
   http,

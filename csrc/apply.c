@@ -323,7 +323,7 @@ static AsyncStep step_op(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
     return ASYNC_STEP_DONE;
   }
   op->under_way = true;
-  bool by_name = async_moved_concerns(op);
+  bool by_name = async_moved_concerns(stream, op);
   if (by_name) async_moved_begin_by_name(stream);
   bool moved = stream->moved;
   bool syncs = op->kind == ASYNC_OP_SYNC;

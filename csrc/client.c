@@ -64,6 +64,14 @@ static void end(AsyncHandle *handle) {
   if (is_last) async_closing_release(handle->stream);
 }
 
+/* From here on SQLite keeps errors for itself, as of the last checkpoint. */
+static void note_ending(AsyncHandle *handle) {
+  async_mutex_enter(&handle->stream->mutex);
+  handle->is_ending = true;
+  handle->knew_error = handle->stream->error_told;
+  async_mutex_leave(&handle->stream->mutex);
+}
+
 /* The connection is being closed: is it about to become a zombie? */
 static void note_close(void *arg) {
   AsyncClient *client = arg;
@@ -72,6 +80,7 @@ static void note_close(void *arg) {
   for (AsyncHandle *handle = client->handles; handle != NULL; handle = next) {
     next = handle->client_next;
     handle->client = NULL;
+    if (!async_forked) note_ending(handle);
     if (lives_on) end(handle);
   }
   free(client);

@@ -7,6 +7,7 @@
 #include "ending.h"
 #include "flush.h"
 #include "loss.h"
+#include "moved.h"
 #include "registry.h"
 #include "writer.h"
 
@@ -15,8 +16,9 @@
 /* How often to look again where nobody says that there is something to see: the writer was
 ** stopped, or is stuck. */
 #define LOOK_US 20000
-/* How often the checkpointer may come in between. */
-#define HAND_OVER_TRIES 5
+/* How often the lock of a database that only zombies have open is tried to be given back: a
+** statement in the middle of its rows keeps it. */
+#define RELEASE_TRIES 3
 /* How often to look whether others have closed their databases. */
 #define ANY_POLL_US 1000
 
@@ -45,7 +47,7 @@ bool async_closing_note_close(AsyncStream *stream, AsyncNames *names, bool was_a
   int *count = was_abandoned ? &stream->abandoned : &stream->connections;
   assert(*count > 0);
   --*count;
-  return note_end(stream) && stream->abandoned == 0;
+  return note_end(stream);
 }
 
 bool async_closing_note_abandon(AsyncStream *stream) {
@@ -55,9 +57,7 @@ bool async_closing_note_abandon(AsyncStream *stream) {
   return note_end(stream);
 }
 
-/* Under the mutex: is nothing left of it but a file?  Or, while a zombie has handles, nothing to be
-** applied? */
-static bool is_a_file(const AsyncStream *stream) {
+bool async_closing_is_a_file(const AsyncStream *stream) {
   const AsyncFiles *files = &stream->files;
   if (stream->abandoned > 0) return stream->queue.head == NULL;
   return stream->queue.head == NULL && files->newest == NULL && files->garbage == NULL &&
@@ -68,7 +68,8 @@ static bool is_a_file(const AsyncStream *stream) {
 ** was opened again meanwhile. */
 static bool shall_wait(AsyncStream *stream) {
   if (stream->connections > 0) return false;
-  if (async_scheduler_has_own_runner() && !async_ending_is_over()) return !is_a_file(stream);
+  bool is_written = async_scheduler_has_own_runner() && !async_ending_is_over();
+  if (is_written) return !async_closing_is_a_file(stream);
   stream->close_queued = stream->awake = true;
   async_scheduler_wake(&stream->task, ASYNC_WAKE_SOON);
   return false;
@@ -85,7 +86,18 @@ static void tell_of_loss(AsyncStream *stream) {
   if (tell) async_loss_tell("close", lost, stream->path, sqlite3_errstr(code));
 }
 
-void async_closing_await(AsyncStream *stream) {
+/* Under the mutex: until some of its files have been closed; or, while zombies have them open, all
+** has been applied. */
+static void wait_for_change(AsyncStream *stream) {
+  AsyncSignal *signal = &stream->files_closed;
+  if (stream->abandoned > 0) {
+    signal = &stream->applied_moved;
+    if (stream->applied_wanted > stream->pushed.seq) stream->applied_wanted = stream->pushed.seq;
+  }
+  async_stream_wait(stream, signal, LOOK_US);
+}
+
+static void await(AsyncStream *stream) {
   if (async_forked) return;
   if (async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
   async_mutex_enter(&stream->mutex);
@@ -96,26 +108,59 @@ void async_closing_await(AsyncStream *stream) {
     /* A run that is about to end may not have seen that it is being closed. */
     if (!async_writer_help_close(stream)) async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
     async_mutex_enter(&stream->mutex);
-    if (shall_wait(stream)) async_stream_wait(stream, &stream->files_closed, LOOK_US);
+    if (shall_wait(stream)) wait_for_change(stream);
   }
   async_mutex_leave(&stream->mutex);
   tell_of_loss(stream);
 }
 
-/* The checkpointer may come just then, and is told to leave. */
-static int hand_over(AsyncStream *stream) {
-  int rc = SQLITE_BUSY;
-  for (int i = 0; i < HAND_OVER_TRIES && rc == SQLITE_BUSY; i++) {
-    async_lock_await_checkpoint(stream, ASYNC_HURRY_US);
-    rc = async_lock_hand_over(stream);
+/* Under the mutex: are there ops up to there, and somebody who applies them? */
+static bool shall_wait_for(const AsyncStream *stream, int64_t seq) {
+  return stream->applied.seq < seq && stream->error.code == SQLITE_OK &&
+         !async_stream_is_held(stream) && async_scheduler_has_own_runner() &&
+         !async_ending_is_over();
+}
+
+void async_closing_await_applied(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int64_t seq = stream->pushed.seq;
+  while (shall_wait_for(stream, seq)) {
+    async_mutex_leave(&stream->mutex);
+    async_writer_help_apply(stream, seq);
+    async_mutex_enter(&stream->mutex);
+    if (!shall_wait_for(stream, seq)) break;
+    if (stream->applied_wanted > seq) stream->applied_wanted = seq;
+    async_stream_wait(stream, &stream->applied_moved, LOOK_US);
   }
-  return rc;
+  async_mutex_leave(&stream->mutex);
+}
+
+/* Is it open still, by zombies? */
+static bool is_abandoned(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool is = stream->abandoned > 0;
+  async_mutex_leave(&stream->mutex);
+  return is;
+}
+
+void async_closing_end(AsyncStream *stream) {
+  if (is_abandoned(stream)) {
+    async_closing_release(stream);
+  } else {
+    await(stream);
+  }
 }
 
 void async_closing_release(AsyncStream *stream) {
-  async_closing_await(stream);
-  int rc = async_flush_stream(stream, (int)async_config.exit_drain_ms);
-  if (rc == SQLITE_OK) rc = hand_over(stream);
+  int64_t until_us = async_flush_deadline((int)async_config.exit_drain_ms);
+  int rc = SQLITE_BUSY;
+  for (int i = 0; i < RELEASE_TRIES && rc == SQLITE_BUSY; i++) {
+    /* It has the lock in use, and may have been called once more when it ends. */
+    async_lock_await_checkpoint(stream, until_us - async_os_now_us());
+    await(stream);
+    rc = async_flush_until(stream, until_us);
+    if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);
+  }
   if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
     sqlite3_log(rc, "sqlite3async: %s is closed, and could not be released", stream->path);
   }
@@ -152,12 +197,12 @@ int async_closing_cut_off(AsyncStream *stream, int64_t until_us) {
   if (!open) return SQLITE_OK;
   if (!await_failed(stream, until_us)) return SQLITE_BUSY;
   async_lock_cut_off(stream);
-  async_registry_forget_path(stream);
+  async_moved_forget_path(stream);
   return SQLITE_OK;
 }
 
 static bool is_under_way(AsyncStream *stream) {
-  return stream->connections == 0 && !is_a_file(stream);
+  return stream->connections == 0 && !async_closing_is_a_file(stream);
 }
 
 bool async_closing_await_any(int64_t timeout_us) {

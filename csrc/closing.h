@@ -31,19 +31,27 @@ bool async_closing_note_close(AsyncStream *stream, AsyncNames *names, bool was_a
 /* Or the program has closed it, but not SQLite: see client.h. */
 bool async_closing_note_abandon(AsyncStream *stream);
 
-/* The last one was closed, and its handle let go: wait.  The caller has a reference and holds no
-** mutex. */
-void async_closing_await(AsyncStream *stream);
+/* Under the mutex: is nothing left of the database but a file?  Or, while a zombie has handles,
+** nothing to be applied? */
+bool async_closing_is_a_file(const AsyncStream *stream);
 
-/* The last one was abandoned: wait until all is applied, make it durable, and give the OS lock back,
-** if no statement is in the middle of its rows.  No mutex is held. */
+/* One that was not the last was closed: wait until what was committed so far is applied.  Then its
+** commits are in the files, as by plain SQLite, whoever else has the database open.  As below. */
+void async_closing_await_applied(AsyncStream *stream);
+
+/* The last one was closed, and its handle let go: wait; for what async_closing_release() does, if
+** zombies have it open still.  The caller has a reference and holds no mutex. */
+void async_closing_end(AsyncStream *stream);
+
+/* The last one was abandoned: wait until all is applied, make it durable, and give the OS lock
+** back, if no statement is in the middle of its rows.  No mutex is held. */
 void async_closing_release(AsyncStream *stream);
 
 /*
 ** Close by force: the database is cut off from those of its handles that are still open.  Every
-** call by them fails with SQLITE_IOERR_CLOSE from here on; what was committed before is made durable;
-** then the OS lock is given back, and whoever opens the path gets a new stream.  SQLITE_BUSY, and all
-** is as before, if that is not done by then.  The caller has a reference.
+** call by them fails with SQLITE_IOERR_CLOSE from here on; what was committed before is made
+** durable; then the OS lock is given back, and whoever opens the path gets a new stream.
+** SQLITE_BUSY, and all is as before, if that is not done by then.  The caller has a reference.
 */
 int async_closing_cut_off(AsyncStream *stream, int64_t until_us);
 

@@ -69,8 +69,8 @@ int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc, bool 
 
 /* ---- Failing ---- */
 
-/* Under the mutex, which it leaves meanwhile: nothing of a stream that fails, or waits for long, may
-** lie beside the database that is at its path now. */
+/* Under the mutex, which it leaves meanwhile: nothing of a stream that fails, or waits for long,
+** may lie beside the database that is at its path now. */
 static bool look_whether_moved(AsyncStream *stream) {
   async_moved_begin_by_name(stream);
   async_moved_end_by_name(stream);

@@ -111,6 +111,15 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
 
 /* ---- Writing ---- */
 
+/*
+** Under the mutex: the stream's error.  Of a journal it does not count as told: once a transaction
+** on several databases is committed, SQLite keeps for itself what becomes of their journals.
+*/
+static int error_of(const AsyncFile *file) {
+  if (file->role == ASYNC_ROLE_JOURNAL) return file->stream->error.code;
+  return async_stream_error(file->stream);
+}
+
 /* Under the mutex: with a WAL open, only checkpoints write to the database. */
 static bool is_of_checkpoint(const AsyncFile *file) {
   const AsyncFile *wal = file->stream->files.wal;
@@ -177,7 +186,7 @@ static int get_ready(AsyncFile *file) {
   AsyncStream *stream = file->stream;
   int rc;
   do {
-    rc = async_stream_error(stream);
+    rc = error_of(file);
     if (rc == SQLITE_OK) rc = know_size(file);
   } while (rc == SQLITE_OK && async_hold_wait(&stream->mutex));
   return rc;
@@ -186,7 +195,7 @@ static int get_ready(AsyncFile *file) {
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = error_of(file);
   if (rc == SQLITE_OK && !async_stream_has_room(stream, n)) {
     rc = async_stream_wait_for_room(stream, n, has_journal(stream));
   }
@@ -274,7 +283,7 @@ int async_file_truncate(AsyncFile *file, int64_t size) {
 static int push_alone(AsyncFile *file, AsyncOpKind kind, int64_t offset, int flags) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = error_of(file);
   if (rc == SQLITE_OK) rc = know_size(file);
   if (rc == SQLITE_OK) rc = push_plain(file, kind, offset, flags);
   async_stream_leave_and_wake(stream);

@@ -87,6 +87,7 @@ struct AsyncFile {
   int open_flags;         /* what the parent's xOpen said it did */
   AsyncOsFileState state; /* of a journal, when it was opened */
   bool nameless;          /* and that nobody will ever recover: see moved.h */
+  bool is_left;           /* and its name was another one's when last looked */
 };
 
 /*

@@ -99,6 +99,9 @@ void async_file_link(AsyncFile *file) {
 
 /* Out of the list, to be closed. */
 static void discard(AsyncFile *file) {
+  if (file->role == ASYNC_ROLE_JOURNAL && file->state.inode != 0 && !file->gone && !file->is_left) {
+    file->stream->closed_journal = file->state;
+  }
   AsyncFiles *files = &file->stream->files;
   if (file->newer == NULL) {
     files->newest = file->older;

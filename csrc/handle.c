@@ -12,6 +12,7 @@
 #include "client.h"
 #include "closing.h"
 #include "config.h"
+#include "moved.h"
 #include "registry.h"
 #include "super.h"
 
@@ -40,6 +41,14 @@ static void unmap(AsyncHandle *handle) {
   async_walindex_unmap(&handle->stream->walindex, &handle->wal);
 }
 
+/* A transaction that could be neither applied nor rolled back has left a hot journal for whoever
+** opens the database next: but not for one that was put in its place. */
+static void look_for_move(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  async_moved_look(stream);
+  async_mutex_leave(&stream->mutex);
+}
+
 static int handle_close(sqlite3_file *base) {
   AsyncHandle *handle = handle_of(base);
   handle->base.pMethods = NULL;
@@ -48,16 +57,22 @@ static int handle_close(sqlite3_file *base) {
   async_lock_release(handle->stream, &handle->lock, SQLITE_LOCK_NONE);
   AsyncStream *stream = handle->stream;
   bool is_connection = async_handle_is_connection(handle);
+  if (is_connection) look_for_move(stream);
   bool is_last = false;
   async_client_forget(handle);
   async_file_close(handle->file);
   async_super_forget_all(stream);
   if (is_connection) { /* only now: whoever is the last must find the files of all others closed */
     async_mutex_enter(&stream->mutex);
+    if (handle->is_ending && !handle->knew_error) stream->error_told = false;
     is_last = async_closing_note_close(stream, &handle->names, handle->is_abandoned);
     async_mutex_leave(&stream->mutex);
   }
-  if (is_last) async_closing_await(stream);
+  if (is_last) {
+    async_closing_end(stream);
+  } else if (is_connection) {
+    async_closing_await_applied(stream);
+  }
   async_registry_release(stream);
   return SQLITE_OK;
 }

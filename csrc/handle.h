@@ -23,6 +23,8 @@ struct AsyncHandle {
   sqlite3 **db;                /* where SQLite keeps the connection that uses it now; or NULL */
   AsyncClient *client;         /* that connection, see client.h; or NULL */
   AsyncHandle *client_next;    /* of its handles */
+  bool is_ending;              /* SQLite is closing the connection, and gives no code to anybody, */
+  bool knew_error;             /* and the program knew of the stream's error by then */
   bool is_abandoned;           /* the program has closed the connection, SQLite not yet */
   bool autocheckpoint_settled; /* it is as it is to be */
   bool autocheckpoint_off;     /* we turned it off */
@@ -31,8 +33,8 @@ struct AsyncHandle {
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */
 };
 
-/* Make *handle a handle on the file, opened with these flags; it takes over the reference.  name: as
-** SQLite gave it, if that has opened it as a database, else NULL. */
+/* Make *handle a handle on the file, opened with these flags; it takes over the reference.  name:
+** as SQLite gave it, if that has opened it as a database, else NULL. */
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags,
                        const char *name);
 

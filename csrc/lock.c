@@ -138,7 +138,7 @@ static int take_os_lock(AsyncStream *stream, sqlite3_file *parent) {
 
 static int raise_os_lock(AsyncStream *stream, int level) {
   AsyncLock *lock = &stream->lock;
-  if (lock->cut_off) return SQLITE_IOERR_LOCK;
+  if (lock->cut_off) return SQLITE_IOERR_CLOSE;
   if (lock->os_level >= level) return SQLITE_OK;
   sqlite3_file *parent = lock_handle(stream);
   int rc = SQLITE_OK;

@@ -18,7 +18,7 @@
 ** transaction with SQLITE_READONLY_DBMOVED.  So this is about what was
 ** committed before.
 **
-** INVARIANT  An op that works by name, or makes a journal hot, is applied
+** INVARIANT  An op that works by name, or is applied while a journal lies there, is applied
 ** between begin_by_name and end_by_name, and another stream takes the path
 ** over only after async_moved_leave_path(), which waits for the end.  So no op
 ** of the old stream meets a journal of the new one.
@@ -30,8 +30,8 @@
 
 #include "file.h"
 
-/* Does the op do something by name, or could it make a journal hot? */
-bool async_moved_concerns(const AsyncOp *op);
+/* Under the mutex: does the op do something by name, or could a journal be hot meanwhile? */
+bool async_moved_concerns(AsyncStream *stream, const AsyncOp *op);
 
 /*
 ** Under the stream's mutex, which they leave meanwhile.  begin: the writer is about
@@ -49,7 +49,9 @@ int async_moved_ask(AsyncStream *stream, int *moved);
 
 /* The path is another stream's from here on; no mutex is held. */
 void async_moved_leave_path(AsyncStream *stream);
-/* Has that ever happened?  Then a journal's name may mean the journals of two streams. */
+/* The same of a stream that does nothing any more, though handles are open. */
+void async_moved_forget_path(AsyncStream *stream);
+/* Has any of that ever happened?  Then a journal's name may mean the journals of two streams. */
 bool async_moved_has_left_path(void);
 
 #endif /* ASYNC_MOVED_H */

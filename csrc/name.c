@@ -90,6 +90,13 @@ int async_file_why_not_created(const AsyncFile *file) {
   return async_os_is_absent(file->path) ? async_os_try_to_create(file->path) : -1;
 }
 
+/* A journal that has gone with its folder: nobody shall take it for hot there, or find it. */
+static void end_moved_journal(const AsyncFile *file, sqlite3_file *parent) {
+  if (parent == NULL || file->state.inode == 0) return;
+  async_parent_truncate(file->stream, parent, 0);
+  async_os_delete_open(file->state);
+}
+
 int async_file_apply_delete(AsyncFile *file, int sync_directory, bool nameless) {
   AsyncStream *stream = file->stream;
   async_os_hold_end();
@@ -103,9 +110,7 @@ int async_file_apply_delete(AsyncFile *file, int sync_directory, bool nameless) 
     async_file_synced(file, file->changes); /* what is in it does not matter any more */
   }
   async_mutex_leave(&stream->mutex);
-  /* It may have gone with its folder: without a byte in it, it is no hot journal. */
-  if (nameless && file->parent != NULL) async_parent_truncate(stream, file->parent, 0);
-  if (nameless && closing != NULL) async_parent_truncate(stream, closing, 0);
+  if (nameless) end_moved_journal(file, closing != NULL ? closing : file->parent);
   if (closing != NULL) closing->pMethods->xClose(closing);
   sqlite3_vfs *vfs = stream->parent;
   int rc = nameless ? SQLITE_OK : vfs->xDelete(vfs, file->path, sync_directory);
@@ -247,11 +252,11 @@ static bool was_left_so(const AsyncFile *file) {
 }
 
 /*
-** Under the mutex: a journal was found on disk.  A process may have died between the zeros over its
-** header, or its truncation, and their sync.  If the records of a new transaction then got to disk
-** and those did not, the old header would roll back to a mixture of both.  So it is synced before
-** it is written to; but not one that this stream has not synced itself, since SQLite did not ask for
-** it (synchronous=OFF).
+** Under the mutex: a journal was found on disk.  A process may have died between the zeros over
+** its header, or its truncation, and their sync.  If the records of a new transaction then got to
+** disk and those did not, the old header would roll back to a mixture of both.  So it is synced
+** before it is written to; but not one that this stream has not synced itself, since SQLite did
+** not ask for it (synchronous=OFF).
 */
 static void doubt_journal(AsyncFile *file) {
   file->sync_first = !file->dirty && !was_left_so(file);
@@ -376,7 +381,7 @@ void async_file_close(AsyncFile *file) {
 int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory,
                            struct AsyncFence *fence) {
   AsyncFile *fresh = NULL;
-  int rc = async_stream_error(stream);
+  int rc = stream->error.code; /* not told: see error_of() in file.c */
   AsyncFile *file = async_file_find(stream, path);
   /* Its handle is to be closed first: Windows deletes nothing that is open. */
   if (file == NULL) file = async_file_find_unsynced(stream, path);

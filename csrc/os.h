@@ -93,6 +93,9 @@ AsyncOsFileState async_os_file_state(const char *path);
 
 /* Is that file, which this process has open, under no name any more? */
 bool async_os_is_deleted(AsyncOsFileState file);
+/* Delete that file, which this process has open, under whatever name it has now, if the system
+** knows that name. */
+void async_os_delete_open(AsyncOsFileState file);
 
 /*
 ** The first of at most ASYNC_OS_FIND_MAX files that is found open in this process, by whatever way;

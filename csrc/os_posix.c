@@ -25,6 +25,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -242,7 +243,7 @@ AsyncOsFileState async_os_file_state(const char *path) {
 }
 
 /* The number that is_it() gives for one of the process's descriptors, or -1. */
-static int find_descriptor(int (*is_it)(const struct stat *file, const void *arg),
+static int find_descriptor(int (*is_it)(int fd, const struct stat *file, const void *arg),
                            const void *arg) {
   DIR *descriptors = opendir("/dev/fd");
   if (descriptors == NULL) return -1;
@@ -253,7 +254,7 @@ static int find_descriptor(int (*is_it)(const struct stat *file, const void *arg
     long fd = strtol(entry->d_name, &end, 10);
     struct stat file;
     if (end == entry->d_name || *end != '\0' || fstat((int)fd, &file) != 0) continue;
-    found = is_it(&file, arg);
+    found = is_it((int)fd, &file, arg);
   }
   closedir(descriptors);
   return found;
@@ -264,7 +265,8 @@ typedef struct Wanted {
   int count;
 } Wanted;
 
-static int which_is_wanted(const struct stat *file, const void *arg) {
+static int which_is_wanted(int fd, const struct stat *file, const void *arg) {
+  (void)fd;
   const Wanted *wanted = arg;
   for (int i = 0; i < wanted->count; i++) {
     const struct stat *one = &wanted->files[i];
@@ -284,13 +286,37 @@ int async_os_find_open_here(const char *const *paths, int count) {
   return any ? find_descriptor(which_is_wanted, &wanted) : -1;
 }
 
-static int is_deleted(const struct stat *file, const void *arg) {
-  const AsyncOsFileState *wanted = arg;
-  bool same = (uint64_t)file->st_dev == wanted->device && (uint64_t)file->st_ino == wanted->inode;
-  return same && file->st_nlink == 0 ? 0 : -1;
+static bool is_file(const struct stat *file, const AsyncOsFileState *wanted) {
+  return (uint64_t)file->st_dev == wanted->device && (uint64_t)file->st_ino == wanted->inode;
+}
+
+static int is_deleted(int fd, const struct stat *file, const void *arg) {
+  (void)fd;
+  return is_file(file, arg) && file->st_nlink == 0 ? 0 : -1;
 }
 
 bool async_os_is_deleted(AsyncOsFileState file) { return find_descriptor(is_deleted, &file) == 0; }
+
+static int fd_of_file(int fd, const struct stat *file, const void *arg) {
+  return is_file(file, arg) ? fd : -1;
+}
+
+void async_os_delete_open(AsyncOsFileState file) {
+  int fd = find_descriptor(fd_of_file, &file);
+  if (fd < 0) return;
+  char path[PATH_MAX];
+#if defined(__APPLE__)
+  bool known = fcntl(fd, F_GETPATH, path) == 0;
+#else
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  bool known = length > 0;
+  if (known) path[length] = '\0';
+#endif
+  struct stat found;
+  if (known && lstat(path, &found) == 0 && is_file(&found, &file)) unlink(path);
+}
 
 bool async_os_is_directory(const char *path) {
   struct stat file;

@@ -257,6 +257,8 @@ bool async_os_is_deleted(AsyncOsFileState file) {
   return false;
 }
 
+void async_os_delete_open(AsyncOsFileState file) { (void)file; }
+
 /* ---- The process's end ---- */
 
 static void (*exit_handler)(void);

@@ -3,6 +3,7 @@
 */
 #include "registry.h"
 
+#include "config.h"
 #include "file.h"
 
 #include <assert.h>
@@ -222,6 +223,20 @@ static void end_stream(AsyncStream *stream) {
   async_stream_free(stream);
 }
 
+/*
+** Under the stream's mutex: the last commits are made durable before the stream ends.  If only
+** the folder is left to be synced, that has time until maxDelayMs asks for it: others may close
+** databases in the same folder, or open this one again.
+*/
+static void note_last_flush(AsyncStream *stream) {
+  bool is_file = stream->queue.head == NULL && stream->files.newest == NULL;
+  if (!is_file || stream->error.code != SQLITE_OK || async_config.max_delay_ms == 0) {
+    stream->flush_wanted = stream->pushed.seq;
+  } else if (stream->unsynced_since_us == 0) {
+    stream->unsynced_since_us = async_os_now_us();
+  }
+}
+
 void async_registry_release(AsyncStream *stream) {
   async_mutex_enter(&registry_mutex);
   assert(stream->references > 0);
@@ -231,8 +246,7 @@ void async_registry_release(AsyncStream *stream) {
   bool end = ends_now(stream);
   bool wake = false;
   if (stream->references == 0 && !async_stream_is_settled(stream)) {
-    /* The last commits are made durable before the stream ends. */
-    stream->flush_wanted = stream->pushed.seq;
+    note_last_flush(stream);
     wake = !stream->awake;
     stream->awake = true;
   }
@@ -348,6 +362,7 @@ static bool take_over(AsyncStream *stream) {
     file->syncing = false;
   }
   stream->by_name = false;
+  stream->removing = 0;
   /* Whoever was in there had only called the parent, of which nothing has to be whole. */
   async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_scheduler_reclaim(&stream->task);

@@ -110,6 +110,7 @@ static void note_applied(AsyncStream *stream, AsyncOp *op) {
     async_file_synced(file, file->changes);
     forget_frames(file);
     file->gone = true;
+    if (file->role == ASYNC_ROLE_JOURNAL) stream->closed_journal = (AsyncOsFileState){0};
     async_file_inherit_unsynced(file);
     if (op->flags == 0) stream->directory_dirty = true;
     break;

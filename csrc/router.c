@@ -10,6 +10,7 @@
 */
 #include "router.h"
 
+#include "closing.h"
 #include "config.h"
 #include "control.h"
 #include "exclude.h"
@@ -337,21 +338,26 @@ int sqlite3async_route(const char *zPath) {
   return SQLITE_OK;
 }
 
-/*
-** Is the database closed, and all of it written?  Once that is so, its stream is there for a moment
-** longer: until its writer has turned away from it.
-*/
+/* Under the mutex: is nothing left of it but a file, with nobody who has it open? */
+static bool is_file_only(AsyncStream *stream) {
+  return stream->handles == 0 && stream->error.code == SQLITE_OK && async_closing_is_a_file(stream);
+}
+
+/* Is the database closed, and all of it written?  A thread that has just closed its files may not
+** have said so yet. */
 static bool has_ended(const char *full) {
   int64_t until_us = async_os_now_us() + END_WAIT_US;
   for (;;) {
     AsyncStream *stream = async_registry_find(full);
     if (stream == NULL) return true;
     async_mutex_enter(&stream->mutex);
-    bool ending =
-        stream->handles == 0 && stream->error.code == SQLITE_OK && async_stream_is_settled(stream);
+    bool ended = is_file_only(stream);
+    bool ending = stream->handles == 0 && stream->queue.head == NULL;
     async_mutex_leave(&stream->mutex);
     async_registry_release(stream);
-    if (!ending || !async_scheduler_has_runner() || async_os_now_us() >= until_us) return false;
+    if (ended || !ending || !async_scheduler_has_runner() || async_os_now_us() >= until_us) {
+      return ended;
+    }
     async_os_sleep_us(END_POLL_US);
   }
 }

@@ -243,17 +243,18 @@ SQLITE3ASYNC_API int sqlite3async_ending(void);
 SQLITE3ASYNC_API int sqlite3async_close(int timeoutMs);
 
 /*
-** A driver that keeps a connection until the last of its statements has been collected says `PRAGMA
-** async_closing` on it when its program closes it, then does what it does, and calls this: databases
-** that are open only for such connections are written completely, made durable and unlocked, as far
-** as no statement is in the middle of its rows.  Waits for the disk as a last close does.
+** A driver that keeps a connection until the last of its statements has been collected says
+** `PRAGMA async_closing` on it when its program closes it, then does what it does, and calls
+** this: databases that are open only for such connections are written completely, made durable
+** and unlocked, as far as no statement is in the middle of its rows.  Waits for the disk as a
+** last close does.
 */
 SQLITE3ASYNC_API int sqlite3async_release_closed(void);
 
 /*
-** As sqlite3async_close(), though databases are open: all that is committed is made durable, and then the
-** connections that are left are cut off.  They hold no lock of the operating system any more, and
-** every call on them fails with SQLITE_IOERR_CLOSE until they are closed.
+** As sqlite3async_close(), though databases are open: all that is committed is made durable, and
+** then the connections that are left are cut off.  They hold no lock of the operating system any
+** more, and every call on them fails with SQLITE_IOERR_CLOSE until they are closed.
 */
 SQLITE3ASYNC_API int sqlite3async_close_by_force(int timeoutMs);
 

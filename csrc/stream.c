@@ -263,7 +263,9 @@ bool async_stream_is_held(const AsyncStream *stream) {
 }
 
 int64_t async_stream_lost(const AsyncStream *stream) {
-  if (stream->is_deleted || stream->lost_told) return 0;
+  /* What is committed just when all was made durable is counted only afterwards. */
+  bool cut_off = stream->cut_off && stream->error.code == SQLITE_IOERR_CLOSE;
+  if (stream->is_deleted || cut_off || stream->lost_told) return 0;
   return stream->pushed.transactions - stream->applied.transactions;
 }
 

@@ -149,13 +149,17 @@ struct AsyncStream {
   bool cut_off;              /* close() by force: nothing more is pushed, and then it fails */
   bool close_queued;         /* nobody has looked at the stream since */
   bool moved;                /* the database had lost its name, when last looked; see moved.h */
+  int64_t moves_seen;        /* how often a look has found that */
   bool is_deleted;           /* it failed, and its owner had deleted the database */
   AsyncOsFileState database_state; /* which file it is, when it was opened */
   bool has_left_path;              /* and the path may be another stream's */
   bool by_name;                    /* the writer does something by name */
+  int removing;                    /* so many remove journals, see moved.c */
   int64_t op_held_since_us;        /* the first op waits for what may be there again; or 0 */
   int64_t folder_held_since_us;    /* so does the folder's sync; or 0 */
-  AsyncOsFileState left_journal;   /* the journal, when it was last closed here */
+  /* What was opened last as the journal, if it is closed and not deleted: it may still be hot. */
+  AsyncOsFileState closed_journal;
+  AsyncOsFileState left_journal; /* the journal, when it was last closed here */
   int64_t last_op_writes; /* of SQLite's, in the op that was applied last; its runner's alone */
   int64_t apply_us_x16;   /* 16 times the time to apply an op, a moving average */
 

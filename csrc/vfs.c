@@ -88,13 +88,17 @@ static bool is_made_for_transaction(int flags) {
 }
 
 /*
-** The stream of a journal or WAL.  By its name; but if a database was opened at the path of one that
-** had moved, the name may mean either's: then by the address of the name, which is each connection's
-** own.
+** The stream of a journal or WAL.  By its name; but if a database was opened at the path of one
+** that had moved, the name may mean either's: then by the address of the name, which is each
+** connection's own.
 */
 static AsyncStream *find_owner(const char *name) {
-  AsyncStream *stream = async_moved_has_left_path() ? async_registry_find_by_names(name) : NULL;
-  return stream != NULL ? stream : async_registry_find_owner(name);
+  AsyncStream *stream = async_registry_find_owner(name);
+  if (!async_moved_has_left_path()) return stream; /* only now: it may just have happened */
+  AsyncStream *own = async_registry_find_by_names(name);
+  if (own == NULL) return stream;
+  if (stream != NULL) async_registry_release(stream);
+  return own;
 }
 
 /* True if a URI asked for our VFS, instead of getting it because it is the default. */

@@ -68,6 +68,18 @@ bool async_writer_help(AsyncStream *stream, int64_t seq) {
   return help(stream, is_durable, seq);
 }
 
+static bool is_applied(AsyncStream *stream, int64_t seq) {
+  async_mutex_enter(&stream->mutex);
+  bool applied = stream->applied.seq >= seq;
+  async_mutex_leave(&stream->mutex);
+  return applied || async_ending_is_over();
+}
+
+bool async_writer_help_apply(AsyncStream *stream, int64_t seq) {
+  if (async_config.delay_ms > 0 || !async_scheduler_has_runner()) return false;
+  return help(stream, is_applied, seq);
+}
+
 /* Or opened again: then its ops are the writer's. */
 static bool is_closed(AsyncStream *stream, int64_t unused) {
   (void)unused;

@@ -26,7 +26,10 @@ void async_writer_run(void);
 */
 bool async_writer_help(AsyncStream *stream, int64_t seq);
 
-/* The same until all of a database that is being closed, or cut off, is applied; also with a delay. */
+/* The same until the stream is applied up to seq. */
+bool async_writer_help_apply(AsyncStream *stream, int64_t seq);
+/* The same until all of a database that is being closed, or cut off, is applied; also with a
+** delay. */
 bool async_writer_help_close(AsyncStream *stream);
 
 /* Start the first thread of our own, or do nothing if it runs.  False if there is none to

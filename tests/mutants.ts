@@ -664,8 +664,8 @@ export const mutants: Mutant[] = [
   {
     name: "the last close waits for nothing",
     file: "handle.c",
-    from: "if (is_last) async_closing_await(stream);",
-    to: "",
+    from: "    async_closing_end(stream);\n  } else if",
+    to: "  } else if",
     killers: ["closing_test leaves_a_file"],
   },
   {
@@ -680,9 +680,8 @@ export const mutants: Mutant[] = [
   {
     name: "a close does not wait for the checkpointer",
     file: "closing.c",
-    from:
-      "if (async_scheduler_has_own_runner() && !async_ending_is_over()) return !is_a_file(stream);",
-    to: "if (async_scheduler_has_own_runner() && stream->handles == 0) return !is_a_file(stream);",
+    from: "if (is_written) return !async_closing_is_a_file(stream);",
+    to: "if (is_written && stream->handles == 0) return !async_closing_is_a_file(stream);",
     killers: ["closing_test checkpointer"],
   },
   {
@@ -738,8 +737,8 @@ export const mutants: Mutant[] = [
   {
     name: "a zombie keeps its lock",
     file: "closing.c",
-    from: "if (rc == SQLITE_OK) rc = hand_over(stream);",
-    to: "(void)hand_over;",
+    from: "if (rc == SQLITE_OK) rc = async_lock_hand_over(stream);",
+    to: "",
     killers: ["closing_test zombie"],
   },
   {
@@ -767,13 +766,6 @@ export const mutants: Mutant[] = [
     killers: ["closing_races_test meanwhile"],
   },
   {
-    name: "a close by force goes on taking commits",
-    file: "stream.c",
-    from: "if (stream->error.code == SQLITE_OK && stream->cut_off) return SQLITE_IOERR_CLOSE;",
-    to: "",
-    killers: ["closing_races_test takes_no_more"],
-  },
-  {
     name: "a close by force that was late cuts off all the same",
     file: "closing.c",
     from: "if (!failed) set_cut_off(stream, false);",
@@ -790,7 +782,7 @@ export const mutants: Mutant[] = [
   {
     name: "what was cut off takes the lock again",
     file: "lock.c",
-    from: "if (lock->cut_off) return SQLITE_IOERR_LOCK;",
+    from: "if (lock->cut_off) return SQLITE_IOERR_CLOSE;",
     to: "",
     killers: ["closing_races_test no_lock_again"],
   },
@@ -809,13 +801,6 @@ export const mutants: Mutant[] = [
     killers: ["closing_races_test fence"],
   },
   {
-    name: "a zombie keeps its lock if the checkpointer is at its database",
-    file: "closing.c",
-    from: "    async_lock_await_checkpoint(stream, ASYNC_HURRY_US);\n",
-    to: "",
-    killers: ["closing_races_test checkpointer"],
-  },
-  {
     name: "what is held after a close is hopeless at once",
     file: "failure.c",
     from: "if (since_us < stream->closing_since_us) since_us",
@@ -828,6 +813,55 @@ export const mutants: Mutant[] = [
     from: "bool lives_on = !async_forked && sqlite3_next_stmt",
     to: "bool lives_on = sqlite3_next_stmt",
     killers: ["closing_races_test forked"],
+  },
+  {
+    name: "the last close beside a zombie leaves the lock",
+    file: "closing.c",
+    from: "if (is_abandoned(stream)) {",
+    to: "if (is_abandoned(stream) && false) {",
+    killers: ["explore_close_test zombie"],
+  },
+  {
+    name: "a zombie's lock does not wait for the checkpointer",
+    file: "closing.c",
+    from: "    async_lock_await_checkpoint(stream, until_us - async_os_now_us());\n",
+    to: "",
+    killers: ["closing_races_test checkpointer", "explore_close_test zombie"],
+  },
+  {
+    name: "nobody wakes the close of a database that zombies have open",
+    file: "closing.c",
+    from: "signal = &stream->applied_moved;",
+    to: "",
+    killers: ["explore_close_test zombie"],
+  },
+  {
+    name: "commits go on while a close by force cuts them off",
+    file: "stream.c",
+    from: "if (stream->error.code == SQLITE_OK && stream->cut_off) return SQLITE_IOERR_CLOSE;",
+    to: "",
+    killers: ["closing_races_test takes_no_more", "explore_close_test by_force"],
+  },
+  {
+    name: "a file that another thread is closing counts as closed",
+    file: "closing.c",
+    from: "files->garbage == NULL &&\n         files->closing == 0;",
+    to: "files->garbage == NULL;",
+    killers: ["explore_close_test"],
+  },
+  {
+    name: "a file is closed before it is synced",
+    file: "filelist.c",
+    from: "!file->gone && stream->error.code == SQLITE_OK;",
+    to: "!file->gone && stream->error.code == SQLITE_OK &&\n                  !stream->is_closing;",
+    killers: ["power_close_test not_synced"],
+  },
+  {
+    name: "what SQLite's own close has met counts as told",
+    file: "handle.c",
+    from: "if (handle->is_ending && !handle->knew_error) stream->error_told = false;",
+    to: "",
+    killers: ["error_test last_close"],
   },
 
   // ---- Databases that have lost their name ----
@@ -848,38 +882,64 @@ export const mutants: Mutant[] = [
   {
     name: "a hot journal stays under the name",
     file: "moved.c",
-    from: "  if (stream->moved && !before) remove_journals(stream);\n",
-    to: "  (void)before;\n",
+    from: "  if (moved) leave_nothing(stream);\n",
+    to: "",
     killers: ["moved_journal_test leave_no_journal", "moved_test"],
   },
   {
     name: "only the latest journal is looked for under the name",
     file: "moved.c",
-    from: "while (file != NULL && (file->state.inode == 0 || file->gone)) file = file->older;",
-    to: "file = stream->files.journal;\n" +
-      "  if (file != NULL && (file->state.inode == 0 || file->gone)) file = NULL;",
+    from: "AsyncFile *file = stream->files.newest;\n  while (file != NULL && (file->state",
+    to: "AsyncFile *file = stream->files.journal;\n" +
+      "  if (file != NULL && file->is_left) return NULL;\n" +
+      "  while (file != NULL && (file->state",
     killers: ["moved_test"],
   },
   {
     name: "a journal that went with its folder stays hot",
     file: "name.c",
-    from: "if (nameless && closing != NULL) async_parent_truncate(stream, closing, 0);",
+    from: "async_parent_truncate(file->stream, parent, 0);\n  async_os_delete_open(file->state);",
     to: "",
     killers: ["moved_test"],
   },
   {
     name: "a kept journal is made hot without a look",
     file: "moved.c",
-    from: "return op->file->role == ASYNC_ROLE_JOURNAL && op->offset == 0;",
-    to: "return false;",
+    from: "return works_by_name(op) || find_journal(stream) != NULL;",
+    to: "return op->kind == ASYNC_OP_CREATE || op->kind == ASYNC_OP_DELETE;",
     killers: ["moved_journal_test leave_no_journal"],
   },
   {
     name: "the path is opened again while an op goes by its name",
     file: "moved.c",
-    from: "while (stream->by_name) {",
+    from: "while (stream->by_name || stream->removing > 0) {",
     to: "while (false) {",
     killers: ["moved_test by_name"],
+  },
+  {
+    name: "what an op creates while the path is being left stays there",
+    file: "moved.c",
+    from: "  if (moved) leave_nothing(stream);\n",
+    to: "  if (moved && !stream->has_left_path) leave_nothing(stream);\n",
+    killers: ["explore_moved_test"],
+  },
+  {
+    name: "a look that began before the move hides it from one that saw it",
+    file: "moved.c",
+    from: "    int64_t seen = stream->moves_seen;\n" +
+      "    if (has_moved(stream)) stream->moves_seen++;\n" +
+      "    /* What was true when this look began is not known to be true still, if another one came to\n" +
+      "    ** something else meanwhile. */\n" +
+      "    stream->moved = stream->has_left_path || stream->moves_seen != seen;\n" +
+      "  }\n" +
+      "  bool moved = stream->moved;\n" +
+      "  /* Each time: a journal may just have been created, by an op that was under way. */\n" +
+      "  if (moved) leave_nothing(stream);\n" +
+      "  return moved;\n" +
+      "}",
+    to: "    stream->moved = has_moved(stream) || stream->has_left_path;\n  }\n" +
+      "  if (stream->moved) leave_nothing(stream);\n  return stream->moved;\n}",
+    killers: ["moved_test late_look"],
   },
   {
     name: "a journal found under the name of a moved database is its own",
@@ -896,11 +956,39 @@ export const mutants: Mutant[] = [
     killers: ["moved_journal_test reported"],
   },
   {
+    name: "an op by name goes by what was known before the look",
+    file: "apply.c",
+    from: "  if (by_name) async_moved_begin_by_name(stream);\n  bool moved = stream->moved;",
+    to: "  bool moved = stream->moved;\n  if (by_name) async_moved_begin_by_name(stream);",
+    killers: ["explore_moved_test"],
+  },
+  {
+    name: "a moved database's connection deletes the journal of another",
+    file: "vfs.c",
+    from: "if (!async_moved_has_left_path()) return stream; /* only",
+    to: "return stream; /* only",
+    killers: ["explore_moved_test"],
+  },
+  {
+    name: "a hot journal that is closed and not deleted yet stays under the name",
+    file: "moved.c",
+    from: "  if (state.inode == 0) return;",
+    to: "  if (state.inode != 0) return;",
+    killers: ["explore_moved_test"],
+  },
+  {
+    name: "a close does not look whether the database has moved",
+    file: "handle.c",
+    from: "if (is_connection) look_for_move(stream);",
+    to: "(void)look_for_move;",
+    killers: ["moved_fault_test"],
+  },
+  {
     name: "a journal that was found is not synced before it is written to",
     file: "apply.c",
     from: "return changes && op->file->sync_first;",
     to: "return changes && false;",
-    killers: ["journal_test"],
+    killers: ["journal_test", "power_close_test left_by"],
   },
   {
     name: "a journal that others have written to passes for ours",
@@ -908,20 +996,6 @@ export const mutants: Mutant[] = [
     from: "return left->written_ns != 0 && now->written_ns == left->written_ns && ",
     to: "return left->written_ns != 0 && now != NULL; ",
     killers: ["journal_test"],
-  },
-  {
-    name: "what fails does not look whether its database has moved",
-    file: "failure.c",
-    from: "bool moved = look_whether_moved(stream);",
-    to: "bool moved = stream->moved;",
-    killers: ["moved_journal_test that_fails_leaves"],
-  },
-  {
-    name: "what waits for space does not look whether its database has moved",
-    file: "failure.c",
-    from: "  look_whether_moved(stream);\n  *due_us",
-    to: "  *due_us",
-    killers: ["moved_journal_test waits_for_space"],
   },
   {
     name: "a journal without a name that cannot be made is tried by its name",
@@ -940,8 +1014,8 @@ export const mutants: Mutant[] = [
   {
     name: "a deleted database counts as lost",
     file: "stream.c",
-    from: "if (stream->is_deleted || stream->lost_told) return 0;",
-    to: "if (stream->lost_told) return 0;",
+    from: "if (stream->is_deleted || cut_off || stream->lost_told) return 0;",
+    to: "if (cut_off || stream->lost_told) return 0;",
     killers: ["moved_journal_test reported"],
   },
   {
@@ -1026,8 +1100,8 @@ export const mutants: Mutant[] = [
   {
     name: "a database that was moved stays so when it is back",
     file: "moved.c",
-    from: "stream->moved = has_moved(stream) || stream->has_left_path;",
-    to: "stream->moved = stream->moved || has_moved(stream) || stream->has_left_path;",
+    from: "stream->moved = stream->has_left_path || stream->moves_seen != seen;",
+    to: "stream->moved = stream->moved || stream->has_left_path || stream->moves_seen != seen;",
     killers: ["moved_journal_test moved_back"],
   },
   {

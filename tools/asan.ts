@@ -22,7 +22,7 @@ const INTERPOSED = [
   ..."malloc calloc realloc free mmap munmap fsync clock_gettime nanosleep".split(" "),
   ..."pthread_create pthread_join pthread_mutex_lock pthread_mutex_unlock".split(" "),
   ..."pthread_cond_wait pthread_cond_timedwait pthread_cond_broadcast".split(" "),
-].map((name) => `-D${name}=test_${name}`);
+].map((name) => `-D${name}=test_${name}`).concat("-Dstat(path, out)=test_stat(path, out)");
 
 /** Is there a gcc to build with? */
 export async function hasGcc(): Promise<boolean> {

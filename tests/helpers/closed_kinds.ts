@@ -18,7 +18,7 @@ import { insertRows, type Kind, LOOK, look, type Stage } from "./stage.ts";
 
 const full = process.env.SQLITE3ASYNC_TEST_FULL !== undefined;
 /** Milliseconds that opening or closing a small database may take. */
-const STEP_MS = 1000;
+const STEP_MS = 9000;
 
 /** A new database, closed. */
 function closed(stage: Stage, path: string): void {

@@ -10,7 +10,7 @@ import { outside } from "./outside.ts";
 import { attempt, insertRows, type Kind, LOOK, look, type Stage } from "./stage.ts";
 
 /** Milliseconds that a call may take that finds the file gone. */
-const CALL_MS = 1000;
+const CALL_MS = 9000;
 /** Milliseconds of the writer's pauses, so that commits are still queued when it happens. */
 const PAUSE_MS = 4;
 const ROWS = 6;
@@ -66,17 +66,23 @@ async function begun(stage: Stage, justMade: boolean): Promise<Connection> {
 /** What is where a database is expected. */
 const lookAt = (path: string) => existsSync(path) ? outside(path, ...LOOK) : "no file";
 
-/** What is there while commits are still queued: a journal beside a foreign file is played back. */
-function lookAgain(path: string): string[] {
-  const found = new Set<string>();
-  for (let i = 0; i < (existsSync(path) ? 8 : 1); i++) found.add(lookAt(path));
-  return [...found];
+/** The same of a file that was moved: its lock is given back when all that was queued is in it. */
+function lookAtMoved(path: string): string {
+  let found = lookAt(path);
+  for (let i = 0; i < 200 && found.includes("locked"); i++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+    found = lookAt(path);
+  }
+  return found;
 }
 
-/** The names of the files, in the modes that leave journals without these. */
-function namesIn(stage: Stage): string[] {
+/**
+ * The names of the files, in the modes that leave journals without these; nor while something is
+ * queued, for which there is one that goes along with a folder.
+ */
+function namesIn(stage: Stage, isQueued: boolean = false): string[] {
   const names = stage.files().map((line) => line.split(" ")[0]!);
-  const leavesJournals = stage.mode === "TRUNCATE" || stage.mode === "PERSIST";
+  const leavesJournals = stage.mode === "TRUNCATE" || stage.mode === "PERSIST" || isQueued;
   return leavesJournals ? names.filter((name) => !name.endsWith("-journal")) : names;
 }
 
@@ -111,28 +117,26 @@ async function withJournal(stage: Stage, deed: Deed, justMade: boolean): Promise
   const place = deed(stage, path);
   const write = (n: number) => given(stage, () => insertRows(connection, n, 1));
   const further = [50, 51].map((n) => stage.within(CALL_MS, "write", () => write(n)));
-  const names = namesIn(stage);
-  const there = lookAgain(path);
+  const names = namesIn(stage, justMade);
   const read = stage.within(CALL_MS, "read", () => attempt(() => look(connection)));
   // By its old name another database is opened, or a new one.
   const anew = stage.within(CALL_MS, "open anew", () => attempt(() => lookAnew(stage, path)));
-  const then = [write(52), namesIn(stage)];
+  const then = [write(52), namesIn(stage, justMade)];
   // It stays open for a while.
   stage.later("later", () => [namesIn(stage), write(60), lookAt(path)]);
   stage.later("closed", () => {
     stage.within(CALL_MS, "close", () => connection.close());
-    return [namesIn(stage), stage.descriptors(), place && lookAt(place)];
+    return [namesIn(stage), stage.descriptors(), place && lookAtMoved(place)];
   });
   // A journal without a database keeps plain SQLite from reading, too.
   const mayRead = stage.mode !== "PERSIST";
   return {
     further,
     names,
-    there,
     read: mayRead && read,
     anew,
     then,
-    place: place && lookAt(place),
+    place: place && lookAtMoved(place),
   };
 }
 

@@ -11,7 +11,8 @@ import { insertRows, type Kind, LOOK, type Stage } from "./stage.ts";
 
 const HANDS = 2;
 const ROWS_EACH = 5;
-const CLOSE_MS = 1000;
+/** Less than what a close may wait for a disk that stays full. */
+const CLOSE_MS = 9000;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -153,7 +153,9 @@ static void every_n(const Scenario *scenario, unsigned set, int times, bool eage
   bool meets = true;
   for (int n = 0; meets; n++) {
     CHECK(n < CALLS_MAX);
-    bool chosen = set == OF_MEMORY || (scenario_chooses(CALLS_OF_SQLITE) && n % 2 == 0);
+    int thinner = scenario_thins(scenario);
+    bool chosen = set == OF_MEMORY ? scenario_chooses(thinner)
+                                   : scenario_chooses(CALLS_OF_SQLITE * thinner) && n % 2 == 0;
     Injection injection = {scenario, set, n, times, 0};
     if (chosen) meets = inject(&injection, eager);
   }
@@ -162,7 +164,7 @@ static void every_n(const Scenario *scenario, unsigned set, int times, bool eage
 static void every_room(const Scenario *scenario, int times, bool eager) {
   for (int room = 0; room < ROOM_MAX; room += ROOM_STEP) {
     Injection injection = {scenario, OF_PAGES, 0, times, room};
-    if (scenario_chooses(ROOMS)) inject(&injection, eager);
+    if (scenario_chooses(ROOMS * scenario_thins(scenario))) inject(&injection, eager);
   }
 }
 

@@ -358,6 +358,23 @@ static void a_failure_that_was_told_is_of_the_past_once_all_is_closed(void) {
   step_all();
 }
 
+/* SQLite gives nobody the code that its last checkpoint gets. */
+static void what_only_the_last_close_has_met_is_told(void) {
+  setup(0);
+  sqlite3 *db = open_async(path);
+  exec(db, "PRAGMA journal_mode = WAL");
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  step_all();
+  testvfs_fail(ON_WRITE, "x.db-wal", 0, -1, SQLITE_IOERR_WRITE, 0);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  step_all();
+  CHECK_EQ(sqlite3_close(db), SQLITE_OK);
+  step_all();
+  testvfs_reset();
+  CHECK_EQ(sqlite3async_flush(path, 1000), SQLITE_IOERR_WRITE);
+  CHECK_EQ(number_on_disk(), 1);
+}
+
 int main(void) {
   return run_tests((TestCase[]){TEST(an_io_error_at_any_change_leaves_a_prefix),
                                 TEST(a_full_disk_that_is_not_waited_for_leaves_a_prefix),
@@ -369,6 +386,7 @@ int main(void) {
                                 TEST(a_journal_that_cannot_be_made_for_long_is_an_error),
                                 TEST(a_journal_that_can_never_be_made_is_an_error_at_once),
                                 TEST(those_who_wait_are_told),
+                                TEST(what_only_the_last_close_has_met_is_told),
                                 TEST(a_failure_that_was_told_is_of_the_past_once_all_is_closed),
                                 {0}});
 }

@@ -144,7 +144,8 @@ static void every_n(const Scenario *scenario, const Fault *fault, int times, boo
   bool meets = true;
   for (int n = 0; meets; n++) {
     CHECK(n < CALLS_MAX);
-    if (all || scenario_chooses(CALLS)) meets = inject(scenario, fault, n, times, eager);
+    if (all || scenario_chooses(CALLS * scenario_thins(scenario)))
+      meets = inject(scenario, fault, n, times, eager);
   }
 }
 

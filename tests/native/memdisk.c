@@ -1,7 +1,7 @@
 /*
 ** The disk in memory.  See memdisk.h.
 */
-#include "memdisk.h"
+#include "memdisk_names.h"
 
 #include "folder_sync.h"
 #include "harness.h"
@@ -11,40 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define NAMES_MAX 64
-#define NAME_LENGTH_MAX 300
-
-typedef struct MemHandle MemHandle;
-
-typedef struct Bytes {
-  unsigned char *at;
-  int64_t size;
-  int64_t room;
-} Bytes;
-
-/* A file, with or without a name. */
-typedef struct Inode {
-  Bytes now;
-  Bytes synced;
-  int handles;
-  int links; /* names that mean it, now or after a power cut */
-  bool syncing;
-  bool lossy; /* a sync has failed: what it was about is never written, whoever asks */
-  int shared;
-  MemHandle *reserved; /* or above; NULL if nobody */
-} Inode;
-
-typedef struct Name {
-  char path[NAME_LENGTH_MAX];
-  Inode *now;
-  Inode *durable;
-} Name;
-
-struct MemDisk {
-  Name names[NAMES_MAX];
-  int count;
-};
 
 struct MemHandle {
   sqlite3_file base;
@@ -57,8 +23,6 @@ struct MemHandle {
   int64_t position; /* with memdisk_has_positions() */
 };
 
-static MemDisk live;
-static MemDisk *used = &live;
 static struct {
   MemCall call;
   const char *end;
@@ -69,84 +33,7 @@ static bool full;
 static int64_t sync_us;
 static bool has_positions;
 
-/* ---- Files and names ---- */
-
-static void set_bytes(Bytes *bytes, int64_t size) {
-  if (size > bytes->room) {
-    bytes->room = size * 2;
-    bytes->at = realloc(bytes->at, (size_t)bytes->room);
-    CHECK(bytes->at != NULL);
-  }
-  if (size > bytes->size) memset(bytes->at + bytes->size, 0, (size_t)(size - bytes->size));
-  bytes->size = size;
-}
-
-static void copy_bytes(Bytes *to, const Bytes *from) {
-  set_bytes(to, from->size);
-  if (from->size > 0) memcpy(to->at, from->at, (size_t)from->size);
-}
-
-static void end_if_unused(Inode *inode) {
-  if (inode == NULL || inode->handles > 0 || inode->links > 0) return;
-  free(inode->now.at);
-  free(inode->synced.at);
-  free(inode);
-}
-
-/* Let a name mean a file, or nothing. */
-static void link_to(Inode **link, Inode *inode) {
-  Inode *before = *link;
-  if (before == inode) return;
-  if (inode != NULL) inode->links++;
-  *link = inode;
-  if (before == NULL) return;
-  before->links--;
-  end_if_unused(before);
-}
-
-static Name *find_name(MemDisk *disk, const char *path) {
-  for (int i = 0; i < disk->count; i++) {
-    if (strcmp(disk->names[i].path, path) == 0) return &disk->names[i];
-  }
-  CHECK(disk->count < NAMES_MAX && strlen(path) < NAME_LENGTH_MAX);
-  Name *name = &disk->names[disk->count++];
-  snprintf(name->path, sizeof name->path, "%s", path);
-  return name;
-}
-
-static Inode *inode_new(void) {
-  Inode *inode = calloc(1, sizeof *inode);
-  CHECK(inode != NULL);
-  return inode;
-}
-
-static MemDisk *copy_disk(bool after_power_cut) {
-  MemDisk *copy = calloc(1, sizeof *copy);
-  CHECK(copy != NULL);
-  for (int i = 0; i < live.count; i++) {
-    const Name *name = &live.names[i];
-    const Inode *from = after_power_cut ? name->durable : name->now;
-    if (from == NULL) continue;
-    Name *to = find_name(copy, name->path);
-    link_to(&to->now, inode_new());
-    copy_bytes(&to->now->now, after_power_cut ? &from->synced : &from->now);
-  }
-  return copy;
-}
-
-MemDisk *memdisk_after_power_cut(void) { return copy_disk(true); }
-
-MemDisk *memdisk_after_crash(void) { return copy_disk(false); }
-
-void memdisk_free(MemDisk *disk) {
-  for (int i = 0; i < disk->count; i++) {
-    link_to(&disk->names[i].now, NULL);
-    link_to(&disk->names[i].durable, NULL);
-  }
-  free(disk);
-}
-
-void memdisk_use(MemDisk *disk) { used = disk == NULL ? &live : disk; }
+/* ---- The folder ---- */
 
 static bool ends_with(const char *text, const char *end) {
   size_t n = strlen(text);
@@ -154,24 +41,12 @@ static bool ends_with(const char *text, const char *end) {
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static void sync_names(void) {
-  for (int i = 0; i < live.count; i++) link_to(&live.names[i].durable, live.names[i].now);
-}
-
 static int sync_folder(const char *folder, int descriptor) {
   (void)folder;
   if (!step_is_on()) return fsync(descriptor);
   step_point("sync the folder");
-  sync_names();
+  mem_sync_names();
   return 0;
-}
-
-void memdisk_sync_all(void) {
-  sync_names();
-  for (int i = 0; i < live.count; i++) {
-    Inode *inode = live.names[i].now;
-    if (inode != NULL) copy_bytes(&inode->synced, &inode->now);
-  }
 }
 
 /* ---- What goes wrong ---- */
@@ -188,7 +63,7 @@ void memdisk_full(bool on) { full = on; }
 void memdisk_sync_takes_us(int64_t us) { sync_us = us; }
 
 static int obey(MemCall call, const char *path, const char *what) {
-  if (used != &live) return SQLITE_OK;
+  if (mem_used != &mem_live) return SQLITE_OK;
   step_point(what);
   if (full && call == MEM_WRITE) return SQLITE_FULL;
   bool meant = fault.nth > 0 && fault.call == call && ends_with(path, fault.end);
@@ -209,9 +84,11 @@ static void lower(MemHandle *handle, int level) {
 
 static int file_close(sqlite3_file *base) {
   MemHandle *handle = handle_of(base);
+  if (handle->disk == &mem_live) step_point("close");
   lower(handle, SQLITE_LOCK_NONE);
   handle->inode->handles--;
-  end_if_unused(handle->inode);
+  if (handle->disk == &mem_live) mem_open_files--;
+  mem_end_if_unused(handle->inode);
   base->pMethods = NULL;
   return SQLITE_OK;
 }
@@ -243,23 +120,25 @@ static int file_write(sqlite3_file *base, const void *buf, int n, sqlite3_int64 
   if (rc != SQLITE_OK) return rc;
   offset = seek(handle, offset);
   Bytes *bytes = &handle->inode->now;
-  if (offset + n > bytes->size) set_bytes(bytes, offset + n);
+  if (offset + n > bytes->size) mem_resize(bytes, offset + n);
   memcpy(bytes->at + offset, buf, (size_t)n);
+  mem_touch(handle->inode);
   return SQLITE_OK;
 }
 
 static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
   MemHandle *handle = handle_of(base);
   int rc = obey(MEM_TRUNCATE, handle->name->path, "truncate");
-  if (rc == SQLITE_OK) set_bytes(&handle->inode->now, size);
+  if (rc == SQLITE_OK) mem_resize(&handle->inode->now, size);
+  if (rc == SQLITE_OK) mem_touch(handle->inode);
   return rc;
 }
 
 /* What is written meanwhile does not count, and nothing does before it is done. */
 static void sync_inode(Inode *inode) {
   Bytes begun = {0};
-  copy_bytes(&begun, &inode->now);
-  if (sync_us > 0 && used == &live) step_sleep_us(sync_us);
+  mem_copy(&begun, &inode->now);
+  if (sync_us > 0 && mem_used == &mem_live) step_sleep_us(sync_us);
   step_point("synced");
   Bytes *old = inode->lossy ? &begun : &inode->synced;
   free(old->at);
@@ -277,8 +156,8 @@ static int file_sync(sqlite3_file *base, int flags) {
   if (rc == SQLITE_OK) sync_inode(inode);
   inode->syncing = false;
   if (rc != SQLITE_OK) return rc;
-  Name *name = find_name(handle->disk, handle->name->path);
-  if (handle->syncs_name && name->now == inode) link_to(&name->durable, inode);
+  Name *name = mem_find(handle->disk, handle->name->path);
+  if (handle->syncs_name && name->now == inode) mem_link(&name->durable, inode);
   return SQLITE_OK;
 }
 
@@ -333,7 +212,9 @@ static int file_control(sqlite3_file *base, int op, void *arg) {
     return SQLITE_OK;
   }
   if (op != SQLITE_FCNTL_HAS_MOVED) return SQLITE_NOTFOUND;
-  *(int *)arg = 0;
+  const MemHandle *handle = handle_of(base);
+  step_point("ask whether it has moved");
+  *(int *)arg = mem_find(handle->disk, handle->name->path)->now != handle->inode;
   return SQLITE_OK;
 }
 
@@ -373,18 +254,19 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
   char own[40];
   snprintf(own, sizeof own, "temporary-%d", temporary);
   if (path == NULL) temporary++;
-  Name *name = find_name(used, path == NULL ? own : path);
+  Name *name = mem_find(mem_used, path == NULL ? own : path);
   int rc = obey(MEM_OPEN, name->path, "open");
   if (rc != SQLITE_OK) return rc;
   if (name->now == NULL && !(flags & SQLITE_OPEN_CREATE)) return SQLITE_CANTOPEN;
   bool creates = name->now == NULL;
-  if (creates) link_to(&name->now, inode_new());
-  handle->disk = used;
+  if (creates) mem_link(&name->now, mem_inode_new());
+  handle->disk = mem_used;
   handle->inode = name->now;
   handle->name = name;
   handle->syncs_name = creates && !(flags & SQLITE_OPEN_MAIN_DB);
   handle->inode->handles++;
-  if (flags & SQLITE_OPEN_DELETEONCLOSE) link_to(&name->now, NULL);
+  if (mem_used == &mem_live) mem_open_files++;
+  if (flags & SQLITE_OPEN_DELETEONCLOSE) mem_link(&name->now, NULL);
   base->pMethods = &file_methods;
   if (out != NULL) *out = flags;
   return SQLITE_OK;
@@ -392,12 +274,12 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
   (void)vfs;
-  Name *name = find_name(used, path);
+  Name *name = mem_find(mem_used, path);
   int rc = obey(MEM_DELETE, path, "delete");
   if (rc != SQLITE_OK) return rc;
   if (name->now == NULL) return SQLITE_IOERR_DELETE_NOENT;
-  link_to(&name->now, NULL);
-  if (sync_directory) link_to(&name->durable, NULL);
+  mem_link(&name->now, NULL);
+  if (sync_directory) mem_link(&name->durable, NULL);
   return SQLITE_OK;
 }
 
@@ -405,7 +287,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_directory) {
 static int vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *result) {
   (void)vfs;
   step_point("look for a name");
-  const Inode *inode = find_name(used, path)->now;
+  const Inode *inode = mem_find(mem_used, path)->now;
   *result = flags != SQLITE_ACCESS_EXISTS || (inode != NULL && inode->now.size > 0);
   return SQLITE_OK;
 }
@@ -472,4 +354,5 @@ void memdisk_register(void) {
   vfs.xGetLastError = vfs_get_last_error;
   CHECK_EQ(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
   folder_sync_by(sync_folder);
+  mem_take_stat();
 }

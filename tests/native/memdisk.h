@@ -42,6 +42,17 @@ void memdisk_sync_all(void);
 ** one in use. */
 void memdisk_use(MemDisk *disk);
 
+/* ---- The owner of the files, who has none of them open ---- */
+
+bool memdisk_has(const char *path);
+/* At a point; whoever has the file open goes on with it. */
+void memdisk_unlink(const char *path);
+/* And makes that durable. */
+void memdisk_rename(const char *from, const char *to);
+
+/* How many of the disk's files are open, by anybody. */
+int memdisk_open_files(void);
+
 /* ---- What goes wrong, or takes time ---- */
 
 typedef enum MemCall { MEM_OPEN, MEM_WRITE, MEM_SYNC, MEM_TRUNCATE, MEM_DELETE } MemCall;

@@ -94,8 +94,9 @@ static void the_ops_of_an_old_connection_leave_the_journal_of_the_new_one(void) 
 
 /* ---- A writer that fails, or waits ---- */
 
-/* A transaction of the old one is in the database in part, and its journal is hot. */
-static sqlite3 *write_half(const char *mode) {
+/* A transaction of the old one has its journal; its first write to the database, which fails, is
+** held.  Then the new one is put there. */
+static sqlite3 *move_before_it_fails(const char *mode, int times, int code, int os_error) {
   unlink(moving_renamed);
   unlink(moving_path);
   unlink(test_path("x.db-journal"));
@@ -103,56 +104,52 @@ static sqlite3 *write_half(const char *mode) {
   exec(old, "PRAGMA journal_mode = %s; CREATE TABLE t(a); BEGIN", mode);
   for (int i = 0; i < 300; i++) exec(old, "INSERT INTO t VALUES (hex(zeroblob(400)) || 'old')");
   exec(old, "COMMIT");
-  step_all();
-  exec(old, "UPDATE t SET a = a || 'x'");
+  moving_flush();
   testvfs_reset();
-  while (testvfs_count(ON_WRITE, "x.db$") < 1) CHECK_EQ(step_some(1), 1);
-  CHECK(moving_has_file("x.db-journal"));
+  testvfs_hold(ON_WRITE, "x.db$");
+  testvfs_fail(ON_WRITE, "x.db$", 0, times, code, os_error);
+  exec(old, "UPDATE t SET a = a || 'x'");
+  testvfs_wait_held();
+  CHECK(is_hot());
+  CHECK_EQ(rename(moving_path, moving_renamed), 0);
+  moving_put_new("DELETE");
   return old;
 }
 
 static void a_writer_that_fails_leaves_no_journal_beside_the_new_one(void) {
-  moving_setup();
+  moving_setup_with_writer();
   for (int mode = 0; mode < 3; mode++) {
-    sqlite3 *old = write_half(modes[mode]);
-    CHECK_EQ(rename(moving_path, moving_renamed), 0);
-    moving_put_new("DELETE");
-    testvfs_fail(ON_WRITE, "x.db$", 0, -1, SQLITE_IOERR_WRITE, EIO);
-    step_all();
-    CHECK_EQ(testvfs_failures(), 1);
+    sqlite3 *old = move_before_it_fails(modes[mode], -1, SQLITE_IOERR_WRITE, EIO);
+    testvfs_release();
+    CHECK_EQ(sqlite3async_flush(NULL, MOVING_WAIT_MS), SQLITE_IOERR_WRITE);
+    CHECK_EQ(testvfs_failures(), 2); /* it is tried again when the move is found */
     CHECK(!moving_has_file("x.db-journal"));
     moving_check_rows(moving_path, "n", MOVING_NEW_ROWS);
     CHECK_EQ(exec_code(old, "SELECT * FROM t"), SQLITE_IOERR_WRITE);
     testvfs_reset();
     sqlite3_close(old);
-    step_all();
   }
 }
 
+/* Also before it is tried again. */
 static void a_writer_that_waits_for_space_leaves_no_journal_beside_the_new_one(void) {
-  moving_setup();
+  moving_setup_with_writer();
   for (int mode = 0; mode < 3; mode++) {
-    for (int waits_before = 0; waits_before < 2; waits_before++) {
-      sqlite3 *old = write_half(modes[mode]);
-      testvfs_fail(ON_WRITE, "x.db$", 0, -1, SQLITE_FULL, ENOSPC);
-      if (waits_before) step_all();
-      CHECK_EQ(rename(moving_path, moving_renamed), 0);
-      moving_put_new("DELETE");
-      int failures = testvfs_failures();
-      CHECK_EQ(failures, waits_before);
-      WAIT_FOR(MOVING_WAIT_MS, step_some(1) == 1 || testvfs_failures() > failures);
-      CHECK(!moving_has_file("x.db-journal"));
-      moving_check_rows(moving_path, "n", MOVING_NEW_ROWS);
-      testvfs_reset();
-      WAIT_FOR(MOVING_WAIT_MS, step_some(1) == 1);
-      step_all();
-      close_database(old);
-      step_all();
-      sqlite3 *plain = open_plain(moving_renamed);
-      CHECK_EQ(query_int(plain, "SELECT count(*) FROM t WHERE substr(a, -4) = 'oldx'"), 300);
-      check_integrity(plain);
-      close_database(plain);
-    }
+    sqlite3_int64 cursor = 0;
+    CHECK_EQ(sqlite3async_event(&cursor, NULL, 0), 0);
+    sqlite3 *old = move_before_it_fails(modes[mode], 2, SQLITE_FULL, ENOSPC);
+    testvfs_release();
+    char event[1000];
+    WAIT_FOR(MOVING_WAIT_MS, sqlite3async_event(&cursor, event, sizeof event) > 0);
+    CHECK(!moving_has_file("x.db-journal"));
+    CHECK(strstr(event, "diskfull") != NULL);
+    moving_check_rows(moving_path, "n", MOVING_NEW_ROWS);
+    moving_flush();
+    close_database(old);
+    sqlite3 *plain = open_plain(moving_renamed);
+    CHECK_EQ(query_int(plain, "SELECT count(*) FROM t WHERE substr(a, -4) = 'oldx'"), 300);
+    check_integrity(plain);
+    close_database(plain);
   }
 }
 

@@ -330,6 +330,38 @@ static void an_op_by_name_ends_before_the_path_is_opened_again(void) {
   }
 }
 
+static void *open_path(void *db) {
+  *(sqlite3 **)db = open_async(path);
+  return NULL;
+}
+
+/* The writer has looked; then the database moves, and who opens the path sees that, and is about
+** to remove the journal that was kept when the writer goes on. */
+static void a_late_look_hides_no_move(void) {
+  async_setup();
+  make_room();
+  make_foreign(in(folder, "new.db"));
+  sqlite3 *old = open_table("PERSIST");
+  step_all();
+  exec(old, "INSERT INTO t(b) VALUES (1)");
+  testvfs_hold(ON_CONTROL, "x.db$");
+  testvfs_delay(ON_DELETE, "x.db-journal", 300);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  testvfs_wait_held();
+  CHECK_EQ(rename(in(folder, "new.db"), path), 0);
+  sqlite3 *db = NULL;
+  Thread thread = thread_start(open_path, &db);
+  sleep_ms(100);
+  testvfs_release();
+  thread_join(thread);
+  testvfs_reset();
+  CHECK_EQ(query_int(db, "SELECT count(*) FROM f"), FOREIGN_ROWS);
+  close_database(db);
+  close_database(old);
+  CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
+  check_foreign(path);
+}
+
 /* ---- A transaction that is under way ---- */
 
 /* Its journal is read again from where it was written to, if it is rolled back. */
@@ -371,6 +403,7 @@ int main(void) {
                                 TEST(the_path_can_be_opened_at_once),
                                 TEST(a_database_that_is_moved_back_can_be_written_to),
                                 TEST(an_op_by_name_ends_before_the_path_is_opened_again),
+                                TEST(a_late_look_hides_no_move),
                                 TEST(a_transaction_under_way_can_be_rolled_back),
                                 {0}});
 }

@@ -25,8 +25,8 @@ static bool read_all(int fd, char *buf, size_t n) {
 static _Noreturn void serve(const char *path, int from, int to) {
   static sqlite3 *db;
   char sql[SQL_MAX];
-  alarm(60);
   while (read_all(from, sql, SQL_MAX)) {
+    alarm(60);
     char reply[REPLY_MAX] = "";
     if (strcmp(sql, "open") == 0) {
       db = open_plain(path);
@@ -38,6 +38,7 @@ static _Noreturn void serve(const char *path, int from, int to) {
       sqlite3_free(text);
     }
     CHECK(write(to, reply, REPLY_MAX) == REPLY_MAX);
+    alarm(0);
   }
   _exit(0);
 }

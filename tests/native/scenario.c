@@ -16,7 +16,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define WAIT_MS 20000
@@ -88,6 +87,8 @@ void script_settle_if_eager(void) {
   if (eager) script_settle();
 }
 
+static void look_at_closed(void);
+
 /* ---- Calls that note their codes ---- */
 
 void script_note(int code) {
@@ -132,7 +133,19 @@ void script_close(void) {
   note_failed_streams();
   if (db != NULL) CHECK_EQ(sqlite3_close(db), SQLITE_OK);
   db = NULL;
+  if (scenario->leaves_files) look_at_closed();
   script_settle_if_eager();
+}
+
+sqlite3_stmt *script_close_but_statement(void) {
+  sqlite3_stmt *statement = NULL;
+  if (db == NULL) return NULL;
+  script_note(sqlite3_prepare_v2(db, MODEL_CONTENT, -1, &statement, NULL));
+  CHECK_EQ(sqlite3_close_v2(db), SQLITE_OK);
+  db = NULL;
+  script_settle();
+  note_failed_streams();
+  return statement;
 }
 
 static void roll_back_if_open(void) {
@@ -150,6 +163,8 @@ void script_sql(const char *sql) {
   if (hooks->after != NULL) hooks->after(hooks->arg);
   script_settle_if_eager();
 }
+
+bool script_goes_on(void) { return outcome->stream_code == SQLITE_OK; }
 
 void script_read(void) { script_sql(MODEL_CONTENT); }
 
@@ -297,6 +312,21 @@ static void look(void) {
   libfault_suspend(false);
 }
 
+/* The last close has returned: a file is left, as sound as ever, that others can have.  If the
+** writer failed meanwhile, nobody but the registry knows. */
+static void look_at_closed(void) {
+  if (hooks->begin == NULL) return; /* afterwards the thread may be stopped */
+  look();
+  scenario_look_as_other();
+  WAIT_FOR(WAIT_MS, async_registry_count() <= 1);
+  for (int i = 0; i < database_count(); i++) {
+    AsyncFailure failure;
+    if (!async_registry_take_failure(script_path(names[i]), &failure)) continue;
+    script_note(failure.code);
+    outcome->stream_code = failure.code;
+  }
+}
+
 /* ---- Checks ---- */
 
 /* A stream that failed says so to everybody. */
@@ -405,41 +435,6 @@ static void check_usable(void) {
 }
 
 /* ---- A run ---- */
-
-static void make_database(const char *path, const char *sql) {
-  sqlite3 *plain = open_plain(path);
-  exec(plain, "PRAGMA page_size = 1024; %s", sql);
-  close_database(plain);
-}
-
-void scenario_prepare(const Scenario *which) {
-  scenario = which;
-  async_setup();
-  CHECK_EQ(sqlite3async_set(SQLITEASYNC_DISK_FULL_RETRY_MS, 0), SQLITE_OK);
-  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 0), SQLITE_OK);
-  CHECK(mkdir(test_path(SCENARIO_FOLDER), 0700) == 0);
-  CHECK(mkdir(test_path("other"), 0700) == 0);
-  for (int i = 0; i < database_count(); i++) {
-    make_database(script_path(names[i]),
-                  "CREATE TABLE meta(k); INSERT INTO meta VALUES (0);"
-                  "CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
-                  "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8)"
-                  " INSERT INTO t SELECT i, hex(zeroblob(100 + i * 90)) FROM n");
-  }
-  make_database(test_path("other/other.db"), "CREATE TABLE t(a)");
-  copy_folder(test_path("other"), test_path("other-template"));
-  if (which->prepare != NULL) which->prepare();
-  if (access(test_path("template"), F_OK) != 0) {
-    copy_folder(test_path(SCENARIO_FOLDER), test_path("template"));
-  }
-  /* What plain SQLite finds there is what the model begins with. */
-  copy_folder(test_path("template"), test_path(SCENARIO_FOLDER));
-  sqlite3 *plain = open_plain(script_path("x.db"));
-  exec(plain, "ATTACH '%s' AS start", test_path("start.db"));
-  exec(plain, "CREATE TABLE start.meta AS SELECT * FROM main.meta;"
-              "CREATE TABLE start.t AS SELECT * FROM main.t");
-  close_database(plain);
-}
 
 static void begin_run(void) {
   number = durable_at_least = 0;

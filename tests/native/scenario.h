@@ -33,6 +33,8 @@ typedef struct Scenario {
   void (*script)(void);
   bool two;        /* databases that share transactions */
   bool has_thread; /* a writer's thread runs; otherwise the test steps */
+  /* What a close leaves is looked at, also by another process: with a thread. */
+  bool leaves_files;
 } Scenario;
 
 extern const Scenario scenarios[]; /* ended by one without a name */
@@ -45,6 +47,8 @@ int scenario_run_tests(void (*run)(void), const TestCase *more);
 
 /* Is this one of all injections to be made, in a run that makes one in n of them? */
 bool scenario_chooses(int one_in);
+/* Of a scenario that takes longer, so many times fewer. */
+int scenario_thins(const Scenario *scenario);
 
 /* The folder of the databases that faults are for, and what their paths have in them. */
 #define SCENARIO_FOLDER "live"
@@ -69,6 +73,9 @@ typedef struct Hooks {
   void *arg;
   bool may_hit_other; /* a fault may be the other database's, too */
 } Hooks;
+
+/* With leaves_files: is nothing open here, and has another process the database at once? */
+void scenario_look_as_other(void);
 
 /* Prepare one, in this process. */
 void scenario_prepare(const Scenario *scenario);

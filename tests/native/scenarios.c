@@ -79,6 +79,42 @@ static void be_routed(void) {
   libfault_suspend(false);
 }
 
+/* ---- Closed again and again ---- */
+
+static void close_and_open_again(const char *sql) {
+  for (int i = 0; i < 3 && script_goes_on(); i++) {
+    if (!script_open(READWRITE)) return;
+    script_sql(sql);
+    script_transaction(1);
+    if (i == 1) script_flush();
+    script_transaction(1);
+    script_close();
+  }
+}
+
+static void close_in_mode_delete(void) { close_and_open_again("PRAGMA synchronous = NORMAL"); }
+static void close_in_mode_truncate(void) { close_and_open_again("PRAGMA journal_mode = TRUNCATE"); }
+static void close_in_mode_persist(void) { close_and_open_again("PRAGMA journal_mode = PERSIST"); }
+static void close_in_mode_wal(void) { close_and_open_again("PRAGMA synchronous = NORMAL"); }
+static void close_without_syncs(void) { close_and_open_again("PRAGMA synchronous = OFF"); }
+static void close_two_at_once(void) { close_and_open_again("SELECT count(*) FROM y.t"); }
+
+static void close_with_a_statement_left(void) {
+  if (!script_open(READWRITE)) return;
+  script_transaction(2);
+  sqlite3_stmt *statement = script_close_but_statement();
+  if (script_goes_on() && script_open(READWRITE)) script_transaction(1);
+  script_note(sqlite3_finalize(statement));
+  script_close();
+}
+
+static void leave_a_kept_journal(void) {
+  sqlite3 *db = open_plain(script_path("x.db"));
+  exec(db, "PRAGMA journal_mode = PERSIST; UPDATE meta SET k = 5; UPDATE t SET b = b || 'kept'");
+  close_database(db);
+  CHECK(access(script_path("x.db-journal"), F_OK) == 0);
+}
+
 /* ---- WAL ---- */
 
 static void make_wal(void) {
@@ -255,6 +291,14 @@ const Scenario scenarios[] = {
     {SCENARIO(compact_by_VACUUM)},
     {SCENARIO(open_only_to_read)},
     {SCENARIO(be_routed)},
+    {SCENARIO(close_in_mode_delete), .has_thread = true, .leaves_files = true},
+    {SCENARIO(close_in_mode_truncate), .has_thread = true, .leaves_files = true},
+    {SCENARIO(close_in_mode_persist), .prepare = leave_a_kept_journal, .has_thread = true,
+     .leaves_files = true},
+    {SCENARIO(close_in_mode_wal), .prepare = make_wal, .has_thread = true, .leaves_files = true},
+    {SCENARIO(close_without_syncs), .has_thread = true, .leaves_files = true},
+    {SCENARIO(close_two_at_once), .two = true, .has_thread = true, .leaves_files = true},
+    {SCENARIO(close_with_a_statement_left), .has_thread = true, .leaves_files = true},
     {SCENARIO(commit_in_mode_wal), .prepare = make_wal},
     {SCENARIO(checkpoint_by_the_writer), .prepare = make_wal},
     {SCENARIO(checkpoint_beside_the_writer), .prepare = make_wal, .has_thread = true},
@@ -293,6 +337,8 @@ bool scenario_chooses(int one_in) {
   if (test_scale() > 1) one_in = test_is_sanitized() ? one_in / 2 : 1;
   return one_in <= 1 || random_one_in(&random, one_in);
 }
+
+int scenario_thins(const Scenario *scenario) { return scenario->leaves_files ? 8 : 1; }
 
 /* ---- Words for a failure ---- */
 

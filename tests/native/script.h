@@ -19,6 +19,12 @@ bool script_open(int flags);
 /* The same by a plain path, with no VFS named. */
 bool script_open_routed(void);
 void script_close(void);
+/* Close it as a driver does that leaves a statement to its garbage collector; the statement, or
+** NULL. */
+sqlite3_stmt *script_close_but_statement(void);
+
+/* Has no stream failed so far?  What is committed to its successor would not be the model's. */
+bool script_goes_on(void);
 
 void script_note(int code);
 

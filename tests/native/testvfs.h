@@ -60,8 +60,8 @@ int testvfs_open_files(void);
 void testvfs_delay(unsigned set, const char *name, int ms);
 
 /*
-** Hold the next such operation: a read when it has its bytes, anything else
-** before it is done.  testvfs_wait_held() returns once one is held, and
+** Hold the next such operation: a read when it has its bytes, the question whether a file
+** has moved when it has its answer, anything else before it is done.  testvfs_wait_held() returns once one is held, and
 ** testvfs_release() lets it go on.
 */
 void testvfs_hold(unsigned set, const char *name);
