@@ -8,6 +8,7 @@
 #include "registry.h"
 #include "testvfs.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static void check_rows(int64_t rows) { CHECK_EQ(count_rows(), rows); }
 typedef struct Call {
   sqlite3 *db;
   int timeout_ms;
-  _Atomic bool is_done;
+  atomic_bool is_done;
   int result;
   int64_t took_ms;
 } Call;

@@ -197,6 +197,7 @@ static void a_close_waits_for_the_checkpointer(void) {
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_IDLE_MS, 1), SQLITE_OK);
   sqlite3 *db = open_async(path);
   create(db, "WAL", "NORMAL");
+  CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK); /* from here on only that syncs it */
   sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
   testvfs_hold(ON_SYNC, "x.db$");
   commit(db, ROWS);
@@ -216,7 +217,7 @@ static void a_close_takes_no_pauses(void) {
   sqlite3 *db = open_async(path);
   create(db, "DELETE", "NORMAL");
   CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_OK);
-  CHECK_EQ(sqlite3async_set(SQLITEASYNC_DELAY, 1000), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_DELAY, 8000), SQLITE_OK);
   commit(db, 10);
   sleep_ms(20); /* the writer is in its first pause */
   int64_t start_ms = now_ms();

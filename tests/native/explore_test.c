@@ -111,6 +111,33 @@ static void the_last_close_is_durable_whoever_opens_meanwhile(void) {
                      .schedules = 240});
 }
 
+static void insert_and_close(void *db) {
+  pair_insert(db);
+  close_database(db);
+}
+
+/* The writer's run may end just then, with a file not synced that is to be closed. */
+static void run_close_at_once(void) {
+  pair_open();
+  close_database(pair_second);
+  pair_second = NULL;
+  exec(pair_first, "PRAGMA synchronous = OFF");
+  step_branch(true);
+  explore_join(explore_thread("closer", insert_and_close, pair_first));
+  pair_first = NULL;
+  step_branch(false);
+  explore_close_all();
+  CHECK_EQ(number_after_power_cut(pair_path, NULL, PAIR_COUNT), 1);
+}
+
+static void a_close_waits_for_no_slice_of_time(void) {
+  explore(&(History){.name = "close_at_once",
+                     .prepare = pair_make,
+                     .run = run_close_at_once,
+                     .time_max_us = BUSY_US,
+                     .schedules = 240});
+}
+
 /* ---- The writer stopped, halted, and going on ---- */
 
 static void insert_and_flush_if_it_can(void *db) {
@@ -329,6 +356,7 @@ int main(void) {
   return run_tests((TestCase[]){TEST(a_flush_finds_what_was_committed_before_it),
                                 TEST(two_connections_commit_and_flush),
                                 TEST(the_last_close_is_durable_whoever_opens_meanwhile),
+                                TEST(a_close_waits_for_no_slice_of_time),
                                 TEST(the_writer_is_stopped_and_started),
                                 TEST(the_writer_is_halted_and_goes_on),
                                 TEST(a_full_queue_holds_up_nobody_for_good),

@@ -8,6 +8,7 @@
 #include "database.h"
 #include "testvfs.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,6 +296,12 @@ static void a_database_that_is_moved_back_can_be_written_to(void) {
   }
 }
 
+static void *open_and_say_so(void *is_open) {
+  open_async(path);
+  *(atomic_bool *)is_open = true;
+  return NULL;
+}
+
 /* The writer is in the middle of making, or deleting, a journal by its name. */
 static void an_op_by_name_ends_before_the_path_is_opened_again(void) {
   static const unsigned operations[] = {ON_OPEN, ON_DELETE};
@@ -308,9 +315,10 @@ static void an_op_by_name_ends_before_the_path_is_opened_again(void) {
     exec(old, "INSERT INTO t(b) VALUES (1)");
     testvfs_wait_held();
     CHECK_EQ(unlink(path), 0);
-    testvfs_delay(ON_CONTROL, NULL, 0);
-    Thread thread = thread_start((void *(*)(void *))open_async, path);
+    atomic_bool is_open = false;
+    Thread thread = thread_start(open_and_say_so, &is_open);
     sleep_ms(100);
+    CHECK(!is_open);
     testvfs_release();
     thread_join(thread);
     testvfs_reset();
