@@ -887,15 +887,6 @@ export const mutants: Mutant[] = [
     killers: ["moved_journal_test leave_no_journal", "moved_test"],
   },
   {
-    name: "only the latest journal is looked for under the name",
-    file: "moved.c",
-    from: "AsyncFile *file = stream->files.newest;\n  while (file != NULL && (file->state",
-    to: "AsyncFile *file = stream->files.journal;\n" +
-      "  if (file != NULL && file->is_left) return NULL;\n" +
-      "  while (file != NULL && (file->state",
-    killers: ["moved_test"],
-  },
-  {
     name: "a journal that went with its folder stays hot",
     file: "name.c",
     from: "async_parent_truncate(file->stream, parent, 0);\n  async_os_delete_open(file->state);",
@@ -915,13 +906,6 @@ export const mutants: Mutant[] = [
     from: "while (stream->by_name || stream->removing > 0) {",
     to: "while (false) {",
     killers: ["moved_test by_name"],
-  },
-  {
-    name: "what an op creates while the path is being left stays there",
-    file: "moved.c",
-    from: "  if (moved) leave_nothing(stream);\n",
-    to: "  if (moved && !stream->has_left_path) leave_nothing(stream);\n",
-    killers: ["explore_moved_test"],
   },
   {
     name: "a look that began before the move hides it from one that saw it",

@@ -345,7 +345,8 @@ static void a_late_look_hides_no_move(void) {
   step_all();
   exec(old, "INSERT INTO t(b) VALUES (1)");
   testvfs_hold(ON_CONTROL, "x.db$");
-  testvfs_delay(ON_DELETE, "x.db-journal", 300);
+  testvfs_delay(ON_DELETE, "x.db-journal", 200);
+  testvfs_delay(ON_WRITE, "x.db-journal", 500); /* so that it does not look again so soon */
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   testvfs_wait_held();
   CHECK_EQ(rename(in(folder, "new.db"), path), 0);
