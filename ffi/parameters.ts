@@ -29,7 +29,7 @@ const kinds = {
   diskFullRetryMs: { verb: 20, initial: 30_000, kind: { max: INT_MAX } },
   drainOnExit: { verb: 21, initial: 1, kind: "switch" },
   exitDrainMs: { verb: 22, initial: 10_000, kind: { max: INT_MAX } },
-  drainOnSignals: { verb: 23, initial: 0, kind: "switch" },
+  drainOnSignals: { verb: 23, initial: 1, kind: "switch" },
   checkpointBytes: { verb: 24, initial: 16 * 2 ** 20, kind: { max: Number.MAX_SAFE_INTEGER } },
   checkpointIdleMs: { verb: 25, initial: 1000, kind: { max: INT_MAX } },
   maxWalBytes: { verb: 26, initial: 2 ** 30, kind: { max: Number.MAX_SAFE_INTEGER } },
@@ -62,7 +62,7 @@ export function verbOf(name: ParameterName): number {
   return kinds[name].verb;
 }
 
-/** What a parameter is if nobody sets it, as the C interface has it. */
+/** What a parameter is after install() if nobody sets it. */
 export function defaultOf(name: ParameterName): number {
   return kinds[name].initial;
 }

@@ -13,6 +13,8 @@ const HANDS = 2;
 const ROWS_EACH = 5;
 /** Less than what a close may wait for a disk that stays full. */
 const CLOSE_MS = 9000;
+/** How often to look whether a Worker that was terminated has ended. */
+const GONE_TRIES = 100;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -45,7 +47,8 @@ async function terminated(stage: Stage, what: "commits" | "closes") {
   const isGone = stage.random.oneIn(2);
   if (isGone) await sleep(200);
   stage.within(CLOSE_MS, "close", () => connection.close());
-  if (!isGone) await sleep(200);
+  // The Worker's thread may be closing it still, as long as the machine is busy.
+  for (let i = 0; i < GONE_TRIES && stage.descriptors() > 0; i++) await sleep(100);
   const descriptors = stage.descriptors();
   copyFileSync(path, `${path}.copy`);
   const found = [path, `${path}.copy`].map((file) => {
