@@ -123,6 +123,15 @@ int async_status_write(AsyncStream *stream, char *buf, size_t n) {
   return write_status(&status, buf, n);
 }
 
+/* It is closed, and its stream about to end: nothing is left to tell. */
+static bool is_over(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool durable = stream->durable.seq == stream->pushed.seq && !stream->directory_dirty;
+  bool over = stream->handles == 0 && durable && stream->error.code == SQLITE_OK;
+  async_mutex_leave(&stream->mutex);
+  return over;
+}
+
 int sqlite3async_status(const char *zPath, char *buf, int n) {
   int rc = async_control_ready("status");
   if (rc != SQLITE_OK) return -rc;
@@ -130,7 +139,7 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
   AsyncStream **streams;
   rc = async_control_find(zPath, &streams);
   if (rc != SQLITE_OK) return -async_control_error(rc, "status: %s", sqlite3_errstr(rc));
-  if (!all && streams[0] == NULL) {
+  if (!all && (streams[0] == NULL || is_over(streams[0]))) {
     async_registry_release_all(streams);
     return -async_outside_error("tell the status of", zPath, false);
   }
