@@ -23,7 +23,9 @@ async function loop(order: Loop): Promise<never> {
     insertRows(own, n, 1);
     Atomics.store(last, 0, n);
     // Deno does not terminate what never comes back to its event loop.
-    if (n % 4 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (n % 4 === 0 || order.loop === "closes") {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
     if (order.loop === "commits") continue;
     own.close();
     own = connect(order.name, order.mode);

@@ -13,8 +13,9 @@ const HANDS = 2;
 const ROWS_EACH = 5;
 /** Less than what a close may wait for a disk that stays full. */
 const CLOSE_MS = 9000;
-/** How often to look whether a Worker that was terminated has ended. */
+/** How often to look whether a Worker that was terminated has ended, and to see that it has. */
 const GONE_TRIES = 100;
+const GONE_TIMES = 5;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -33,6 +34,19 @@ async function together(stage: Stage, hands: Hand[], path: string, close: () => 
   await close();
 }
 
+/**
+ * The descriptors that are left when a Worker that was terminated has ended: until it comes back to
+ * its event loop it may open the database again.
+ */
+async function settled(stage: Stage): Promise<number> {
+  let times = 0;
+  for (let i = 0; i < GONE_TRIES && times < GONE_TIMES; i++) {
+    await sleep(100);
+    times = stage.descriptors() === 0 ? times + 1 : 0;
+  }
+  return stage.descriptors();
+}
+
 /** A Worker is terminated while it works; then the main thread closes: is all there? */
 async function terminated(stage: Stage, what: "commits" | "closes") {
   const path = stage.file("a.db");
@@ -47,9 +61,7 @@ async function terminated(stage: Stage, what: "commits" | "closes") {
   const isGone = stage.random.oneIn(2);
   if (isGone) await sleep(200);
   stage.within(CLOSE_MS, "close", () => connection.close());
-  // The Worker's thread may be closing it still, as long as the machine is busy.
-  for (let i = 0; i < GONE_TRIES && stage.descriptors() > 0; i++) await sleep(100);
-  const descriptors = stage.descriptors();
+  const descriptors = await settled(stage);
   copyFileSync(path, `${path}.copy`);
   const found = [path, `${path}.copy`].map((file) => {
     const [integrity, rows] = outside(file, LOOK[0]!, "SELECT max(n), count(*) FROM t").split("\n");
