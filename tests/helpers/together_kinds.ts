@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { copyFileSync, readdirSync, renameSync, unlinkSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, renameSync, unlinkSync } from "node:fs";
 import type { Connection } from "../../examples/sqlite.ts";
 import { Hand } from "./hand.ts";
 import { outside } from "./outside.ts";
@@ -62,7 +62,10 @@ async function terminated(stage: Stage, what: "commits" | "closes") {
   if (isGone) await sleep(200);
   stage.within(CLOSE_MS, "close", () => connection.close());
   const descriptors = await settled(stage);
-  copyFileSync(path, `${path}.copy`);
+  // The Worker may close at the same time; then in plain SQLite, too, neither may delete the WAL.
+  for (const suffix of ["", "-wal"]) {
+    if (existsSync(path + suffix)) copyFileSync(path + suffix, `${path}.copy${suffix}`);
+  }
   const found = [path, `${path}.copy`].map((file) => {
     const [integrity, rows] = outside(file, LOOK[0]!, "SELECT max(n), count(*) FROM t").split("\n");
     const [max, count] = (rows ?? "").split("|").map(Number);
