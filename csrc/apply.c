@@ -54,10 +54,7 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op, bool moved) {
   case ASYNC_OP_SYNC:
     return file->nameless ? SQLITE_OK : async_stream_sync_file(stream, parent, op->flags);
   case ASYNC_OP_DELETE:
-    /* A journal without a name has none to be deleted; and the name of a super-journal is nobody
-    ** else's. */
-    return async_file_apply_delete(
-        file, op->flags, file->nameless || (moved && file->role != ASYNC_ROLE_SUPER_JOURNAL));
+    return async_file_apply_delete(file, op->flags, file->nameless || without_name);
   case ASYNC_OP_FENCE:
     break;
   }
@@ -135,10 +132,7 @@ static AsyncStep step_delete_behind(AsyncStream *stream, AsyncOp *op, int64_t *d
   async_mutex_leave(&stream->mutex);
   AsyncFenceState state = async_fence_arrive(fence, stream, &code);
   async_mutex_enter(&stream->mutex);
-  if (state == ASYNC_FENCE_CLOSED) {
-    *due_us = 0;
-    return ASYNC_STEP_STUCK;
-  }
+  if (state == ASYNC_FENCE_CLOSED) return stuck_until_woken(due_us);
   op->under_way = true;
   op->fence = NULL;
   async_mutex_leave(&stream->mutex);
@@ -402,8 +396,10 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, int64_t *due_u
   if (dry) stream->close_queued = false;
   async_mutex_leave(&stream->mutex);
 
-  async_file_collect(stream);         /* how a journal was left is looked at under the lock */
-  if (dry) async_lock_settle(stream); /* first: what carries it may be closed next */
+  if (dry) {
+    async_file_collect(stream); /* how a journal was left is looked at under the lock */
+    async_lock_settle(stream);  /* first: what carries it may be closed next */
+  }
   async_file_collect(stream);
   if (last == ASYNC_STEP_STUCK) return ASYNC_RUN_STUCK;
   return last == ASYNC_STEP_DONE ? ASYNC_RUN_MORE : ASYNC_RUN_DRY;

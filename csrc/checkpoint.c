@@ -226,9 +226,7 @@ static int64_t due_us(const AsyncStream *stream) {
 }
 
 static bool has_moved(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  bool moved = async_moved_look(stream);
-  async_mutex_leave(&stream->mutex);
+  bool moved = async_moved_look_now(stream);
   async_file_collect(stream); /* it may have been closed meanwhile */
   return moved;
 }

@@ -17,11 +17,13 @@ struct AsyncClient {
   AsyncHandle *handles;
 };
 
-/* Under the stream's mutex. */
+/* True if it was the last one. */
 static bool note_abandoned(AsyncHandle *handle) {
-  if (handle->is_abandoned) return false;
+  async_mutex_enter(&handle->stream->mutex);
+  bool is_last = !handle->is_abandoned && async_closing_note_abandon(handle->stream);
   handle->is_abandoned = true;
-  return async_closing_note_abandon(handle->stream);
+  async_mutex_leave(&handle->stream->mutex);
+  return is_last;
 }
 
 void async_client_abandon(AsyncHandle *handle) {
@@ -29,9 +31,7 @@ void async_client_abandon(AsyncHandle *handle) {
   /* And those of attached databases, if it is known which they are. */
   if (handle->client != NULL) handle = handle->client->handles;
   for (; handle != NULL; handle = handle->client == NULL ? NULL : handle->client_next) {
-    async_mutex_enter(&handle->stream->mutex);
     note_abandoned(handle);
-    async_mutex_leave(&handle->stream->mutex);
   }
 }
 
@@ -58,10 +58,7 @@ void async_client_forget(AsyncHandle *handle) { (void)handle; }
 
 /* The program's last use of this database through the connection. */
 static void end(AsyncHandle *handle) {
-  async_mutex_enter(&handle->stream->mutex);
-  bool is_last = note_abandoned(handle);
-  async_mutex_leave(&handle->stream->mutex);
-  if (is_last) async_closing_release(handle->stream);
+  if (note_abandoned(handle)) async_closing_release(handle->stream);
 }
 
 /* From here on SQLite keeps errors for itself, as of the last checkpoint. */

@@ -5,8 +5,6 @@
 
 #include "arena.h"
 #include "checkpoint.h"
-#include "client.h"
-#include "closing.h"
 #include "config.h"
 #include "doorbell.h"
 #include "event.h"

@@ -21,8 +21,6 @@ typedef _Atomic(const Excluded *) List;
 static List excluded;
 static List excepted; /* databases all the same */
 
-static bool is_separator(char c) { return c == '/' || c == '\\'; }
-
 static bool add(List *list, char *full) {
   Excluded *added = malloc(sizeof *added);
   if (added == NULL) {
@@ -30,7 +28,7 @@ static bool add(List *list, char *full) {
     return false;
   }
   size_t length = strlen(full);
-  while (length > 0 && is_separator(full[length - 1])) length--;
+  while (length > 0 && async_path_is_separator(full[length - 1])) length--;
   *added = (Excluded){.next = *list, .path = full, .length = length};
   *list = added;
   return true;
@@ -46,7 +44,7 @@ static bool has(const Excluded *one, const char *full) {
   for (; one != NULL; one = one->next) {
     if (strncmp(full, one->path, one->length) != 0) continue;
     if (one->length == owner || full[one->length] == '\0') return true;
-    if (is_separator(full[one->length])) return true;
+    if (async_path_is_separator(full[one->length])) return true;
   }
   return false;
 }

@@ -7,6 +7,7 @@
 #include "event.h"
 #include "fence.h"
 #include "moved.h"
+#include "parent.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -56,11 +57,9 @@ int async_failure_shortage(AsyncStream *stream, const AsyncOp *op, int rc, bool 
   if (code == SQLITE_FULL) return SQLITE_FULL;
   if (code == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM) return SQLITE_NOMEM;
   if (code != SQLITE_IOERR && code != SQLITE_CANTOPEN) return SQLITE_OK;
-  sqlite3_vfs *vfs = stream->parent;
-  int error_number = vfs->xGetLastError == NULL ? 0 : vfs->xGetLastError(vfs, 0, NULL);
-  AsyncOsShortage shortage = async_os_shortage(error_number);
+  AsyncOsShortage shortage = async_parent_shortage(stream->parent);
   if (shortage == ASYNC_OS_SHORTAGE_NONE && op->kind == ASYNC_OP_CREATE && !moved) {
-    error_number = async_file_why_not_created(op->file);
+    int error_number = async_file_why_not_created(op->file);
     if (error_number == 0) return rc; /* whatever it was is there again */
     shortage = async_os_shortage(error_number);
   }

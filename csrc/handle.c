@@ -41,14 +41,6 @@ static void unmap(AsyncHandle *handle) {
   async_walindex_unmap(&handle->stream->walindex, &handle->wal);
 }
 
-/* A transaction that could be neither applied nor rolled back has left a hot journal for whoever
-** opens the database next: but not for one that was put in its place. */
-static void look_for_move(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  async_moved_look(stream);
-  async_mutex_leave(&stream->mutex);
-}
-
 static int handle_close(sqlite3_file *base) {
   AsyncHandle *handle = handle_of(base);
   handle->base.pMethods = NULL;
@@ -57,7 +49,9 @@ static int handle_close(sqlite3_file *base) {
   async_lock_release(handle->stream, &handle->lock, SQLITE_LOCK_NONE);
   AsyncStream *stream = handle->stream;
   bool is_connection = async_handle_is_connection(handle);
-  if (is_connection) look_for_move(stream);
+  /* A transaction that could be neither applied nor rolled back has left a hot journal for whoever
+  ** opens the database next: but not for one that was put in its place. */
+  if (is_connection) async_moved_look_now(stream);
   bool is_last = false;
   async_client_forget(handle);
   async_file_close(handle->file);

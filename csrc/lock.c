@@ -427,18 +427,11 @@ int async_lock_release(AsyncStream *stream, AsyncHolder *holder, int level) {
   return rc;
 }
 
-static bool has_moved(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  bool moved = async_moved_look(stream);
-  async_mutex_leave(&stream->mutex);
-  return moved;
-}
-
 int async_lock_check_reserved(AsyncStream *stream, int *reserved) {
   AsyncLock *lock = &stream->lock;
   async_mutex_enter(&lock->mutex);
   int rc = SQLITE_OK;
-  if (lock->writer != NULL || has_moved(stream)) {
+  if (lock->writer != NULL || async_moved_look_now(stream)) {
     /* SQLite asks when it has found a journal under the name: after a move that is not this
     ** database's, and not to be rolled back into it. */
     *reserved = 1;

@@ -119,6 +119,13 @@ bool async_moved_look(AsyncStream *stream) {
   return moved;
 }
 
+bool async_moved_look_now(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool moved = async_moved_look(stream);
+  async_mutex_leave(&stream->mutex);
+  return moved;
+}
+
 int async_moved_ask(AsyncStream *stream, int *moved) {
   async_mutex_enter(&stream->mutex);
   int rc = async_stream_error(stream);

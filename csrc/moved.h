@@ -43,6 +43,9 @@ void async_moved_end_by_name(AsyncStream *stream);
 /* Under the stream's mutex, which it leaves meanwhile: look, and set stream->moved. */
 bool async_moved_look(AsyncStream *stream);
 
+/* The same, with no mutex of the stream held. */
+bool async_moved_look_now(AsyncStream *stream);
+
 /* The answer to SQLITE_FCNTL_HAS_MOVED.  A database that was moved back has its names again, unless
 ** another stream has the path. */
 int async_moved_ask(AsyncStream *stream, int *moved);

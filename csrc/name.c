@@ -34,11 +34,9 @@ static int call_open(AsyncFile *file, const char *path, int flags, sqlite3_file 
 /* Has opening a file for writing failed because it may not be written?  Not if it may be
 ** at another time: the disk is full, or memory is out. */
 static bool is_refused(const AsyncFile *file, int rc) {
-  sqlite3_vfs *vfs = file->stream->parent;
   int code = rc & 0xff;
   if (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_PERM) return false;
-  int error_number = vfs->xGetLastError == NULL ? 0 : vfs->xGetLastError(vfs, 0, NULL);
-  return async_os_shortage(error_number) == ASYNC_OS_SHORTAGE_NONE;
+  return async_parent_shortage(file->stream->parent) == ASYNC_OS_SHORTAGE_NONE;
 }
 
 /*

@@ -50,3 +50,8 @@ void async_parent_size_hint(AsyncStream *stream, sqlite3_file *file, int64_t siz
   file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &hint);
   end(stream);
 }
+
+AsyncOsShortage async_parent_shortage(sqlite3_vfs *parent) {
+  if (parent->xGetLastError == NULL) return ASYNC_OS_SHORTAGE_NONE;
+  return async_os_shortage(parent->xGetLastError(parent, 0, NULL));
+}

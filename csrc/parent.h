@@ -26,6 +26,9 @@ int async_parent_write(AsyncStream *stream, sqlite3_file *file, const void *data
                        int64_t offset);
 int async_parent_truncate(AsyncStream *stream, sqlite3_file *file, int64_t size);
 
+/* What the parent's last error on this thread, as its xGetLastError tells it, says of shortages. */
+AsyncOsShortage async_parent_shortage(sqlite3_vfs *parent);
+
 /* SQLITE_FCNTL_SIZE_HINT: the parent may write, to make room. */
 void async_parent_size_hint(AsyncStream *stream, sqlite3_file *file, int64_t size);
 

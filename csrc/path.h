@@ -14,6 +14,9 @@ typedef enum AsyncRole {
   ASYNC_ROLE_SUPER_JOURNAL, /* DATABASE-mj and nine digits */
 } AsyncRole;
 
+/* On any system: what separates the parts of a path. */
+static inline bool async_path_is_separator(char c) { return c == '/' || c == '\\'; }
+
 /* How much of a journal's name is its database's; 0 if it is no journal's name. */
 size_t async_path_owner_length(const char *path);
 

@@ -7,6 +7,7 @@
 #include "host.h"
 #include "known.h"
 #include "os.h"
+#include "path.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -15,12 +16,10 @@
 #define SCHEME "file:"
 #define PARAMETER "vfs=" SQLITEASYNC_VFSNAME
 
-static bool is_separator(char c) { return c == '/' || c == '\\'; }
-
 /* Where a part of the path begins with "file:"; NULL if none does. */
 static const char *find_scheme(const char *name) {
   const char *found = strstr(name, SCHEME);
-  while (found != NULL && found != name && !is_separator(found[-1])) {
+  while (found != NULL && found != name && !async_path_is_separator(found[-1])) {
     found = strstr(found + 1, SCHEME);
   }
   return found;

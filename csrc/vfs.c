@@ -17,6 +17,7 @@
 #include "handle.h"
 #include "known.h"
 #include "moved.h"
+#include "parent.h"
 #include "registry.h"
 #include "super.h"
 #include "uriname.h"
@@ -129,9 +130,8 @@ static int open_database(sqlite3_vfs *parent, const char *name, sqlite3_file *ba
 }
 
 static bool lacks_descriptors(sqlite3_vfs *parent, int rc) {
-  if ((rc & 0xff) != SQLITE_CANTOPEN || parent->xGetLastError == NULL) return false;
-  int error_number = parent->xGetLastError(parent, 0, NULL);
-  return async_os_shortage(error_number) == ASYNC_OS_SHORTAGE_DESCRIPTORS;
+  return (rc & 0xff) == SQLITE_CANTOPEN &&
+         async_parent_shortage(parent) == ASYNC_OS_SHORTAGE_DESCRIPTORS;
 }
 
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,

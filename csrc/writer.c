@@ -122,10 +122,9 @@ static bool shall_return(int number) {
   return number != NO_NUMBER && (async_scheduler.stopping || is_surplus(number));
 }
 
-/* After an op; the stream is kept from other runners meanwhile.  `writes`: of SQLite's, that the op
-** was made of. */
-static void pause_after_op(const AsyncStream *stream, int number, int64_t writes) {
-  int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000 * writes;
+/* After an op; the stream is kept from other runners meanwhile. */
+static void pause_after_op(const AsyncStream *stream, int number) {
+  int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000 * stream->last_op_writes;
   enter();
   while (!shall_return(number) && !in_a_hurry && !stream->is_closing) {
     int64_t left_us = until_us - async_os_now_us();
@@ -143,7 +142,7 @@ static void run_task(AsyncTask *task, int number) {
   bool slow = async_config.delay_ms > 0 && !in_a_hurry && !stream->is_closing;
   int64_t due_us;
   AsyncOutcome outcome = async_stream_run(stream, slow ? 1 : STEPS_PER_TURN, &due_us);
-  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(stream, number, stream->last_op_writes);
+  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(stream, number);
   end_run(stream, outcome, due_us);
   enter();
 }

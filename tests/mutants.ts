@@ -264,7 +264,7 @@ export const mutants: Mutant[] = [
   {
     name: "the file lock is kept when the queue is dry",
     file: "apply.c",
-    from: "if (dry) async_lock_settle(stream);",
+    from: "    async_lock_settle(stream);  /* first: what carries it may be closed next */\n",
     to: "",
     killers: ["lock_test"],
   },
@@ -415,11 +415,9 @@ export const mutants: Mutant[] = [
     name: "while one pauses after an op another takes the database",
     file: "writer.c",
     from: "  if (slow && outcome == ASYNC_RUN_MORE) " +
-      "pause_after_op(stream, number, stream->last_op_writes);\n" +
-      "  end_run(stream, outcome, due_us);\n",
+      "pause_after_op(stream, number);\n  end_run(stream, outcome, due_us);\n",
     to: "  end_run(stream, outcome, due_us);\n" +
-      "  if (slow && outcome == ASYNC_RUN_MORE) " +
-      "pause_after_op(stream, number, stream->last_op_writes);\n",
+      "  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(stream, number);\n",
     killers: ["pool_test the_delay"],
   },
   {
@@ -927,8 +925,8 @@ export const mutants: Mutant[] = [
   {
     name: "a journal found under the name of a moved database is its own",
     file: "lock.c",
-    from: "if (lock->writer != NULL || has_moved(stream)) {",
-    to: "if (lock->writer != NULL || (has_moved(stream) && false)) {",
+    from: "if (lock->writer != NULL || async_moved_look_now(stream)) {",
+    to: "if (lock->writer != NULL || (async_moved_look_now(stream) && false)) {",
     killers: ["moved_journal_test another_process"],
   },
   {
@@ -962,8 +960,8 @@ export const mutants: Mutant[] = [
   {
     name: "a close does not look whether the database has moved",
     file: "handle.c",
-    from: "if (is_connection) look_for_move(stream);",
-    to: "(void)look_for_move;",
+    from: "if (is_connection) async_moved_look_now(stream);",
+    to: "",
     killers: ["moved_fault_test"],
   },
   {
@@ -1025,7 +1023,7 @@ export const mutants: Mutant[] = [
   {
     name: "the super-journal of a moved database stays",
     file: "apply.c",
-    from: "file->nameless || (moved && file->role != ASYNC_ROLE_SUPER_JOURNAL));",
+    from: "file->nameless || without_name);",
     to: "file->nameless || moved);",
     killers: ["moved_journal_test moved_home"],
   },
@@ -1055,8 +1053,8 @@ export const mutants: Mutant[] = [
   {
     name: "who finds another database's journal does not look whether its own has moved",
     file: "lock.c",
-    from: "bool moved = async_moved_look(stream);",
-    to: "bool moved = stream->moved;",
+    from: "lock->writer != NULL || async_moved_look_now(stream)",
+    to: "lock->writer != NULL || stream->moved",
     killers: ["moved_journal_test another_process"],
   },
   {
@@ -1176,7 +1174,7 @@ export const mutants: Mutant[] = [
   {
     name: "a URI that was made absolute is taken for a name",
     file: "uriname.c",
-    from: "found != name && !is_separator(found[-1])",
+    from: "found != name && !async_path_is_separator(found[-1])",
     to: "found != name",
     killers: ["plain_test a uri"],
   },
@@ -1218,7 +1216,7 @@ export const mutants: Mutant[] = [
   {
     name: "what only begins like an excluded folder is excluded",
     file: "exclude.c",
-    from: "if (is_separator(full[one->length])) return true;",
+    from: "if (async_path_is_separator(full[one->length])) return true;",
     to: "return true;",
     killers: ["plain_test what is excluded"],
   },
