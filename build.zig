@@ -8,6 +8,8 @@
 //!     zig build platform-test the shared library, and a program that loads it: with -Dtarget=...
 //!                             -Dfolder=..., for `./run platforms`
 //!     zig build native-bench  zig-out/native-bench/native-bench
+//!     zig build preload       zig-out/preload/: what programs are slowed down with; also built by
+//!                             native-tests and native-bench
 //!     zig build prebuilt      zig-out/prebuilt/TARGET/: the library for each of `platforms`
 //!
 //! `./run build` calls it with the pinned Zig and with -Dsqlite set.
@@ -115,12 +117,17 @@ pub fn build(b: *Build) void {
         .folder = folder,
     });
 
+    const preload = b.step("preload", "Build the libraries that are put before programs");
+    addPreload(b, preload, target);
+    if (folder == null) native_tests.dependOn(preload); // another platform's run none
+
     const hosts = b.step("hosts", "Build the tests in other versions of SQLite");
     const host_dirs = b.option([]const []const u8, "host", "Folder with such an amalgamation");
     for (host_dirs orelse &.{}) |host| addHostTest(b, hosts, host, target);
 
     const native_bench = b.step("native-bench", "Build the native benchmarks");
     addNativeBench(b, native_bench, sqlite, target);
+    native_bench.dependOn(preload);
 
     const prebuilt = b.step("prebuilt", "Build the library for every platform of the package");
     for (platforms) |platform| {
@@ -433,6 +440,26 @@ fn addNativeBench(
         .root_module = extension,
     });
     step.dependOn(&b.addInstallArtifact(library, .{ .dest_dir = .{ .override = dir } }).step);
+}
+
+/// One library for every tests/preload/*.c, for LD_PRELOAD: nothing where there is no such thing.
+fn addPreload(b: *Build, step: *Build.Step, target: Build.ResolvedTarget) void {
+    if (target.result.os.tag != .linux) return;
+    for (cFiles(b, "tests/preload", ".c")) |file| {
+        const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+        module.addCSourceFiles(.{
+            .root = b.path("tests/preload"),
+            .files = &.{file},
+            .flags = &test_flags,
+        });
+        const library = b.addLibrary(.{
+            .name = std.fs.path.stem(file),
+            .linkage = .dynamic,
+            .root_module = module,
+        });
+        const dir: Build.InstallDir = .{ .custom = "preload" };
+        step.dependOn(&b.addInstallArtifact(library, .{ .dest_dir = .{ .override = dir } }).step);
+    }
 }
 
 /// The C files of csrc/, all of them: what a file is for a system is decided inside of it.

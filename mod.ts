@@ -34,5 +34,5 @@ export type { AsyncVfsErrorDetails } from "./ffi/errors.ts";
 export { AsyncVfsEvent } from "./ffi/events.ts";
 export type { AsyncVfsEventMap } from "./ffi/events.ts";
 export type { AsyncVfsDatabase, AsyncVfsFault, AsyncVfsStatus } from "./ffi/status.ts";
-export type { Halt, OnQueueFull } from "./ffi/parameters.ts";
+export type { CommitLevel, Halt, OnQueueFull } from "./ffi/parameters.ts";
 export type { NoPromise, Transactor, TransactorStatement } from "./ffi/transaction.ts";

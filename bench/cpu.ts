@@ -22,7 +22,7 @@ import { create, type Database, finish, rowNames } from "./databases.ts";
 import { paced } from "./pace.ts";
 import { count, duration } from "./print.ts";
 import { median, middle, ratios, roundsOf, target } from "./statistics.ts";
-import { callsOf, countSystemCalls } from "./system_calls.ts";
+import { callsOf, type CallsWay, countSystemCalls } from "./system_calls.ts";
 import { openThreadClock } from "./thread_clock.ts";
 import type { Chart, Report, Round, Series, Settings, Target, Workload } from "./workload.ts";
 
@@ -35,6 +35,7 @@ const NAMES = [MEMORY, OURS, PLAIN, PLAIN_OFF];
 
 const TABLES = { "no index": false, index: true };
 const PACES = { burst: Infinity, paced: 10_000 };
+const CALLS_WAYS: CallsWay[] = ["memory", "ours", "plain"];
 const ROWS_WARM_UP = 3000;
 const BY_MEMORY_MAX = 1.5;
 /** Of 100 commits one may have to ask the system for memory, or to wake the writer. */
@@ -59,7 +60,7 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
         await measureDatabase(database, clock, rows, `${contender.name}, ${table}`, series);
       }
     }
-    if (round === 0) countSystemCalls(folder, quick, series);
+    if (round === 0) countSystemCalls(folder, quick, series, CALLS_WAYS);
     if (round >= 0) yield series;
     contenders.push(contenders.shift()!); // so that none always follows the same one
   }
@@ -119,7 +120,7 @@ function report(series: Series): Report {
     "of rounds",
     "by :memory:'s",
   ]);
-  const { counted, table } = callsOf(series, Object.keys(PACES));
+  const { counted, table } = callsOf(series, Object.keys(PACES), CALLS_WAYS);
   return {
     table: [["", ...headings], ...lines, ...table],
     targets: [...cpuTargets(series), ...(counted ? callTargets(series) : [])],

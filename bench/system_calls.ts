@@ -17,20 +17,25 @@ import type { Round, Series } from "./workload.ts";
 const PROGRAM = fileURLToPath(new URL("./system_calls_program.ts", import.meta.url));
 const TIMEOUT_MS = 60_000;
 /** Plain SQLite's calls are many, which takes long under strace; a checkpoint is among them. */
-const COMMITS = { memory: 20_000, ours: 20_000, plain: 5000 };
-const COMMITS_QUICK = { memory: 5000, ours: 5000, plain: 2000 };
+const COMMITS = { memory: 20_000, ours: 20_000, applied: 5000, plain: 5000 };
+const COMMITS_QUICK = { memory: 5000, ours: 5000, applied: 2000, plain: 2000 };
 
-/** Ways to keep a database. */
-export const CALLS_WAYS = ["memory", "ours", "plain"] as const;
+/** Ways to keep a database: in memory, ours, ours at level applied, plain. */
+export type CallsWay = keyof typeof COMMITS;
 
 /** The names of files that aren't there: asking for them marks the beginning and the end. */
 export const MARKS = { begin: "mark-begin", end: "mark-end" } as const;
 
 /** Add what each way calls a commit, in total and by name; nothing if there is no strace. */
-export function countSystemCalls(folder: string, quick: boolean, series: Round): void {
+export function countSystemCalls(
+  folder: string,
+  quick: boolean,
+  series: Round,
+  ways: readonly CallsWay[],
+): void {
   const found = spawnSync("strace", ["-V"], { encoding: "utf8" });
   if (found.status !== 0) return;
-  for (const way of CALLS_WAYS) {
+  for (const way of ways) {
     const commits = (quick ? COMMITS_QUICK : COMMITS)[way];
     for (const pace of ["burst", "paced"]) {
       const calls = trace(folder, way, pace, commits);
@@ -80,8 +85,9 @@ function parse(log: string): Map<string, number> {
 export function callsOf(
   series: Series,
   paces: string[],
+  ways: readonly CallsWay[],
 ): { counted: boolean; table: string[][] } {
-  const all = CALLS_WAYS.flatMap((way) => paces.map((pace) => `${way}, ${pace}, calls`));
+  const all = ways.flatMap((way) => paces.map((pace) => `${way}, ${pace}, calls`));
   if (!all.every((name) => name in series)) {
     return { counted: false, table: [["system calls: not counted, for strace is missing"]] };
   }

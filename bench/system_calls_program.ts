@@ -13,7 +13,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { install } from "../mod.ts";
 import { settle } from "./contender.ts";
-import { MEMORY, oursWal, PLAIN_NORMAL } from "./contenders/builtin.ts";
+import { MEMORY, oursAt, oursWal, PLAIN_NORMAL } from "./contenders/builtin.ts";
 import { create, finish, rowNames } from "./databases.ts";
 import { paced } from "./pace.ts";
 import { MARKS } from "./system_calls.ts";
@@ -21,8 +21,12 @@ import { MARKS } from "./system_calls.ts";
 const [name, pace, commits, folder] = process.argv.slice(2) as [string, string, string, string];
 const rows = Number(commits);
 const perSecond = pace === "paced" ? 10_000 : Infinity;
-const vfs = name === "ours" ? await install() : undefined;
-const contender = vfs !== undefined ? oursWal(vfs) : name === "memory" ? MEMORY : PLAIN_NORMAL;
+const vfs = name === "ours" || name === "applied" ? await install() : undefined;
+const contender = vfs === undefined
+  ? name === "memory" ? MEMORY : PLAIN_NORMAL
+  : name === "applied"
+  ? oursAt(vfs, "applied")
+  : oursWal(vfs);
 const database = await create(folder, contender, false);
 const names = rowNames(rows);
 const commit = (row: number) => database.insert.run(names[row]!);

@@ -10,6 +10,7 @@ import { enqueue } from "./enqueue.ts";
 import { full } from "./full.ts";
 import { http } from "./http.ts";
 import { bulkImport } from "./import.ts";
+import { levels } from "./levels.ts";
 import { memory } from "./memory.ts";
 import { mix } from "./mix.ts";
 import { opened } from "./opened.ts";
@@ -19,12 +20,15 @@ import { speedtest } from "./speedtest.ts";
 import { spread } from "./spread.ts";
 import { sustained } from "./sustained.ts";
 import { wait } from "./wait.ts";
+import { window } from "./window.ts";
 import { workers } from "./workers.ts";
 import type { Workload } from "./workload.ts";
 
 /** All workloads. */
 export const workloads: Workload[] = [
   commit,
+  levels,
+  window,
   cpu,
   close,
   durable,

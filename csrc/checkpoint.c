@@ -3,81 +3,134 @@
 */
 #include "checkpoint.h"
 
-#include "beside.h"
 #include "config.h"
 #include "doorbell.h"
+#include "flush.h"
 #include "handle.h"
 #include "moved.h"
 #include "registry.h"
+#include "sync.h"
+#include "void.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* The second part, which holds up others, waits until no more than this is left
-** for it; but not for ever, if they write faster than the disk syncs: only until
-** the WAL is so many times as long as it should be. */
+/* It is copied until no more than this is left; but not for ever, if others write faster than the
+** disk syncs: so many times what a checkpoint is called for. */
 #define LAST_BYTES (512 * 1024)
-#define PATIENCE 8
+#define COPY_TIMES 8
+/* So often the WAL is synced just before. */
+#define SETTLE_ROUNDS 4
 /* When to come again if memory is out. */
 #define NO_MEMORY_RETRY_US 50000
-/* Readers apart, no checkpoint takes this long; and how often to see whether the
-** checkpointer was stopped. */
-#define AWAIT_US 10000000
+/* At its bound, so many checkpoints of a WAL are waited for, in case the first ones are in
+** somebody's way; and how often to see whether the checkpointer was stopped. */
+#define AWAIT_ATTEMPTS 3
 #define AWAIT_POLL_US 50000
 
-/* What this thread is at. */
-typedef enum Part {
-  PART_NONE,
-  PART_COPY,  /* others go on: never hold them up */
-  PART_CLOSE, /* others wait: never wait for the disk */
-} Part;
-static _Thread_local Part part;
-/* What the present checkpoint copies is on stable storage in the WAL. */
+/* Is this the checkpointer? */
+static _Thread_local bool is_checkpointer;
+/* The stream of which this thread has the CHECKPOINT lock, with a reference; and what it copies
+** from the WAL is on stable storage there. */
+static _Thread_local const AsyncStream *checkpointed;
 static _Thread_local bool wal_is_synced;
+static _Thread_local bool copies_unsynced; /* or not, since nobody asks for it */
 
 static AsyncOsThread thread;
 static bool started; /* guarded by control.c's mutex, which start and stop are called under */
+static atomic_bool has_thread; /* which takes care of WALs */
 static atomic_bool stopping;
 static atomic_bool paused;
 
-bool async_checkpoint_is_this_thread(void) { return part != PART_NONE; }
+bool async_checkpoint_is_this_thread(void) { return is_checkpointer; }
+
+void async_checkpoint_note_thread(bool has) { has_thread = has; }
 
 bool async_checkpoint_is_active(void) {
   bool wanted = async_config.checkpoint_bytes > 0 || async_config.checkpoint_idle_ms > 0;
-  return wanted && async_beside_has_thread();
+  return wanted && has_thread;
 }
 
-/* ---- Its own handles ---- */
+/* ---- What a thread that checkpoints does differently ---- */
 
-/* Waits for the disk are for a writer's thread to end. */
-static bool may_wait(void) { return part == PART_COPY && async_scheduler_has_runner(); }
+void async_checkpoint_begins(const AsyncStream *stream) {
+  checkpointed = stream;
+  wal_is_synced = copies_unsynced = false;
+}
+
+void async_checkpoint_forget(void) {
+  checkpointed = NULL;
+  wal_is_synced = false;
+}
+
+bool async_checkpoint_is_at(const AsyncStream *stream) { return checkpointed == stream; }
+
+/* For the checkpointer: others wait for it to go. */
+static const atomic_bool *stop_of(const AsyncStream *stream) {
+  return is_checkpointer ? &stream->walindex.hurry : NULL;
+}
 
 int async_checkpoint_write(AsyncFile *file, const void *data, int n, int64_t offset) {
-  if (file->stream->walindex.hurry) return SQLITE_INTERRUPT;
+  if (is_checkpointer && file->stream->walindex.hurry) return SQLITE_INTERRUPT;
   if (wal_is_synced) return async_file_write_through(file, data, n, offset);
+  copies_unsynced = true;
   return async_file_write(file, data, n, offset);
 }
 
-/* The database, which SQLite syncs last: its sync is owed once the queue gets to it. */
-static int sync_database(AsyncFile *file, int flags) {
-  int rc = async_file_sync(file, flags);
-  if (rc == SQLITE_OK && may_wait()) rc = async_beside_await_applied(file->stream);
-  if (rc == SQLITE_OK && may_wait()) rc = async_beside_sync(file->stream, file);
-  return rc == SQLITE_BUSY ? SQLITE_OK : rc; /* the writer may be at it: it is in order */
+static int await_pushed(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int64_t seq = stream->pushed.seq;
+  async_mutex_leave(&stream->mutex);
+  return async_flush_await_applied(stream, seq, stop_of(stream));
 }
 
-/* The WAL, before anything is copied: done when this returns, or, if others wait or
-** the writer is at it, a mark before which nothing copied is applied. */
-static int sync_wal(AsyncFile *file, int flags) {
-  if (!may_wait()) return async_file_sync(file, flags);
-  int rc = async_beside_await_applied(file->stream);
-  if (rc == SQLITE_OK) rc = async_beside_sync(file->stream, file);
-  wal_is_synced = rc == SQLITE_OK;
-  return rc == SQLITE_BUSY ? async_file_sync(file, flags) : rc;
+/* Where nobody applies what is queued, nobody can wait for that: then the sync is queued. */
+static int queue_sync(AsyncFile *file, int flags) {
+  int64_t unused;
+  return async_file_sync(file, flags, &unused);
 }
 
 int async_checkpoint_sync(AsyncFile *file, int flags) {
-  return file->role == ASYNC_ROLE_DATABASE ? sync_database(file, flags) : sync_wal(file, flags);
+  AsyncStream *stream = file->stream;
+  int rc = await_pushed(stream);
+  bool hurries = is_checkpointer && stream->walindex.hurry;
+  if (rc == SQLITE_INTERRUPT && !hurries) return queue_sync(file, flags);
+  if (rc == SQLITE_OK) rc = async_sync_beside(stream, file);
+  if (file->role != ASYNC_ROLE_WAL) return rc;
+  wal_is_synced = rc == SQLITE_OK;
+  async_mutex_enter(&stream->mutex);
+  if (wal_is_synced) (void)async_wal_note_sync(&stream->wal); /* of its header, too */
+  async_mutex_leave(&stream->mutex);
+  return rc;
+}
+
+/* ---- The WAL's end ---- */
+
+void async_checkpoint_ends_writing(AsyncStream *stream) {
+  if (checkpointed != stream) return;
+  if (is_checkpointer && !copies_unsynced) {
+    async_void_wal(stream);
+  } else {
+    async_void_free(stream);
+  }
+}
+
+void async_checkpoint_ends(AsyncStream *stream) {
+  if (checkpointed != stream) return;
+  if (copies_unsynced) {
+    async_void_free(stream);
+  } else {
+    async_void_wal(stream);
+  }
+  async_checkpoint_forget();
+}
+
+bool async_checkpoint_may_restart(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  const AsyncWal *wal = &stream->wal;
+  bool may = wal->header == ASYNC_WAL_VOID || wal->free_to_restart || wal->unfit;
+  async_mutex_leave(&stream->mutex);
+  return may || !async_checkpoint_is_active();
 }
 
 /* ---- A checkpoint ---- */
@@ -119,8 +172,7 @@ static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_
 ** syncs that SQLite asks for at the end of a checkpoint find little to do.
 */
 static void settle(AsyncStream *stream, AsyncRole role) {
-  if (!async_scheduler_has_runner() || async_beside_await_applied(stream) != SQLITE_OK) return;
-  async_beside_sync_role(stream, role);
+  if (await_pushed(stream) == SQLITE_OK) async_sync_role(stream, role);
 }
 
 typedef struct Session {
@@ -131,8 +183,8 @@ typedef struct Session {
   int64_t left;
 } Session;
 
-/* One sqlite3_wal_checkpoint_v2(). */
-static int checkpoint_once(Session *session, Part now) {
+/* One sqlite3_wal_checkpoint_v2(), PASSIVE or FULL. */
+static int checkpoint_once(Session *session, int mode) {
   AsyncStream *stream = session->stream;
   async_mutex_enter(&stream->mutex);
   int64_t starts = stream->wal.starts;
@@ -141,12 +193,7 @@ static int checkpoint_once(Session *session, Part now) {
 
   int frames = 0;
   int copied = 0;
-  part = now;
-  wal_is_synced = false;
-  int mode = now == PART_COPY ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_FULL;
   int rc = sqlite3_wal_checkpoint_v2(session->db, "main", mode, &frames, &copied);
-  part = PART_COPY;
-  wal_is_synced = false;
   settle(stream, ASYNC_ROLE_DATABASE);
 
   session->copied = copied > 0 ? async_wal_end_of_frame(copied, session->page_size) : 0;
@@ -165,13 +212,13 @@ static int checkpoint_once(Session *session, Part now) {
 
 /* Copy until little is left, or readers let no more be copied. */
 static int copy(Session *session) {
-  int64_t limit = async_config.checkpoint_bytes * PATIENCE;
+  int64_t limit = async_config.checkpoint_bytes * COPY_TIMES;
   int64_t before;
   int rc;
   session->copied = -1;
   do {
     before = session->copied;
-    rc = checkpoint_once(session, PART_COPY);
+    rc = checkpoint_once(session, SQLITE_CHECKPOINT_PASSIVE);
   } while (rc == SQLITE_OK && session->left > LAST_BYTES && session->copied != before &&
            session->copied < limit);
   return rc;
@@ -184,23 +231,50 @@ static int64_t backfilled_of(AsyncStream *stream) {
   return backfilled;
 }
 
-static AsyncWalOutcome checkpoint(AsyncStream *stream, AsyncWalCall call) {
+static int64_t end_of(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int64_t end = stream->wal.end;
+  async_mutex_leave(&stream->mutex);
+  return end;
+}
+
+/* The WAL is synced before, so that little of that is left to do while others are held up. */
+static void settle_wal(AsyncStream *stream) {
+  int64_t before = end_of(stream) - LAST_BYTES - 1;
+  for (int i = 0; i < SETTLE_ROUNDS && end_of(stream) - before > LAST_BYTES; i++) {
+    before = end_of(stream);
+    settle(stream, ASYNC_ROLE_WAL);
+  }
+}
+
+/* Others are held up from here on, until the WAL can start anew. */
+static int close(Session *session) {
+  settle_wal(session->stream);
+  return checkpoint_once(session, SQLITE_CHECKPOINT_FULL);
+}
+
+static bool must_end(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  bool must = stream->wal.header == ASYNC_WAL_VALID && async_wal_must_end(&stream->wal);
+  async_mutex_leave(&stream->mutex);
+  return must;
+}
+
+static AsyncWalOutcome checkpoint(AsyncStream *stream) {
   Session session = {.stream = stream};
   int64_t backfilled = backfilled_of(stream);
-  part = PART_COPY;
+  is_checkpointer = true;
   AsyncWalOutcome outcome = {.code = open_connection(stream, &session.db, &session.page_size)};
   if (session.db != NULL) {
     outcome.opened = true;
     outcome.code = copy(&session);
-    if (outcome.code == SQLITE_OK && call == ASYNC_WAL_CALL_NOW) {
-      if (session.left > LAST_BYTES) settle(stream, ASYNC_ROLE_WAL);
-      outcome.code = checkpoint_once(&session, PART_CLOSE);
-    }
+    if (outcome.code == SQLITE_OK && must_end(stream)) outcome.code = close(&session);
     sqlite3_close(session.db);
     /* In a hurry it does not wait for a moment without transactions. */
     if (outcome.code == SQLITE_BUSY && stream->walindex.hurry) outcome.code = SQLITE_INTERRUPT;
+    outcome.readers = session.left > 0 && async_walindex_has_readers(&stream->walindex);
   }
-  part = PART_NONE;
+  is_checkpointer = false;
   outcome.progress = backfilled_of(stream) != backfilled;
   return outcome;
 }
@@ -233,19 +307,20 @@ static bool has_moved(AsyncStream *stream) {
 
 /* Do what is due; when to come again, -1 being never. */
 static int64_t look_at(AsyncStream *stream) {
-  async_beside_sync_owed(stream);
   sync_early(stream);
   async_mutex_enter(&stream->mutex);
   int64_t due = due_us(stream);
-  AsyncWalCall call = stream->wal.call;
   async_mutex_leave(&stream->mutex);
   if (due < 0 || due > async_os_now_us()) return due;
 
   AsyncWalOutcome outcome = {.code = SQLITE_INTERRUPT};
+  async_mutex_enter(&stream->mutex);
+  stream->wal.begun++;
+  async_mutex_leave(&stream->mutex);
   if (has_moved(stream)) {
     outcome.code = SQLITE_READONLY_DBMOVED; /* nothing at its path is its own */
   } else if (async_lock_begin_checkpoint(stream)) {
-    if (!is_paused()) outcome = checkpoint(stream, call);
+    if (!is_paused()) outcome = checkpoint(stream);
     async_lock_end_checkpoint(stream);
   }
   async_mutex_enter(&stream->mutex);
@@ -286,7 +361,7 @@ bool async_checkpoint_start(void) {
   if (started || sqlite3_threadsafe() == 0) return true;
   stopping = paused = false;
   started = async_os_thread_start(&thread, thread_main, NULL);
-  async_beside_set_thread(started);
+  async_checkpoint_note_thread(started);
   return started;
 }
 
@@ -310,7 +385,7 @@ void async_checkpoint_pause(bool on) {
 
 bool async_checkpoint_stop(void) {
   if (!started) return false;
-  async_beside_set_thread(false);
+  async_checkpoint_note_thread(false);
   stopping = true;
   tell_all_to_hurry();
   async_os_thread_join(&thread);
@@ -325,6 +400,11 @@ static bool is_over(const AsyncStream *stream) {
   return async_wal_is_over(&stream->wal) && async_checkpoint_is_active();
 }
 
+/* Under the mutex: by a transaction that looks at the index now. */
+static bool can_restart(const AsyncStream *stream) {
+  return stream->wal.end <= stream->wal.backfilled && stream->wal.header == ASYNC_WAL_VOID;
+}
+
 bool async_checkpoint_is_over(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   bool over = is_over(stream);
@@ -335,16 +415,16 @@ bool async_checkpoint_is_over(AsyncStream *stream) {
 }
 
 bool async_checkpoint_await(AsyncStream *stream) {
-  int64_t until_us = async_os_now_us() + AWAIT_US;
   async_mutex_enter(&stream->mutex);
-  int64_t attempts = stream->wal.attempts;
+  /* One that is under way may have met the caller's own last transaction. */
+  int64_t first = stream->wal.begun + 1;
   bool waited = false;
-  while (is_over(stream) && stream->wal.end > stream->wal.backfilled && !stream->wal.blocked &&
-         stream->wal.attempts == attempts && async_os_now_us() < until_us) {
+  while (is_over(stream) && !can_restart(stream) && stream->wal.ended < first + AWAIT_ATTEMPTS &&
+         !(stream->wal.blocked && stream->wal.ended >= first)) {
     async_stream_wait(stream, &stream->checkpointed, AWAIT_POLL_US);
     waited = true;
   }
-  bool copied = waited && stream->wal.end <= stream->wal.backfilled;
+  bool can = waited && can_restart(stream);
   async_mutex_leave(&stream->mutex);
-  return copied;
+  return can;
 }

@@ -15,7 +15,33 @@
 struct AsyncClient {
   sqlite3 *db;
   AsyncHandle *handles;
+  int level; /* as in a handle */
 };
+
+/* ---- The level of commits ---- */
+
+/* The handle of the connection's main database, if that is ours; else this one. */
+static AsyncHandle *main_of(AsyncHandle *handle) {
+  if (handle->is_shared_cache || handle->db == NULL) return handle;
+  sqlite3_file *file = NULL;
+  int rc = sqlite3_file_control(*handle->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  bool ours = rc == SQLITE_OK && file != NULL && file->pMethods == handle->base.pMethods;
+  return ours ? (AsyncHandle *)file : handle;
+}
+
+static int *own_level(AsyncHandle *handle) {
+  return handle->client != NULL ? &handle->client->level : &main_of(handle)->level;
+}
+
+int async_client_level(AsyncHandle *handle) {
+  if (handle->lock.is_checkpointer) return SQLITEASYNC_COMMIT_QUEUED;
+  int own = *own_level(handle);
+  return own == ASYNC_LEVEL_UNSET ? (int)async_config.commit : own;
+}
+
+void async_client_set_level(AsyncHandle *handle, int level) { *own_level(handle) = level; }
+
+/* ---- Its end ---- */
 
 /* True if it was the last one. */
 static bool note_abandoned(AsyncHandle *handle) {
@@ -77,6 +103,7 @@ static void note_close(void *arg) {
   for (AsyncHandle *handle = client->handles; handle != NULL; handle = next) {
     next = handle->client_next;
     handle->client = NULL;
+    handle->level = client->level;
     if (!async_forked) note_ending(handle);
     if (lives_on) end(handle);
   }
@@ -89,6 +116,7 @@ static AsyncClient *client_of(sqlite3 *db) {
   client = calloc(1, sizeof *client);
   if (client == NULL) return NULL;
   client->db = db;
+  client->level = ASYNC_LEVEL_UNSET;
   /* If it fails it has destroyed the client. */
   return sqlite3_set_clientdata(db, KEY, client, note_close) == SQLITE_OK ? client : NULL;
 }

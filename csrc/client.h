@@ -12,6 +12,11 @@
 ** Drivers that keep the connection themselves, and close it when the last statement
 ** has been collected (bun:sqlite, libsql), have it said by `PRAGMA async_closing`.
 **
+** A client also has the level of its commits (level.h), so that this is one for all its databases,
+** whenever they are attached.  Where there is no client, before 3.44, the handle of the main
+** database has it, if that is ours, or else each handle for itself; and with a shared cache the
+** cache's handle.
+**
 ** LOCKS  A client and its list belong to the connection: SQLite calls in here under
 ** the connection's mutex, or its program sees to it.
 */
@@ -25,6 +30,11 @@ void async_client_note(AsyncHandle *handle);
 
 /* The handle is closed. */
 void async_client_forget(AsyncHandle *handle);
+
+/* The level of the connection's commits now, its own or the process's; and set it: until then it
+** has none of its own. */
+int async_client_level(AsyncHandle *handle);
+void async_client_set_level(AsyncHandle *handle, int level);
 
 /* The program is about to close the connection, which may live on.  What is to be done then,
 ** async_client_release_abandoned() does. */

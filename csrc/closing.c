@@ -178,9 +178,17 @@ static bool await_failed(AsyncStream *stream, int64_t until_us) {
   bool in_time = true;
   while (stream->error.code == SQLITE_OK && in_time) {
     async_mutex_leave(&stream->mutex);
-    if (!async_writer_help_close(stream)) async_os_sleep_us(ANY_POLL_US);
+    /* An op has no bound, and the wait has one: so it is the writer's, if there is one. */
+    if (async_scheduler_has_own_runner()) {
+      async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
+    } else {
+      async_writer_help_close(stream);
+    }
     in_time = async_os_now_us() < until_us;
     async_mutex_enter(&stream->mutex);
+    if (stream->error.code == SQLITE_OK && in_time) {
+      async_stream_wait(stream, &stream->durable_moved, ANY_POLL_US);
+    }
   }
   bool failed = stream->error.code != SQLITE_OK;
   if (!failed) set_cut_off(stream, false);

@@ -30,6 +30,7 @@ typedef struct AsyncConfig {
   _Atomic int64_t exit_drain_ms;
   _Atomic int64_t drain_on_signals;
   _Atomic int64_t cover_handlers;
+  _Atomic int64_t commit; /* SQLITEASYNC_COMMIT_QUEUED and so on */
 } AsyncConfig;
 
 extern AsyncConfig async_config;

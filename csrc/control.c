@@ -256,6 +256,7 @@ static Parameter parameters[] = {
     {SQLITEASYNC_COVER_HANDLERS, "cover handlers", &async_config.cover_handlers, 0, 1},
     {SQLITEASYNC_WRITERS, "writers", &async_config.writers, 1, ASYNC_WRITERS_MAX},
     {SQLITEASYNC_POLL_US, "poll", &async_config.poll_us, 0, 1000000},
+    {SQLITEASYNC_COMMIT, "commit", &async_config.commit, 0, SQLITEASYNC_COMMIT_DURABLE},
 };
 
 static Parameter *find_parameter(int op) {
@@ -302,6 +303,7 @@ static int set_parameter(Parameter *parameter, int64_t value) {
   if (parameter->op == SQLITEASYNC_MAX_QUEUE_BYTES) max_queue_bytes_set = true;
   if (parameter->op == SQLITEASYNC_MAX_DELAY_MS) max_delay_ms_set = true;
   *parameter->value = value;
+  if (parameter->op == SQLITEASYNC_MAX_DELAY_MS) async_registry_rearm();
   if (parameter->op == SQLITEASYNC_WRITERS) {
     async_writer_expect(async_registry_count());
     async_writer_tell();

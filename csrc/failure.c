@@ -130,6 +130,15 @@ void async_failure_fail(AsyncStream *stream, int code, const char *operation, co
   async_mutex_enter(&stream->mutex);
 }
 
+void async_failure_note(AsyncStream *stream, int code, AsyncOpKind kind, const char *path) {
+  AsyncSideError *error = &stream->side_error;
+  if (error->code != SQLITE_OK) return;
+  error->path = malloc(strlen(path) + 1);
+  if (error->path != NULL) strcpy(error->path, path);
+  error->operation = async_failure_operation(kind);
+  error->code = code;
+}
+
 bool async_failure_is_closed_for_long(const AsyncStream *stream) {
   int64_t closing_us = async_os_now_us() - stream->closing_since_us;
   return stream->is_closing && closing_us >= async_config.exit_drain_ms * 1000;
@@ -145,23 +154,20 @@ static bool is_hopeless(const AsyncStream *stream, int64_t since_us) {
   return now_us - since_us >= async_config.exit_drain_ms * 1000;
 }
 
-AsyncStep async_failure_hold(AsyncStream *stream, int64_t *since_us, int code,
-                             const char *operation, const char *path, int64_t *due_us) {
+bool async_failure_hold(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
+                        const char *path, int64_t *due_us) {
   int64_t now_us = async_os_now_us();
   bool is_new = *since_us == 0;
   if (is_new) *since_us = now_us;
-  if (is_hopeless(stream, *since_us)) {
-    async_failure_fail(stream, code, operation, path);
-    return ASYNC_STEP_FAILED;
-  }
-  look_whether_moved(stream);
+  if (is_hopeless(stream, *since_us)) return false;
+  async_moved_look(stream); /* as look_whether_moved(), but on any thread */
   *due_us = now_us + HELD_RETRY_US;
   if (is_new) {
     async_mutex_leave(&stream->mutex);
     async_event_publish(ASYNC_EVENT_DISK_FULL, code, operation, path, stream->path);
     async_mutex_enter(&stream->mutex);
   }
-  return ASYNC_STEP_STUCK;
+  return true;
 }
 
 void async_failure_resume(AsyncStream *stream, int64_t *since_us, const char *operation) {

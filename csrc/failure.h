@@ -13,6 +13,7 @@ typedef enum AsyncStep {
   ASYNC_STEP_NOTHING, /* nothing is queued, and no flush wanted */
   ASYNC_STEP_STUCK,
   ASYNC_STEP_FAILED,
+  ASYNC_STEP_SYNC, /* not done: this thread is not to wait for the disk */
 } AsyncStep;
 
 /* The kind of an op, in a word, for messages. */
@@ -36,12 +37,16 @@ void async_failure_fail(AsyncStream *stream, int code, const char *operation, co
 ** mutex. */
 bool async_failure_is_closed_for_long(const AsyncStream *stream);
 
+/* The same on a thread that does not run the ops: whoever does fails the stream.  Under the
+** mutex; the caller wakes it. */
+void async_failure_note(AsyncStream *stream, int code, AsyncOpKind kind, const char *path);
+
 /*
-** The step is tried again at *due_us, or fails the stream if that has gone on since *since_us
-** for too long.  Under the mutex, which it leaves meanwhile.
+** True if the step is to be tried again at *due_us; false if that has gone on since *since_us for
+** too long, and is to fail the stream.  Under the mutex, which it leaves meanwhile.
 */
-AsyncStep async_failure_hold(AsyncStream *stream, int64_t *since_us, int code,
-                             const char *operation, const char *path, int64_t *due_us);
+bool async_failure_hold(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
+                        const char *path, int64_t *due_us);
 /* It has been done.  Likewise. */
 void async_failure_resume(AsyncStream *stream, int64_t *since_us, const char *operation);
 

@@ -145,6 +145,16 @@ AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream,
   return state;
 }
 
+bool async_fence_waits_for(const AsyncFence *fence, const AsyncStream *stream) {
+  async_mutex_enter(&fence_mutex);
+  bool waits = false;
+  for (int i = 0; i < fence->count && !waits; i++) {
+    waits = fence->members[i].stream == stream && !fence->members[i].arrived;
+  }
+  async_mutex_leave(&fence_mutex);
+  return waits;
+}
+
 void async_fence_leave(AsyncFence *fence, AsyncStream *stream, int code) {
   async_mutex_enter(&fence_mutex);
   member_of(fence, stream)->stream = NULL;

@@ -60,6 +60,10 @@ int async_fence_push_before(AsyncStream *waiter, AsyncStream *const *streams, in
 /* The stream's writer has come to the fence.  No mutex held.  *code: if broken. */
 AsyncFenceState async_fence_arrive(AsyncFence *fence, const AsyncStream *stream, int *code);
 
+/* Do others wait at the fence for this stream, which has not come there yet?  Who asks sees to it
+** that the fence stays, and holds no mutex of a stream. */
+bool async_fence_waits_for(const AsyncFence *fence, const AsyncStream *stream);
+
 /* The stream goes on behind the fence, or, if code is not SQLITE_OK, has
 ** failed before it.  Once for each stream; no mutex held. */
 void async_fence_leave(AsyncFence *fence, AsyncStream *stream, int code);

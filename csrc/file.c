@@ -166,7 +166,6 @@ static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, in
     file->pending++;
   }
   if (offset + n > file->size) file->size = offset + n;
-  if (!of_checkpoint) async_stream_note_change(stream);
   return SQLITE_OK;
 }
 
@@ -189,51 +188,6 @@ static int get_ready(AsyncFile *file) {
     rc = error_of(file);
     if (rc == SQLITE_OK) rc = know_size(file);
   } while (rc == SQLITE_OK && async_hold_wait(&stream->mutex));
-  return rc;
-}
-
-int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
-  AsyncStream *stream = file->stream;
-  async_mutex_enter(&stream->mutex);
-  int rc = error_of(file);
-  if (rc == SQLITE_OK && !async_stream_has_room(stream, n)) {
-    rc = async_stream_wait_for_room(stream, n, has_journal(stream));
-  }
-  if (rc == SQLITE_OK) rc = get_ready(file);
-  const unsigned char *bytes = data;
-  const int64_t first = offset;
-  const int all = n;
-  while (rc == SQLITE_OK && n > 0) {
-    uint32_t piece = n > ASYNC_WRITE_MAX ? ASYNC_WRITE_MAX : (uint32_t)n;
-    rc = push_write(file, bytes, piece, offset);
-    bytes += piece;
-    offset += piece;
-    n -= (int)piece;
-  }
-  if (rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL)
-    async_wal_wrote(&stream->wal, data, all, first);
-  async_stream_leave_later(stream);
-  return rc;
-}
-
-int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset) {
-  AsyncStream *stream = file->stream;
-  async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
-  if (rc == SQLITE_OK) rc = know_size(file);
-  bool direct = rc == SQLITE_OK && file->pending == 0 && file->parent != NULL;
-  async_mutex_leave(&stream->mutex);
-  if (rc != SQLITE_OK) return rc;
-  if (!direct) return async_file_write(file, data, n, offset);
-  rc = async_parent_write(stream, file->parent, data, n, offset);
-  async_mutex_enter(&stream->mutex);
-  if (rc != SQLITE_OK) {
-    if (file->pending == 0) file->size_known = false; /* a part may have been written */
-  } else {
-    async_file_note_backfill(file, offset, offset + n);
-    if (offset + n > file->size) file->size = offset + n;
-  }
-  async_mutex_leave(&stream->mutex);
   return rc;
 }
 
@@ -264,15 +218,115 @@ static void note_truncate(AsyncFile *file, AsyncOp *op) {
   file->last_truncate = op;
 }
 
+/* Under the mutex, with the size known. */
+static int cut(AsyncFile *file, int64_t size) {
+  int rc = push_plain(file, ASYNC_OP_TRUNCATE, size, 0);
+  if (rc != SQLITE_OK) return rc;
+  note_truncate(file, file->stream->queue.tail);
+  async_overlay_truncate(&file->overlay, size, file->size);
+  file->size = size;
+  return SQLITE_OK;
+}
+
+int async_file_read_wal_header(AsyncFile *wal, unsigned char *header) {
+  async_mutex_enter(&wal->stream->mutex);
+  int rc = know_size(wal);
+  async_mutex_leave(&wal->stream->mutex);
+  if (rc == SQLITE_OK) rc = async_file_read(wal, header, ASYNC_WAL_HEADER_SIZE, 0);
+  return rc == SQLITE_IOERR_SHORT_READ ? SQLITE_OK : rc; /* it is empty */
+}
+
+int async_file_void_wal(AsyncFile *wal, const unsigned char *header) {
+  static const unsigned char zeros[ASYNC_WAL_HEADER_SIZE];
+  AsyncWal *known = &wal->stream->wal;
+  if (!wal->size_known) return SQLITE_BUSY;
+  int rc = wal->size == 0 ? SQLITE_OK : push_write(wal, zeros, sizeof zeros, 0);
+  if (rc != SQLITE_OK) return rc;
+  memcpy(known->old_header, header, sizeof known->old_header);
+  known->header = ASYNC_WAL_VOIDING;
+  return SQLITE_OK;
+}
+
+/* Under the mutex: it is not valid. */
+static int restore_header(AsyncFile *file) {
+  AsyncWal *wal = &file->stream->wal;
+  bool had_one = file->size > 0;
+  int rc = had_one ? push_write(file, wal->old_header, sizeof wal->old_header, 0) : SQLITE_OK;
+  if (rc == SQLITE_OK) wal->header = ASYNC_WAL_VALID;
+  return rc;
+}
+
+/* Under the mutex: the WAL is about to be written to.  A frame needs its header; but with a new
+** one it starts anew, and nothing in the file is needed any more. */
+static int prepare_wal(AsyncFile *file, int64_t offset) {
+  AsyncWal *wal = &file->stream->wal;
+  if (wal->header == ASYNC_WAL_VALID) return SQLITE_OK;
+  if (offset == 0) return async_wal_is_oversized(wal, file->size) ? cut(file, 0) : SQLITE_OK;
+  return restore_header(file);
+}
+
+int async_file_restore_wal(AsyncStream *stream) {
+  AsyncFile *file = stream->files.wal;
+  bool is_there = file != NULL && file->exists && !file->gone;
+  if (!is_there || stream->wal.header == ASYNC_WAL_VALID) return SQLITE_OK;
+  if (!file->size_known) return SQLITE_BUSY;
+  int rc = restore_header(file);
+  return rc == SQLITE_OK && file->pending > 0 ? SQLITE_BUSY : rc;
+}
+
+int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = error_of(file);
+  if (rc == SQLITE_OK && !async_stream_has_room(stream, n)) {
+    rc = async_stream_wait_for_room(stream, n, has_journal(stream));
+  }
+  if (rc == SQLITE_OK) rc = get_ready(file);
+  bool is_wal = file == stream->files.wal;
+  if (rc == SQLITE_OK && is_wal) rc = prepare_wal(file, offset);
+  const unsigned char *bytes = data;
+  const int64_t first = offset;
+  const int all = n;
+  if (rc == SQLITE_OK && !is_of_checkpoint(file)) async_stream_note_change(stream);
+  while (rc == SQLITE_OK && n > 0) {
+    uint32_t piece = n > ASYNC_WRITE_MAX ? ASYNC_WRITE_MAX : (uint32_t)n;
+    rc = push_write(file, bytes, piece, offset);
+    bytes += piece;
+    offset += piece;
+    n -= (int)piece;
+  }
+  if (rc == SQLITE_OK && is_wal) async_wal_wrote(&stream->wal, data, all, first);
+  async_stream_leave_later(stream);
+  return rc;
+}
+
+int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset) {
+  AsyncStream *stream = file->stream;
+  async_mutex_enter(&stream->mutex);
+  int rc = async_stream_error(stream);
+  if (rc == SQLITE_OK) rc = know_size(file);
+  bool direct = rc == SQLITE_OK && file->pending == 0 && file->parent != NULL;
+  async_mutex_leave(&stream->mutex);
+  if (rc != SQLITE_OK) return rc;
+  if (!direct) return async_file_write(file, data, n, offset);
+  rc = async_parent_write(stream, file->parent, data, n, offset);
+  async_mutex_enter(&stream->mutex);
+  if (rc != SQLITE_OK) {
+    if (file->pending == 0) file->size_known = false; /* a part may have been written */
+  } else {
+    async_file_note_backfill(file, offset, offset + n);
+    if (offset + n > file->size) file->size = offset + n;
+  }
+  async_mutex_leave(&stream->mutex);
+  return rc;
+}
+
 int async_file_truncate(AsyncFile *file, int64_t size) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
   int rc = get_ready(file);
-  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_TRUNCATE, size, 0);
+  if (rc == SQLITE_OK) rc = cut(file, size);
   if (rc == SQLITE_OK) {
-    note_truncate(file, stream->queue.tail);
-    async_overlay_truncate(&file->overlay, size, file->size);
-    file->size = size;
     if (file->role == ASYNC_ROLE_WAL && size == 0) async_wal_forget(&stream->wal);
     if (!stream->queue.tail->of_checkpoint) async_stream_note_change(stream);
   }
@@ -296,24 +350,27 @@ static int push_alone(AsyncFile *file, AsyncOpKind kind, int64_t offset, int fla
 ** one was under way share the next.  Nothing else is applied before it is done.
 **
 ** The sync that SQLite makes after it has written the header of a WAL that
-** starts anew is an op, which nothing passes: a frame on disk without that
-** header can corrupt the database (https://sqlite.org/src/info/ff5be73dee).
+** starts anew is an op, which nothing passes, and whoever writes the header waits for it,
+** so that nothing that was told to be committed does.  It is none if the WAL was void (wal.h).
 */
-static bool mark_wal_sync(AsyncStream *stream) {
-  if (async_wal_sync_header(&stream->wal)) return false;
-  stream->wal_sync = stream->pushed.seq;
-  return true;
-}
-
-int async_file_sync(AsyncFile *file, int flags) {
+int async_file_sync(AsyncFile *file, int flags, int64_t *await) {
   AsyncStream *stream = file->stream;
-  if (file->role == ASYNC_ROLE_WAL) {
-    async_mutex_enter(&stream->mutex);
-    bool marked = stream->error.code == SQLITE_OK && mark_wal_sync(stream);
+  *await = 0;
+  AsyncWalSync sync = ASYNC_WAL_SYNC_NOW;
+  async_mutex_enter(&stream->mutex);
+  int rc = error_of(file);
+  if (rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL) sync = async_wal_note_sync(&stream->wal);
+  if (sync == ASYNC_WAL_SYNC_LATER) stream->wal_sync = stream->pushed.seq;
+  if (sync != ASYNC_WAL_SYNC_NOW || rc != SQLITE_OK) {
     async_stream_leave_later(stream);
-    if (marked) return SQLITE_OK;
+    return rc;
   }
-  return push_alone(file, ASYNC_OP_SYNC, 0, flags);
+  bool waits = file->role == ASYNC_ROLE_WAL || is_of_checkpoint(file);
+  rc = know_size(file);
+  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SYNC, 0, flags);
+  if (rc == SQLITE_OK && waits) *await = stream->pushed.seq;
+  async_stream_leave_and_wake(stream);
+  return rc;
 }
 
 int async_file_size_hint(AsyncFile *file, int64_t size) {

@@ -64,8 +64,8 @@ struct AsyncFile {
   bool backfilled;
   bool doubted;    /* it is dirty only because others may not have synced it */
   bool sync_first; /* a journal that others may not have synced: before it is written to */
-  bool sync_owed;  /* SQLite's sync of a checkpoint came up, and is to be done beside the writer */
   bool syncing;    /* a thread is at it */
+  int64_t flushes; /* of the stream's, the last one that was at it */
   AsyncChanges changes;
   int in_use; /* threads that use `parent` without the mutex, and no handle: it must not end */
 
@@ -121,12 +121,21 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset);
 int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset);
 /*
 ** As async_file_write(), but to disk at once, if nothing is queued for the file.
-** For the checkpointer, whose thread may wait, and when what it copies from the
+** For a checkpoint, whose thread may wait, and when what it copies from the
 ** WAL has been synced there.  What goes wrong then is the checkpoint's failure alone.
 */
 int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset);
 int async_file_truncate(AsyncFile *file, int64_t size);
-int async_file_sync(AsyncFile *file, int flags);
+/* Under the mutex: a WAL that was voided, or is being, is to have its header again.  SQLITE_BUSY
+** if it has not, now. */
+int async_file_restore_wal(AsyncStream *stream);
+/* The header of a WAL, which shall be voided (wal.h): to read it, without the mutex; and then,
+** under the mutex and with no ops pending for the file, to queue zeros over it. */
+int async_file_read_wal_header(AsyncFile *wal, unsigned char *header);
+int async_file_void_wal(AsyncFile *wal, const unsigned char *header);
+/* *await: what was asked for is to be done before the caller goes on: a position, to be waited for
+** until it has been applied; or 0. */
+int async_file_sync(AsyncFile *file, int flags, int64_t *await);
 int async_file_size(AsyncFile *file, int64_t *size);
 int async_file_size_hint(AsyncFile *file, int64_t size);
 int async_file_delete(AsyncStream *stream, const char *path, int sync_directory);

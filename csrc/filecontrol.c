@@ -5,6 +5,7 @@
 **     PRAGMA async_flush[=TIMEOUT_MS]   wait until all commits are durable; the
 **                                       number of durable ones, or an error
 **     PRAGMA async_status               the status as one row of JSON
+**     PRAGMA async_commit[=LEVEL]       the level of the connection's commits (level.h); set it
 **     PRAGMA async_closing              the program closes the connection next; see client.h
 **
 ** All act when the statement is prepared, as SQLite does it with all PRAGMAs
@@ -16,6 +17,7 @@
 #include "client.h"
 #include "config.h"
 #include "flush.h"
+#include "level.h"
 #include "moved.h"
 #include "status.h"
 #include "super.h"
@@ -53,8 +55,24 @@ static int pragma_flush(AsyncStream *stream, const char *value, char **result) {
   return rc == SQLITE_MISUSE ? SQLITE_ERROR : rc;
 }
 
-static int pragma_status(AsyncStream *stream, char **result) {
-  int length = async_status_write(stream, NULL, 0);
+static int pragma_commit(AsyncHandle *handle, const char *value, char **result) {
+  if (value != NULL) {
+    int level = async_level_of_name(value);
+    if (level < 0) {
+      *result =
+          sqlite3_mprintf("async_commit=%s: the level is to be queued, applied or durable", value);
+      return SQLITE_ERROR;
+    }
+    async_client_set_level(handle, level);
+  }
+  *result = sqlite3_mprintf("%s", async_level_name(async_client_level(handle)));
+  return SQLITE_OK;
+}
+
+static int pragma_status(AsyncHandle *handle, char **result) {
+  AsyncStream *stream = handle->stream;
+  int level = async_client_level(handle);
+  int length = async_status_write(stream, level, NULL, 0);
   int room;
   /* It may grow meanwhile; not for ever, since all that is in it has a bound. */
   do {
@@ -62,7 +80,7 @@ static int pragma_status(AsyncStream *stream, char **result) {
     room = length + STATUS_SPARE;
     *result = sqlite3_malloc(room);
     if (*result == NULL) return SQLITE_NOMEM;
-    length = async_status_write(stream, *result, (size_t)room);
+    length = async_status_write(stream, level, *result, (size_t)room);
   } while (length >= room);
   return SQLITE_OK;
 }
@@ -81,7 +99,10 @@ static int control_pragma(AsyncHandle *handle, char **args) {
     return pragma_flush(handle->stream, args[2], &args[0]);
   }
   if (sqlite3_stricmp(args[1], "async_status") == 0) {
-    return pragma_status(handle->stream, &args[0]);
+    return pragma_status(handle, &args[0]);
+  }
+  if (sqlite3_stricmp(args[1], "async_commit") == 0) {
+    return pragma_commit(handle, args[2], &args[0]);
   }
   if (sqlite3_stricmp(args[1], "async_closing") == 0) {
     async_client_abandon(handle);
@@ -113,15 +134,22 @@ static int control_chunk_size(AsyncHandle *handle, void *arg) {
 
 static int control_sync(AsyncHandle *handle, const char *super) {
   if (super == NULL || super[0] == '\0') return SQLITE_OK;
-  return async_super_sync_child(handle->stream, super);
+  return async_super_sync_child(handle->stream, super, async_client_level(handle));
 }
 
 /* With the shared wal-index in use, the end of the WRITE lock tells it better; with
-** EXCLUSIVE there is no other writer, and SQLite no longer takes that lock. */
-static void control_committed(AsyncHandle *handle) {
+** EXCLUSIVE there is no other writer, and SQLite no longer takes that lock.  The result is the
+** commit's. */
+static int control_committed(AsyncHandle *handle) {
   bool shared = handle->wal.mapped && handle->lock.level < SQLITE_LOCK_EXCLUSIVE;
-  if (!shared) async_stream_committed(handle->stream);
+  AsyncCommit commit = handle->commit;
+  handle->commit = (AsyncCommit){0};
+  if (!shared) {
+    commit.level = async_client_level(handle);
+    commit.seq = async_stream_committed(handle->stream, commit.level);
+  }
   async_autocheckpoint_note_commit(handle);
+  return async_level_await(handle->stream, commit);
 }
 
 int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
@@ -148,8 +176,7 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
   case SQLITE_FCNTL_SYNC:
     return control_sync(handle, arg);
   case SQLITE_FCNTL_COMMIT_PHASETWO:
-    control_committed(handle);
-    return SQLITE_OK;
+    return control_committed(handle);
   case SQLITE_FCNTL_PDB:
     handle->db = arg;
     async_client_note(handle);

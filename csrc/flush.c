@@ -3,6 +3,7 @@
 */
 #include "flush.h"
 
+#include "ending.h"
 #include "writer.h"
 
 /* The stream failed, its error was reported or its database deleted, and all handles are closed, so
@@ -29,10 +30,8 @@ static int64_t want(AsyncStream *stream) {
   return ticket;
 }
 
-static void tell(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  async_stream_leave_and_hurry(stream);
-}
+/* The sync task's thread applies, too, what is to be synced: to wake one is enough. */
+static void tell(AsyncStream *stream) { async_scheduler_wake(&stream->sync_task, ASYNC_WAKE_NOW); }
 
 int64_t async_flush_request(AsyncStream *stream) {
   int64_t ticket = want(stream);
@@ -67,6 +66,36 @@ int async_flush_until(AsyncStream *stream, int64_t until_us) {
   bool helped = until_us < 0 && async_writer_help(stream, ticket);
   if (!helped) tell(stream);
   return wait_for(stream, ticket, until_us);
+}
+
+/* How often to see whether to stop, or whether the writer was stopped. */
+#define STOP_POLL_US 2000
+
+/* Under the mutex: SQLITE_BUSY if there is more to wait for. */
+static int look_whether_applied(AsyncStream *stream, int64_t seq, const atomic_bool *stop) {
+  if (stream->applied.seq >= seq) return SQLITE_OK;
+  int rc = async_stream_error_untold(stream);
+  if (rc != SQLITE_OK) return rc;
+  bool stopped = stop != NULL && *stop;
+  bool nobody = !async_scheduler_has_runner() || async_ending_is_over();
+  return stopped || nobody || async_stream_is_held(stream) ? SQLITE_INTERRUPT : SQLITE_BUSY;
+}
+
+int async_flush_await_applied(AsyncStream *stream, int64_t seq, const atomic_bool *stop) {
+  async_mutex_enter(&stream->mutex);
+  int rc = look_whether_applied(stream, seq, stop);
+  async_mutex_leave(&stream->mutex);
+  if (rc != SQLITE_BUSY) return rc;
+  async_writer_help_apply(stream, seq);
+  async_mutex_enter(&stream->mutex);
+  async_writer_no_pause(stream, true);
+  while ((rc = look_whether_applied(stream, seq, stop)) == SQLITE_BUSY) {
+    if (stream->applied_wanted > seq) stream->applied_wanted = seq;
+    async_stream_wait(stream, &stream->applied_moved, STOP_POLL_US);
+  }
+  async_writer_no_pause(stream, false);
+  async_mutex_leave(&stream->mutex);
+  return rc;
 }
 
 int64_t async_flush_deadline(int timeout_ms) {

@@ -23,4 +23,12 @@ int async_flush_stream(AsyncStream *stream, int timeout_ms);
 int async_flush_until(AsyncStream *stream, int64_t until_us);
 int64_t async_flush_deadline(int timeout_ms);
 
+/*
+** Wait until all up to seq has been applied, doing the writer's work meanwhile.  SQLITE_OK then;
+** the
+** stream's error; SQLITE_INTERRUPT if nobody applies it, or it waits for what others have used
+** up, or *stop is set (NULL: nothing is).
+*/
+int async_flush_await_applied(AsyncStream *stream, int64_t seq, const atomic_bool *stop);
+
 #endif /* ASYNC_FLUSH_H */

@@ -12,6 +12,8 @@
 #include "client.h"
 #include "closing.h"
 #include "config.h"
+#include "flush.h"
+#include "level.h"
 #include "moved.h"
 #include "registry.h"
 #include "super.h"
@@ -28,8 +30,16 @@ static AsyncHandle *handle_of(sqlite3_file *base) { return (AsyncHandle *)base; 
 /* A transaction of the connection that writes to the WAL has ended. */
 static void end_wal_write(AsyncHandle *handle) {
   if (handle->wal.is_checkpointer || !(handle->wal.exclusive & (1u << ASYNC_WAL_WRITE))) return;
-  atomic_store_explicit(&handle->stream->wal_writing, false, memory_order_relaxed);
-  async_stream_wal_write_ended(handle->stream);
+  atomic_store_explicit(&handle->stream->wal_writing, false, memory_order_release);
+  int level = async_client_level(handle);
+  handle->commit = (AsyncCommit){level, async_stream_wal_write_ended(handle->stream, level)};
+}
+
+/* SQLite tells of a commit right after that; here it has not, so nobody waits for it. */
+static void forget_commit(AsyncHandle *handle) {
+  AsyncCommit commit = handle->commit;
+  handle->commit = (AsyncCommit){0};
+  if (commit.seq != 0) async_level_give_up(handle->stream, commit);
 }
 
 bool async_handle_is_connection(const AsyncHandle *handle) {
@@ -38,6 +48,8 @@ bool async_handle_is_connection(const AsyncHandle *handle) {
 
 static void unmap(AsyncHandle *handle) {
   end_wal_write(handle);
+  forget_commit(handle);
+  if (handle->wal.exclusive & (1u << ASYNC_WAL_CHECKPOINT)) async_checkpoint_forget();
   async_walindex_unmap(&handle->stream->walindex, &handle->wal);
 }
 
@@ -84,7 +96,7 @@ static int write_database(AsyncHandle *handle, const void *data, int n, int64_t 
   AsyncFile *file = handle->file;
   if (handle->lock.read_only) return SQLITE_IOERR_WRITE;
   if (offset == 0) async_lock_note_header(file->stream, data, n);
-  if (handle->lock.is_checkpointer) return async_checkpoint_write(file, data, n, offset);
+  if (async_checkpoint_is_at(file->stream)) return async_checkpoint_write(file, data, n, offset);
   return async_file_write(file, data, n, offset);
 }
 
@@ -113,8 +125,11 @@ static int handle_truncate(sqlite3_file *base, sqlite3_int64 size) {
 static int handle_sync(sqlite3_file *base, int flags) {
   if (async_forked) return SQLITE_IOERR_FSYNC;
   AsyncFile *file = handle_of(base)->file;
-  if (handle_of(base)->lock.is_checkpointer) return async_checkpoint_sync(file, flags);
-  int rc = async_file_sync(file, flags);
+  if (async_checkpoint_is_at(file->stream)) return async_checkpoint_sync(file, flags);
+  int64_t await;
+  int rc = async_file_sync(file, flags, &await);
+  if (rc == SQLITE_OK && await > 0) rc = async_flush_await_applied(file->stream, await, NULL);
+  if (rc == SQLITE_INTERRUPT) rc = SQLITE_OK; /* it is in order, whenever that will be */
   if (rc != SQLITE_OK || file->role != ASYNC_ROLE_SUPER_JOURNAL) return rc;
   return async_super_fence_sync(file);
 }
@@ -129,7 +144,9 @@ static int handle_file_size(sqlite3_file *base, sqlite3_int64 *size) {
 
 /* A transaction that writes would begin, and the queue is full: SQLITE_OK if it
 ** may, and is to wait later.  See "the bounded queue" in docs/design.md. */
-static int refusal_when_full(void) {
+static int refusal_when_full(AsyncHandle *handle) {
+  bool helps = async_client_level(handle) != SQLITEASYNC_COMMIT_QUEUED;
+  if (helps && async_level_make_room(handle->stream)) return SQLITE_OK;
   if (!async_scheduler_has_runner()) return SQLITE_FULL; /* waiting would not help */
   return async_config.on_queue_full == SQLITEASYNC_FULL_BUSY ? SQLITE_BUSY : SQLITE_OK;
 }
@@ -143,7 +160,7 @@ static int handle_lock(sqlite3_file *base, int level) {
   bool full = async_stream_is_full(stream);
   async_mutex_leave(&stream->mutex);
   bool writes = level == SQLITE_LOCK_RESERVED && handle->lock.level < level;
-  if (rc == SQLITE_OK && writes && full) rc = refusal_when_full();
+  if (rc == SQLITE_OK && writes && full) rc = refusal_when_full(handle);
   if (rc != SQLITE_OK) return rc;
   return async_lock_acquire(stream, &handle->lock, level);
 }
@@ -217,7 +234,9 @@ static int look_closer(AsyncStream *stream, bool *full) {
 /* See "the bounded queue" and "checkpoints" in docs/design.md. */
 static int check_bounds(AsyncHandle *handle, int first, int flags) {
   AsyncStream *stream = handle->stream;
-  bool reads = async_walindex_begins_read(&handle->wal, first, flags);
+  /* Who has the WRITE lock is in the middle of a transaction, and the checkpointer waits for it. */
+  bool reads = async_walindex_begins_read(&handle->wal, first, flags) &&
+               !(handle->wal.exclusive & (1u << ASYNC_WAL_WRITE));
   bool writes = begins_write(handle, first, flags);
   if (!stream->strained || !(reads || writes) || handle->wal.is_checkpointer) return SQLITE_OK;
   bool full;
@@ -229,11 +248,20 @@ static int check_bounds(AsyncHandle *handle, int first, int flags) {
     /* SQLITE_BUSY makes SQLite choose its read lock anew, now that it needs no frame. */
     return copied && first > ASYNC_WAL_READ_0 ? SQLITE_BUSY : SQLITE_OK;
   }
-  if (full) rc = refusal_when_full();
+  if (full) rc = refusal_when_full(handle);
   /* One that reads nothing from the WAL will start it anew. */
-  bool starts_anew = (handle->wal.shared & (1u << ASYNC_WAL_READ_0)) != 0;
+  bool starts_anew =
+      (handle->wal.shared & (1u << ASYNC_WAL_READ_0)) != 0 && async_checkpoint_may_restart(stream);
   if (rc == SQLITE_OK && !starts_anew && async_checkpoint_is_over(stream)) rc = SQLITE_BUSY;
   return rc;
+}
+
+/* Is a transaction about to start the WAL anew?  SQLite takes the locks of all who read from it,
+** which otherwise only a checkpoint does; refused, it appends. */
+static bool restarts(const AsyncHandle *handle, int first, int n, int flags) {
+  bool checkpoints = (handle->wal.exclusive & (1u << ASYNC_WAL_CHECKPOINT)) != 0;
+  return (flags & SQLITE_SHM_EXCLUSIVE) && first == ASYNC_WAL_READ_0 + 1 &&
+         n == SQLITE_SHM_NLOCK - first && !checkpoints;
 }
 
 static int lock_index(AsyncHandle *handle, int first, int n, int flags) {
@@ -252,11 +280,24 @@ static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
   if (!handle->wal.mapped)
     return SQLITE_IOERR_SHMLOCK; /* as the unix VFS: nobody would unlock it */
   if (flags & SQLITE_SHM_UNLOCK) {
-    if (first == ASYNC_WAL_WRITE) end_wal_write(handle);
+    if (first == ASYNC_WAL_WRITE) {
+      end_wal_write(handle);
+      async_checkpoint_ends_writing(handle->stream);
+    } else {
+      forget_commit(handle);
+    }
+    if (first == ASYNC_WAL_CHECKPOINT) async_checkpoint_ends(handle->stream);
     return async_walindex_lock(&handle->stream->walindex, &handle->wal, first, n, flags);
   }
   int rc = check_bounds(handle, first, flags);
+  if (rc == SQLITE_OK && restarts(handle, first, n, flags)) {
+    rc = async_checkpoint_may_restart(handle->stream) ? SQLITE_OK : SQLITE_BUSY;
+  }
   if (rc == SQLITE_OK) rc = lock_index(handle, first, n, flags);
+  bool exclusive = (flags & SQLITE_SHM_EXCLUSIVE) != 0;
+  if (rc == SQLITE_OK && first == ASYNC_WAL_CHECKPOINT && n == 1 && exclusive) {
+    async_checkpoint_begins(handle->stream);
+  }
   bool writes = rc == SQLITE_OK && first == ASYNC_WAL_WRITE && !handle->wal.is_checkpointer;
   if (writes) atomic_store_explicit(&handle->stream->wal_writing, true, memory_order_relaxed);
   return rc;
@@ -304,7 +345,7 @@ bool async_handle_is_of(const sqlite3_file *base, const AsyncStream *stream) {
 void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags,
                        const char *name) {
   bool is_checkpointer = async_checkpoint_is_this_thread();
-  *handle = (AsyncHandle){.stream = stream, .file = file};
+  *handle = (AsyncHandle){.stream = stream, .file = file, .level = ASYNC_LEVEL_UNSET};
   handle->lock.read_only = file->role == ASYNC_ROLE_DATABASE && (flags & SQLITE_OPEN_READONLY);
   handle->lock.is_checkpointer = handle->wal.is_checkpointer = is_checkpointer;
   handle->persist_wal = is_checkpointer; /* it is for others to end */

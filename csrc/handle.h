@@ -18,11 +18,14 @@ struct AsyncHandle {
   AsyncFile *file;
   AsyncHolder lock;
   AsyncWalUser wal;
-  AsyncNames names;            /* of a database's journals; linked while it is open */
-  bool is_shared_cache;        /* several connections may use it */
-  sqlite3 **db;                /* where SQLite keeps the connection that uses it now; or NULL */
-  AsyncClient *client;         /* that connection, see client.h; or NULL */
-  AsyncHandle *client_next;    /* of its handles */
+  AsyncNames names;         /* of a database's journals; linked while it is open */
+  bool is_shared_cache;     /* several connections may use it */
+  sqlite3 **db;             /* where SQLite keeps the connection that uses it now; or NULL */
+  AsyncClient *client;      /* that connection, see client.h; or NULL */
+  AsyncHandle *client_next; /* of its handles */
+  int level;                /* of the connection's commits, if no client has it, or: */
+#define ASYNC_LEVEL_UNSET (-1)
+  AsyncCommit commit;          /* a commit that SQLite is about to tell of */
   bool is_ending;              /* SQLite is closing the connection, and gives no code to anybody, */
   bool knew_error;             /* and the program knew of the stream's error by then */
   bool is_abandoned;           /* the program has closed the connection, SQLite not yet */

@@ -345,9 +345,11 @@ int async_lock_hand_over(AsyncStream *stream) {
   AsyncLock *lock = &stream->lock;
   async_mutex_enter(&lock->mutex);
   async_mutex_enter(&stream->mutex);
-  /* A commit that was applied just now is to be durable first. */
-  bool dry = stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;
-  async_mutex_leave(&stream->mutex);
+  /* A commit that was applied just now is to be durable first.  And a process that found zeros
+  ** for a header would begin with the same new one each time, to which old frames might fit. */
+  bool whole = lock->os_level == SQLITE_LOCK_NONE || async_file_restore_wal(stream) == SQLITE_OK;
+  bool dry = whole && stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;
+  async_stream_leave_and_wake(stream);
   bool idle = lock->writer == NULL && !lock->checkpointing && (lock->wal || lock->shared == 0);
   bool free = lock->os_level == SQLITE_LOCK_NONE; /* others can have it already */
   int rc = free || (dry && idle) ? SQLITE_OK : SQLITE_BUSY;

@@ -238,6 +238,7 @@ static int open_known_journal(AsyncFile *file, int flags) {
 static void doubt_wal(AsyncFile *file) {
   async_file_make_dirty(file);
   file->doubted = true;
+  file->stream->wal.header = ASYNC_WAL_VALID;
   file->stream->wal.header_unsynced = true;
 }
 
@@ -277,9 +278,19 @@ static int admit_journal(AsyncFile *file, int flags, bool defer) {
   stream->handles++;
   async_file_link(file);
   if (!defer) async_file_inherit_unsynced(file);
+  if (defer && file->role == ASYNC_ROLE_WAL) async_wal_is_new(&stream->wal);
   if (!defer && file->role == ASYNC_ROLE_WAL) doubt_wal(file);
   if (!defer && file->role == ASYNC_ROLE_JOURNAL) doubt_journal(file);
   return SQLITE_OK;
+}
+
+/* Under the mutex, which it leaves meanwhile: one of this name that was closed is being synced.  It
+** is the same file on disk, which two threads must not sync at once (sync.h). */
+static void await_sync_of_closed(AsyncStream *stream, const char *path) {
+  AsyncFile *closed;
+  while ((closed = async_file_find_unsynced(stream, path)) != NULL && closed->syncing) {
+    async_stream_await_sync(stream);
+  }
 }
 
 /* Under the lock table's mutex, since several connections may open a WAL at once. */
@@ -308,6 +319,7 @@ static int open_journal(AsyncStream *stream, const char *path, int flags, AsyncF
   if (!defer) rc = probe_journal(stream, fresh, flags, &defer);
 
   async_mutex_enter(&stream->mutex);
+  await_sync_of_closed(stream, path); /* it may have begun just now */
   if (rc == SQLITE_OK) rc = admit_journal(fresh, flags, defer);
   if (rc == SQLITE_OK) {
     *file = fresh;
@@ -320,6 +332,10 @@ static int open_journal(AsyncStream *stream, const char *path, int flags, AsyncF
 
 int async_file_open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
                             int *out_flags) {
+  /* First without the lock table's mutex, for others need that meanwhile. */
+  async_mutex_enter(&stream->mutex);
+  await_sync_of_closed(stream, path);
+  async_mutex_leave(&stream->mutex);
   async_mutex_enter(&stream->lock.mutex);
   int rc = open_journal(stream, path, flags, file, out_flags);
   async_mutex_leave(&stream->lock.mutex);

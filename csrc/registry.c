@@ -186,7 +186,7 @@ static void unlink_stream(AsyncStream *stream) {
 /* Under the stream's mutex: nobody refers to it any more; does it end here? */
 static bool ends_now(AsyncStream *stream) {
   return stream->references == 0 && async_stream_is_settled(stream) &&
-         async_scheduler_forget(&stream->task);
+         async_scheduler_forget(&stream->task) && async_scheduler_forget(&stream->sync_task);
 }
 
 void async_registry_forget_path(AsyncStream *stream) {
@@ -247,6 +247,7 @@ void async_registry_release(AsyncStream *stream) {
   bool wake = false;
   if (stream->references == 0 && !async_stream_is_settled(stream)) {
     note_last_flush(stream);
+    async_stream_arm_sync(stream);
     wake = !stream->awake;
     stream->awake = true;
   }
@@ -257,20 +258,28 @@ void async_registry_release(AsyncStream *stream) {
   if (end) end_stream(stream);
 }
 
-bool async_registry_rest(AsyncStream *stream) {
+/* Under the mutex: is nothing to be done by a task that has ended its run as if there were?  What
+** the sync task is asked for meanwhile it is woken for. */
+static bool is_idle(const AsyncStream *stream, const AsyncTask *task) {
+  bool is_ops = task == &stream->task;
+  return !is_ops || stream->error.code != SQLITE_OK || stream->queue.head == NULL;
+}
+
+bool async_registry_rest(AsyncStream *stream, AsyncTask *task) {
   async_mutex_enter(&registry_mutex);
   async_mutex_enter(&stream->mutex);
-  bool failed = stream->error.code != SQLITE_OK;
-  int64_t wanted =
-      stream->flush_wanted > stream->wal_sync ? stream->flush_wanted : stream->wal_sync;
-  bool idle = failed || (stream->queue.head == NULL && wanted <= stream->durable.seq);
+  bool idle = is_idle(stream, task);
   bool end = false;
   if (idle) {
-    stream->awake = stream->hurried = false;
-    int64_t due_us = failed ? 0 : async_stream_delay_ends_us(stream);
+    if (task == &stream->task) {
+      stream->awake = stream->hurried = false;
+    } else {
+      stream->sync_armed = false; /* by whoever saw it run */
+    }
     async_mutex_enter(&async_scheduler.mutex);
-    async_scheduler_finish(&stream->task, false, due_us);
+    async_scheduler_finish(task, false, 0);
     async_mutex_leave(&async_scheduler.mutex);
+    async_stream_arm_sync(stream);
     end = ends_now(stream);
   }
   async_mutex_leave(&stream->mutex);
@@ -360,12 +369,17 @@ bool async_registry_hurry(void) { return async_registry_any(async_stream_hurry);
 static bool take_over(AsyncStream *stream) {
   for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
     file->syncing = false;
+    file->in_use = 0;
   }
+  stream->ops_wait_for_sync = stream->ops_wait_for_flush = stream->sync_waits_for_sync = false;
+  stream->directory_syncing = false;
+  stream->syncing_since_us = 0;
   stream->by_name = false;
   stream->removing = 0;
   /* Whoever was in there had only called the parent, of which nothing has to be whole. */
   async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_scheduler_reclaim(&stream->task);
+  async_scheduler_reclaim(&stream->sync_task);
   return false;
 }
 
@@ -383,5 +397,13 @@ static bool hurry_noted(AsyncStream *stream) {
 }
 
 bool async_registry_hurry_noted(void) { return async_registry_any(hurry_noted); }
+
+static bool rearm(AsyncStream *stream) {
+  stream->sync_armed = false;
+  async_stream_arm_sync(stream);
+  return false;
+}
+
+void async_registry_rearm(void) { async_registry_any(rearm); }
 
 bool async_registry_is_in_use(void) { return async_registry_any(is_in_use); }

@@ -52,11 +52,11 @@ void async_registry_release(AsyncStream *stream);
 int async_registry_count(void);
 
 /*
-** A run ends.  If nothing is to be done now it is over: the writer comes back when
-** maxDelayMs asks for it, and must not touch the stream from here on.  False if
-** there is something: then the run is not over.
+** A run of one of the stream's tasks ends.  If nothing is to be done now it is over, and the
+** thread must not touch the stream from here on.  False if there is something: then the run is
+** not over.
 */
-bool async_registry_rest(AsyncStream *stream);
+bool async_registry_rest(AsyncStream *stream, AsyncTask *task);
 
 /*
 ** All streams, with a reference each, as an array that ends with NULL; give
@@ -106,6 +106,8 @@ bool async_registry_hurry_noted(void);
 /* All threads but this one are gone, some in the middle of a run or of a sync: what
 ** they were at is to be done anew. */
 void async_registry_take_over(void);
+/* maxDelayMs has changed: when syncs are due, too. */
+void async_registry_rearm(void);
 /* Is a database open, or any op queued? */
 bool async_registry_is_in_use(void);
 

@@ -27,7 +27,6 @@ void async_file_synced(AsyncFile *file, AsyncChanges changes) {
   }
   if (file->changes.by_checkpoints == changes.by_checkpoints) {
     file->backfilled = false;
-    file->sync_owed = false;
   }
 }
 
@@ -104,7 +103,7 @@ static void note_applied(AsyncStream *stream, AsyncOp *op) {
     note_change(file, op);
     break;
   case ASYNC_OP_SYNC:
-    if (!file->sync_owed) async_file_synced(file, file->changes);
+    async_file_synced(file, file->changes);
     break;
   case ASYNC_OP_DELETE:
     async_file_synced(file, file->changes);
@@ -144,6 +143,10 @@ static void move_marks(AsyncStream *stream, const AsyncOp *op) {
   if (stream->applied.seq >= stream->applied_wanted) {
     stream->applied_wanted = INT64_MAX;
     async_stream_signal(&stream->applied_moved);
+  }
+  if (stream->applied.seq >= stream->sync_at) {
+    stream->sync_at = INT64_MAX;
+    async_scheduler_wake(&stream->sync_task, ASYNC_WAKE_NOW);
   }
 }
 

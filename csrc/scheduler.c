@@ -50,28 +50,42 @@ static void list_remove(AsyncTaskList *list, AsyncTask *task) {
   list->count--;
 }
 
-static void make_ready(AsyncTask *task) {
+static AsyncLane *lane_named(AsyncLaneName name) { return &async_scheduler.lanes[name]; }
+
+static AsyncLane *lane_of(const AsyncTask *task) { return lane_named(task->lane); }
+
+/* Where the task is to go: to a lane in which somebody is. */
+static void choose_lane(AsyncTask *task, AsyncLaneName wanted) {
+  bool nobody = lane_named(ASYNC_LANE_SYNC)->looping == 0;
+  task->lane = nobody ? ASYNC_LANE_WRITE : wanted;
+}
+
+static void make_ready(AsyncTask *task, AsyncLaneName wanted) {
+  choose_lane(task, wanted);
+  AsyncTaskList *ready = &lane_of(task)->ready;
   task->state = ASYNC_TASK_READY;
-  list_insert(&async_scheduler.ready, async_scheduler.ready.last, task);
+  list_insert(ready, ready->last, task);
 }
 
 /* Most are due after the same time, so the place is near the end. */
 static void make_delayed(AsyncTask *task, int64_t due_us) {
+  choose_lane(task, task->home);
+  AsyncTaskList *delayed = &lane_of(task)->delayed;
   task->state = ASYNC_TASK_DELAYED;
   task->due_us = due_us;
-  AsyncTask *before = async_scheduler.delayed.last;
+  AsyncTask *before = delayed->last;
   while (before != NULL && before->due_us > due_us) before = before->prev;
-  list_insert(&async_scheduler.delayed, before, task);
+  list_insert(delayed, before, task);
 }
 
 /* Off the list it is on; false if somebody runs it. */
 static bool take_out(AsyncTask *task) {
   switch (task->state) {
   case ASYNC_TASK_READY:
-    list_remove(&async_scheduler.ready, task);
+    list_remove(&lane_of(task)->ready, task);
     return true;
   case ASYNC_TASK_DELAYED:
-    list_remove(&async_scheduler.delayed, task);
+    list_remove(&lane_of(task)->delayed, task);
     return true;
   case ASYNC_TASK_IDLE:
     return true;
@@ -85,41 +99,75 @@ static bool take_out(AsyncTask *task) {
 /* ---- Who is woken ---- */
 
 static void end_rest(AsyncRunner *runner) {
-  AsyncRunner **link = &async_scheduler.resting;
+  AsyncLane *lane = lane_named(runner->lane);
+  AsyncRunner **link = &lane->resting;
   while (*link != runner) link = &(*link)->next;
   *link = runner->next;
   runner->resting = false;
-  if (runner->napping) async_scheduler.napping--;
+  if (runner->napping) lane->napping--;
 }
 
 static void wake_runner(AsyncRunner *runner) {
   end_rest(runner);
-  async_scheduler.coming++;
+  lane_named(runner->lane)->coming++;
   async_cond_broadcast(&runner->cond);
 }
 
 /* Will a runner that rests look by itself in time? */
-static bool is_watched(int64_t due_us) {
-  const AsyncRunner *runner = async_scheduler.resting;
+static bool is_watched(const AsyncLane *lane, int64_t due_us) {
+  const AsyncRunner *runner = lane->resting;
   while (runner != NULL && runner->until_us > due_us) runner = runner->next;
   return runner != NULL;
 }
 
+static void delegate(AsyncLane *lane) {
+  if (lane->resting == NULL) return;
+  const AsyncTask *next = lane->delayed.first;
+  bool due = next != NULL && lane->coming == 0 && !is_watched(lane, next->due_us);
+  if (due || lane->ready.count > lane->coming) wake_runner(lane->resting);
+}
+
 void async_scheduler_delegate(void) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  if (async_scheduler.resting == NULL) return;
-  const AsyncTask *next = async_scheduler.delayed.first;
-  bool due = next != NULL && async_scheduler.coming == 0 && !is_watched(next->due_us);
-  if (due || async_scheduler.ready.count > async_scheduler.coming) {
-    wake_runner(async_scheduler.resting);
-  }
+  for (int i = 0; i < ASYNC_LANES; i++) delegate(lane_named(i));
 }
 
 void async_scheduler_changed(void) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
   if (async_scheduler.waiting > 0) async_cond_broadcast(&async_scheduler.changed);
-  while (async_scheduler.resting != NULL) wake_runner(async_scheduler.resting);
+  for (int i = 0; i < ASYNC_LANES; i++) {
+    while (lane_named(i)->resting != NULL) wake_runner(lane_named(i)->resting);
+  }
 }
+
+/* The first or the last runner has come or gone: every task goes where it is to be now. */
+static void sort_into_lanes(void) {
+  for (int i = 0; i < ASYNC_LANES; i++) {
+    AsyncTaskList ready = lane_named(i)->ready;
+    AsyncTaskList delayed = lane_named(i)->delayed;
+    lane_named(i)->ready = lane_named(i)->delayed = (AsyncTaskList){0};
+    for (AsyncTask *task = ready.first, *next; task != NULL; task = next) {
+      next = task->next;
+      make_ready(task, task->home);
+    }
+    for (AsyncTask *task = delayed.first, *next; task != NULL; task = next) {
+      next = task->next;
+      make_delayed(task, task->due_us);
+    }
+  }
+}
+
+void async_scheduler_note_looping(AsyncLaneName name, int change) {
+  assert(async_mutex_is_held(&async_scheduler.mutex));
+  AsyncLane *lane = lane_named(name);
+  bool was_there = lane->looping > 0;
+  lane->looping += change;
+  if (name != ASYNC_LANE_SYNC || was_there == (lane->looping > 0)) return;
+  sort_into_lanes();
+  async_scheduler_delegate();
+}
+
+bool async_scheduler_has_syncer(void) { return lane_named(ASYNC_LANE_SYNC)->looping > 0; }
 
 void async_scheduler_wake(AsyncTask *task, AsyncWake how) {
   async_mutex_enter(&async_scheduler.mutex);
@@ -129,14 +177,25 @@ void async_scheduler_wake(AsyncTask *task, AsyncWake how) {
     task->state = ASYNC_TASK_RUNNING_WOKEN;
     break;
   case ASYNC_TASK_READY:
-    if (how == ASYNC_WAKE_NOW) async_scheduler_delegate();
+    if (how == ASYNC_WAKE_NOW) delegate(lane_of(task));
     break;
   case ASYNC_TASK_IDLE:
   case ASYNC_TASK_DELAYED:
     take_out(task);
-    make_ready(task);
-    if (how == ASYNC_WAKE_NOW || async_scheduler.napping == 0) async_scheduler_delegate();
+    make_ready(task, task->home);
+    if (how == ASYNC_WAKE_NOW || lane_of(task)->napping == 0) delegate(lane_of(task));
     break;
+  }
+  async_mutex_leave(&async_scheduler.mutex);
+}
+
+void async_scheduler_delay(AsyncTask *task, int64_t due_us) {
+  async_mutex_enter(&async_scheduler.mutex);
+  bool later = task->state == ASYNC_TASK_DELAYED && task->due_us > due_us;
+  if (task->state == ASYNC_TASK_IDLE || later) {
+    take_out(task);
+    make_delayed(task, due_us);
+    delegate(lane_of(task));
   }
   async_mutex_leave(&async_scheduler.mutex);
 }
@@ -164,57 +223,78 @@ bool async_scheduler_claim(AsyncTask *task) {
   return can;
 }
 
-static void make_due_ready(void) {
-  AsyncTask *task = async_scheduler.delayed.first;
+static void make_due_ready(AsyncLane *lane) {
+  AsyncTask *task = lane->delayed.first;
   int64_t now_us = task == NULL ? 0 : async_os_now_us();
   while (task != NULL && task->due_us <= now_us) {
-    list_remove(&async_scheduler.delayed, task);
-    make_ready(task);
-    task = async_scheduler.delayed.first;
+    list_remove(&lane->delayed, task);
+    make_ready(task, task->home);
+    task = lane->delayed.first;
   }
 }
 
-AsyncTask *async_scheduler_take(void) {
+AsyncTask *async_scheduler_take(AsyncLaneName name) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  make_due_ready();
-  AsyncTask *task = async_scheduler.ready.first;
+  AsyncLane *lane = lane_named(name);
+  make_due_ready(lane);
+  AsyncTask *task = lane->ready.first;
   if (task == NULL) return NULL;
-  list_remove(&async_scheduler.ready, task);
+  list_remove(&lane->ready, task);
   make_running(task);
-  async_scheduler_delegate();
+  delegate(lane);
   return task;
 }
 
-void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
+/* Somebody's run of the task has ended. */
+static bool end_running(AsyncTask *task) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  bool again = more || task->state == ASYNC_TASK_RUNNING_WOKEN;
+  bool woken = task->state == ASYNC_TASK_RUNNING_WOKEN;
   async_scheduler.running--;
   async_scheduler.ended++;
-  async_scheduler.worked_us = async_os_now_us();
-  if (again) {
-    make_ready(task);
+  if (!task->is_callers) async_scheduler.worked_us = async_os_now_us();
+  task->is_callers = false;
+  return woken;
+}
+
+void async_scheduler_move(AsyncTask *task) {
+  end_running(task);
+  make_ready(task, ASYNC_LANE_SYNC);
+  delegate(lane_of(task));
+}
+
+void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us) {
+  bool woken = end_running(task);
+  AsyncLaneName before = task->lane;
+  if (more) {
+    make_ready(task, task->lane);
+  } else if (woken) {
+    make_ready(task, task->home);
   } else if (due_us > 0) {
     make_delayed(task, due_us);
   } else {
     task->state = ASYNC_TASK_IDLE;
   }
+  if (task->lane != before) delegate(lane_of(task)); /* the caller will not look there */
   /* Those that return when all is done must hear of it. */
   if (async_scheduler.halt != HALT_NEVER) async_scheduler_changed();
 }
 
 void async_scheduler_take_over(void) {
   async_mutex_enter(&async_scheduler.mutex);
-  async_scheduler.running = 0;
-  async_scheduler.resting = NULL;
-  async_scheduler.napping = async_scheduler.coming = async_scheduler.waiting = 0;
-  async_scheduler.looping = async_scheduler.threads = async_scheduler.parked = 0;
+  async_scheduler.running = async_scheduler.waiting = 0;
+  for (int i = 0; i < ASYNC_LANES; i++) {
+    AsyncLane *lane = lane_named(i);
+    lane->resting = NULL;
+    lane->napping = lane->coming = lane->looping = lane->threads = lane->parked = 0;
+  }
+  sort_into_lanes();
   async_mutex_leave(&async_scheduler.mutex);
 }
 
 void async_scheduler_reclaim(AsyncTask *task) {
   async_mutex_enter(&async_scheduler.mutex);
   if (!take_out(task)) task->state = ASYNC_TASK_IDLE;
-  make_ready(task);
+  make_ready(task, task->home);
   async_mutex_leave(&async_scheduler.mutex);
 }
 
@@ -222,7 +302,8 @@ void async_scheduler_reclaim(AsyncTask *task) {
 
 static bool rest(AsyncRunner *runner, int64_t timeout_us, bool nap) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  const AsyncTask *next = async_scheduler.delayed.first;
+  AsyncLane *lane = lane_named(runner->lane);
+  const AsyncTask *next = lane->delayed.first;
   int64_t now_us = timeout_us >= 0 || next != NULL ? async_os_now_us() : 0;
   runner->until_us = timeout_us < 0 ? INT64_MAX : now_us + timeout_us;
   if (next != NULL && next->due_us < runner->until_us) runner->until_us = next->due_us;
@@ -231,13 +312,13 @@ static bool rest(AsyncRunner *runner, int64_t timeout_us, bool nap) {
 
   runner->resting = true;
   runner->napping = nap;
-  if (nap) async_scheduler.napping++;
-  runner->next = async_scheduler.resting;
-  async_scheduler.resting = runner;
+  if (nap) lane->napping++;
+  runner->next = lane->resting;
+  lane->resting = runner;
   async_cond_wait(&runner->cond, &async_scheduler.mutex, bounded ? runner->until_us - now_us : -1);
   bool woken = !runner->resting;
   if (woken) {
-    async_scheduler.coming--;
+    lane->coming--;
   } else {
     end_rest(runner);
   }
@@ -260,13 +341,15 @@ void async_scheduler_pause(int64_t timeout_us) {
 
 /* Under the mutex: is there one of our own threads, now and until further notice? */
 static bool has_own(void) {
-  int idle = async_scheduler.halt == HALT_NEVER ? 0 : async_scheduler.parked;
-  return async_scheduler.threads > idle && !async_scheduler.stopping;
+  const AsyncLane *lane = lane_named(ASYNC_LANE_WRITE);
+  int idle = async_scheduler.halt == HALT_NEVER ? 0 : lane->parked;
+  return lane->threads > idle && !async_scheduler.stopping;
 }
 
 bool async_scheduler_has_runner(void) {
   async_mutex_enter(&async_scheduler.mutex);
-  bool has = (has_own() || async_scheduler.looping > 0) && async_scheduler.halt != HALT_NOW;
+  bool has =
+      (has_own() || lane_named(ASYNC_LANE_WRITE)->looping > 0) && async_scheduler.halt != HALT_NOW;
   async_mutex_leave(&async_scheduler.mutex);
   return has;
 }

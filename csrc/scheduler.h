@@ -10,6 +10,11 @@
 ** ends, whatever the run's outcome.  So nothing is ever lost between a
 ** runner that finds a queue empty and a caller that fills it.
 **
+** A task runs on one of two lanes.  Runners of the lane WRITE never wait for a sync:
+** what comes to one ends its run and goes on in the lane SYNC, until it has nothing to do.
+** Each stream has a second task for the syncs that order nothing (sync.h), at home in that
+** lane.  While no runner is in the lane SYNC, those of the other do its work.
+**
 ** A runner is a thread in the loop of writer.c.  Without a task it rests, on a
 ** condition variable of its own.  One runner is woken for a task that is ready,
 ** the one that went to rest last: its caches are the warmest.  A runner that
@@ -37,12 +42,21 @@ typedef enum AsyncTaskState {
   ASYNC_TASK_DELAYED,
 } AsyncTaskState;
 
+typedef enum AsyncLaneName {
+  ASYNC_LANE_WRITE,
+  ASYNC_LANE_SYNC, /* its runners may wait for the disk */
+} AsyncLaneName;
+#define ASYNC_LANES 2
+
 typedef struct AsyncTask AsyncTask;
 struct AsyncTask {
   AsyncTask *next;
   AsyncTask *prev;
   AsyncTaskState state;
-  int64_t due_us; /* of a delayed task */
+  AsyncLaneName home; /* constant: where it is woken */
+  AsyncLaneName lane; /* where it is now */
+  int64_t due_us;     /* of a delayed task */
+  bool is_callers; /* who has it commits, and is no reason for runners to nap; cleared by finish */
 };
 
 /* In the order in which they became ready; or the delayed ones, the first due first. */
@@ -56,6 +70,7 @@ typedef struct AsyncTaskList {
 typedef struct AsyncRunner AsyncRunner;
 struct AsyncRunner {
   AsyncRunner *next; /* of those that rest: the one that did before */
+  AsyncLaneName lane;
   AsyncCond cond;
   bool resting;      /* on the list; who wakes it takes it off */
   bool napping;      /* and will look again by itself */
@@ -63,25 +78,30 @@ struct AsyncRunner {
   int64_t worked_us; /* when it last had a task */
 };
 
-typedef struct AsyncScheduler {
-  AsyncMutex mutex;
+typedef struct AsyncLane {
   AsyncTaskList ready;
   AsyncTaskList delayed;
-  int running; /* tasks that somebody has */
 
   AsyncRunner *resting; /* the last one first */
   int napping;          /* of them */
   int coming;           /* runners that were woken, and have not looked yet */
 
+  int looping; /* threads in the loop */
+  int threads; /* of our own that were started */
+  int parked;  /* of them that wait until halt becomes NEVER, or there are to be more */
+} AsyncLane;
+
+typedef struct AsyncScheduler {
+  AsyncMutex mutex;
+  AsyncLane lanes[ASYNC_LANES];
+  int running; /* tasks that somebody has */
+
   AsyncCond changed; /* what runners are told; for those that wait for nothing else */
   int waiting;
 
   /* What writer.c knows of the threads that run tasks. */
-  int looping;       /* threads in the loop */
   int halt;          /* SQLITEASYNC_HALT_... */
-  int threads;       /* of our own that were started */
-  bool stopping;     /* which shall end */
-  int parked;        /* of them that wait until halt becomes NEVER, or there are to be more */
+  bool stopping;     /* our own shall end */
   int64_t ended;     /* runs, so far; also those of threads that help */
   int64_t worked_us; /* when the last of them ended */
 
@@ -101,6 +121,8 @@ typedef enum AsyncWake {
 
 /* There is work for the task.  The caller holds the task's stream in being. */
 void async_scheduler_wake(AsyncTask *task, AsyncWake how);
+/* There will be, at that time, unless it is woken before. */
+void async_scheduler_delay(AsyncTask *task, int64_t due_us);
 
 /* The task's stream wants to end, and has nothing to do: drop the task.  False if a
 ** runner has it: then the stream must stay, and can end when that run is over.  One
@@ -125,17 +147,23 @@ void async_scheduler_reclaim(AsyncTask *task);
 bool async_scheduler_has_runner(void);
 bool async_scheduler_has_own_runner(void);
 
+/* Under the mutex: a thread has entered or left a lane's loop. */
+void async_scheduler_note_looping(AsyncLaneName lane, int change);
+/* Under the mutex: is anybody in the lane SYNC? */
+bool async_scheduler_has_syncer(void);
+
 /*
 ** The others want the scheduler's mutex held.
 **
-** take: the next ready task, now running; NULL if there is none.  Delayed
+** take: the lane's next ready task, now running; NULL if there is none.  Delayed
 ** tasks that are due become ready first.
-** finish: a run has ended; more: it has more to do now; due_us > 0: at that
-** time; otherwise nothing until it is woken.  delegate: the caller is no runner,
-** so that one has to be told.
+** finish: a run has ended; more: it has more to do now, in its lane; due_us > 0: at that
+** time; otherwise nothing until it is woken.  move: more to do, in the lane SYNC.
+** delegate: the caller is no runner, so that one has to be told.
 */
-AsyncTask *async_scheduler_take(void);
+AsyncTask *async_scheduler_take(AsyncLaneName lane);
 void async_scheduler_finish(AsyncTask *task, bool more, int64_t due_us);
+void async_scheduler_move(AsyncTask *task);
 void async_scheduler_delegate(void);
 
 /*

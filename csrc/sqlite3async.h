@@ -135,6 +135,7 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_MAX_WAL_BYTES 26      /* no transaction begins with a larger WAL; 0: no bound */
 #define SQLITEASYNC_WRITERS 27            /* threads of sqlite3async_start(), 1 .. 16 (default 4) */
 #define SQLITEASYNC_POLL_US 28            /* a writer looks for commits this often, see below */
+#define SQLITEASYNC_COMMIT 29             /* what a commit waits for, see below */
 
 #define SQLITEASYNC_IGNORED_SIGNALS 64 /* can be read only, see below */
 #define SQLITEASYNC_COVER_HANDLERS 65  /* 1 (default): put ours over the program's handlers */
@@ -142,6 +143,10 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 #define SQLITEASYNC_FULL_BLOCK                                                                     \
   0 /* a full queue makes the caller wait until it has some room again */
 #define SQLITEASYNC_FULL_BUSY 1 /* a transaction that would start gets SQLITE_BUSY instead */
+
+#define SQLITEASYNC_COMMIT_QUEUED 0  /* for nothing (the default) */
+#define SQLITEASYNC_COMMIT_APPLIED 1 /* until the operating system has it: SIGKILL takes nothing */
+#define SQLITEASYNC_COMMIT_DURABLE 2 /* until it is synced */
 
 /*
 ** WRITERS: there are as many as databases are open, and at most this many. A database
@@ -151,6 +156,11 @@ SQLITE3ASYNC_API int sqlite3async_control(int op, ...);
 ** (default 500, at most 1000000), and who commits meanwhile makes no system call to
 ** wake it. Who waits for it wakes it at once. After 5 ms without work it sleeps until
 ** a commit wakes it; with 0 it always does.
+**
+** COMMIT: the level of the commits of all connections that have none of their own, which a
+** connection sets by `PRAGMA async_commit`, to queued, applied or durable. What holds at the
+** commit counts. Above level queued the thread that commits does the writer's work itself, also
+** with the writers halted or stopped, and with no pause; an error of that is the commit's.
 **
 ** DRAIN_ON_SIGNALS: 0 (default), 1, or SQLITEASYNC_UNLESS_SET, which is 1 unless the parameter
 ** was set to 0 or 1 before, by anybody in the process. With 1, the library puts handlers

@@ -8,6 +8,7 @@
 #include "event.h"
 #include "file.h"
 #include "json.h"
+#include "level.h"
 #include "outside.h"
 #include "registry.h"
 
@@ -17,6 +18,7 @@
 
 /* A copy, so that text is made without a lock. */
 typedef struct Status {
+  int level; /* of commits */
   int64_t queued_ops;
   int64_t queued_bytes;
   int64_t peak_queued_bytes;
@@ -74,6 +76,7 @@ static const char *state_name(const Status *status) {
 }
 
 static void write_members(AsyncJson *json, const Status *status) {
+  async_json_text(json, "commit", async_level_name(status->level));
   async_json_number(json, "queuedOps", status->queued_ops);
   async_json_number(json, "queuedBytes", status->queued_bytes);
   async_json_number(json, "peakQueuedBytes", status->peak_queued_bytes);
@@ -117,8 +120,8 @@ static int write_status(const Status *status, char *buf, size_t n) {
   return (int)json.length;
 }
 
-int async_status_write(AsyncStream *stream, char *buf, size_t n) {
-  Status status = {0};
+int async_status_write(AsyncStream *stream, int level, char *buf, size_t n) {
+  Status status = {.level = level};
   add_stream(&status, stream);
   return write_status(&status, buf, n);
 }
@@ -143,7 +146,7 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
     async_registry_release_all(streams);
     return -async_outside_error("tell the status of", zPath, false);
   }
-  Status status = {0};
+  Status status = {.level = (int)async_config.commit};
   for (AsyncStream **stream = streams; *stream != NULL; stream++) add_stream(&status, *stream);
   if (all) {
     AsyncPast past = async_registry_past();
@@ -177,7 +180,7 @@ int sqlite3async_databases(char *buf, int n) {
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
     int connections = look_at(*stream);
     if (connections < 0) continue;
-    Status status = {0};
+    Status status = {.level = (int)async_config.commit};
     add_stream(&status, *stream);
     async_json_element(&json);
     async_json_text(&json, "path", (*stream)->path);

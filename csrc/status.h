@@ -7,7 +7,8 @@
 
 #include "stream.h"
 
-/* One JSON object; the result is the length of the whole text, as snprintf. */
-int async_status_write(AsyncStream *stream, char *buf, size_t n);
+/* One JSON object; the result is the length of the whole text, as snprintf.  level: of the commits
+** of who asks. */
+int async_status_write(AsyncStream *stream, int level, char *buf, size_t n);
 
 #endif /* ASYNC_STATUS_H */

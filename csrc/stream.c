@@ -13,6 +13,8 @@
 
 /* With so many bytes queued the writer is to begin, also before a transaction ends. */
 #define LONG_BYTES (1024 * 1024)
+/* How often to see whether a sync has ended, which says so. */
+#define SYNC_POLL_US 1000000
 
 AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id) {
   AsyncStream *stream = calloc(1, sizeof *stream);
@@ -34,7 +36,9 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   async_cond_init(&stream->checkpointed.cond);
   async_cond_init(&stream->room_made.cond);
   async_cond_init(&stream->files_closed.cond);
-  stream->applied_wanted = INT64_MAX;
+  async_cond_init(&stream->synced.cond);
+  stream->applied_wanted = stream->sync_at = INT64_MAX;
+  stream->sync_task.home = ASYNC_LANE_SYNC;
   async_lock_init(&stream->lock);
   async_walindex_init(&stream->walindex);
   return stream;
@@ -51,12 +55,35 @@ void async_stream_free(AsyncStream *stream) {
   async_cond_free(&stream->checkpointed.cond);
   async_cond_free(&stream->room_made.cond);
   async_cond_free(&stream->files_closed.cond);
+  async_cond_free(&stream->synced.cond);
   async_mutex_free(&stream->mutex);
   async_mutex_free(&stream->position_mutex);
   free(stream->side_error.path);
   free(stream->error.path);
   free(stream->path);
   free(stream);
+}
+
+int64_t async_stream_sync_target(AsyncStream *stream) {
+  int64_t wanted = stream->flush_wanted;
+  if (wanted < stream->wal_sync) wanted = stream->wal_sync;
+  if (wanted <= stream->durable.seq) return 0;
+  if (stream->flush_target <= stream->durable.seq) stream->flush_target = wanted;
+  return stream->flush_target;
+}
+
+void async_stream_arm_sync(AsyncStream *stream) {
+  if (stream->error.code != SQLITE_OK || stream->side_error.code != SQLITE_OK) return;
+  int64_t target = async_stream_sync_target(stream);
+  if (target > stream->applied.seq) {
+    if (stream->sync_at > target) stream->sync_at = target;
+  } else if (target > 0) {
+    async_scheduler_wake(&stream->sync_task, ASYNC_WAKE_NOW);
+  } else if (!stream->sync_armed && stream->unsynced_since_us != 0) {
+    int64_t ends_us = async_stream_delay_ends_us(stream);
+    stream->sync_armed = ends_us != 0;
+    if (ends_us != 0) async_scheduler_delay(&stream->sync_task, ends_us);
+  }
 }
 
 bool async_stream_hurry(AsyncStream *stream) {
@@ -128,6 +155,13 @@ void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout
   signal->waiting++;
   async_cond_wait(&signal->cond, &stream->mutex, timeout_us);
   signal->waiting--;
+}
+
+/* Not by async_stream_wait(): it needs no writer to end. */
+void async_stream_await_sync(AsyncStream *stream) {
+  stream->synced.waiting++;
+  async_cond_wait(&stream->synced.cond, &stream->mutex, SYNC_POLL_US);
+  stream->synced.waiting--;
 }
 
 void async_stream_signal(AsyncSignal *signal) {
@@ -219,38 +253,36 @@ static void note_commit(AsyncStream *stream) {
   stream->unsynced_since_us = async_os_now_us();
 }
 
-/* Must the writer look at it?  Now, or when maxDelayMs is over. */
-static bool has_work(const AsyncStream *stream) {
-  if (stream->error.code != SQLITE_OK) return false;
-  return stream->queue.head != NULL || stream->wal_sync > stream->durable.seq ||
-         stream->unsynced_since_us != 0;
-}
-
 /* Under the mutex, which this leaves. */
-static void end_transaction(AsyncStream *stream, bool committed) {
+static int64_t end_transaction(AsyncStream *stream, bool committed, int level) {
+  int64_t seq = committed ? stream->pushed.seq : 0;
+  bool is_callers = committed && level != SQLITEASYNC_COMMIT_QUEUED && stream->queue.head != NULL;
   if (committed) note_commit(stream);
   stream->changes_committed = stream->changes;
   bool ring = async_wal_end_transaction(&stream->wal, committed);
   if (async_wal_is_full(&stream->wal)) stream->strained = true;
-  if (has_work(stream)) {
+  if (stream->error.code == SQLITE_OK && stream->queue.head != NULL && !is_callers) {
     async_stream_leave_and_wake(stream); /* see async_stream_leave_later */
   } else {
+    async_stream_arm_sync(stream); /* the writer was faster, and has not seen the commit */
     async_mutex_leave(&stream->mutex);
   }
   if (ring) async_doorbell_ring();
+  return seq;
 }
 
-void async_stream_committed(AsyncStream *stream) {
+int64_t async_stream_committed(AsyncStream *stream, int level) {
   async_mutex_enter(&stream->mutex);
-  end_transaction(stream, stream->changes != stream->changes_committed);
+  return end_transaction(stream, stream->changes != stream->changes_committed, level);
 }
 
-void async_stream_wal_write_ended(AsyncStream *stream) {
+int64_t async_stream_wal_write_ended(AsyncStream *stream, int level) {
   async_mutex_enter(&stream->mutex);
-  end_transaction(stream, stream->wal.has_commit);
+  return end_transaction(stream, stream->wal.has_commit, level);
 }
 
 int64_t async_stream_undurable_since(const AsyncStream *stream) {
+  if (stream->syncing_since_us != 0) return stream->syncing_since_us;
   if (stream->unsynced_since_us != 0) return stream->unsynced_since_us;
   if (stream->pushed.transactions == stream->applied.transactions) return 0;
   return stream->queue.head == NULL ? 0 : stream->queue.head->queued_us;
@@ -258,7 +290,7 @@ int64_t async_stream_undurable_since(const AsyncStream *stream) {
 
 int64_t async_stream_delay_ends_us(const AsyncStream *stream) {
   int64_t max_delay_us = async_config.max_delay_ms * 1000;
-  int64_t since_us = async_stream_undurable_since(stream);
+  int64_t since_us = stream->unsynced_since_us;
   if (max_delay_us <= 0 || since_us == 0) return 0;
   return (since_us > stream->flushed_us ? since_us : stream->flushed_us) + max_delay_us;
 }
@@ -271,7 +303,7 @@ int64_t async_stream_lost(const AsyncStream *stream) {
   /* What is committed just when all was made durable is counted only afterwards. */
   bool cut_off = stream->cut_off && stream->error.code == SQLITE_IOERR_CLOSE;
   if (stream->is_deleted || cut_off || stream->lost_told) return 0;
-  return stream->pushed.transactions - stream->applied.transactions;
+  return stream->pushed.transactions - stream->applied.transactions - stream->refused;
 }
 
 bool async_stream_is_settled(const AsyncStream *stream) {

@@ -40,6 +40,12 @@ typedef struct AsyncError {
   char *path;            /* of the file that was worked on */
 } AsyncError;
 
+/* A transaction that was committed, and what its commit is to wait for: see level.h. */
+typedef struct AsyncCommit {
+  int level;   /* SQLITEASYNC_COMMIT_QUEUED and so on */
+  int64_t seq; /* of its last op; 0: it wrote nothing */
+} AsyncCommit;
+
 /*
 ** The names that SQLite uses for the journals of one connection, by their addresses: once another
 ** database is at the path, only they tell whose journal is meant (moved.h).  Part of a handle.
@@ -81,6 +87,7 @@ typedef struct AsyncFiles {
 /* A sync beside the writer has failed; the writer shall fail the stream. */
 typedef struct AsyncSideError {
   int code;
+  const char *operation; /* a constant */
   char *path;
 } AsyncSideError;
 
@@ -91,7 +98,8 @@ typedef struct AsyncSignal {
 } AsyncSignal;
 
 struct AsyncStream {
-  AsyncTask task; /* first; the scheduler's */
+  AsyncTask task;      /* of the ops; the scheduler's */
+  AsyncTask sync_task; /* of the syncs that order none of them */
 
   /* Constant from creation on. */
   int64_t id;
@@ -117,6 +125,7 @@ struct AsyncStream {
   AsyncSignal checkpointed;  /* a checkpoint has ended */
   AsyncSignal room_made;     /* there is some in the queue again; or the stream failed */
   AsyncSignal files_closed;  /* some of the files have been closed */
+  AsyncSignal synced;        /* a sync of one of them has ended */
   bool awake;                /* the scheduler knows of work; see async_stream_leave_and_wake */
   bool hurried;              /* a writer is at it, or was told that somebody waits */
 
@@ -130,6 +139,7 @@ struct AsyncStream {
   int abandoned;             /* those of zombies, see client.h */
   struct AsyncSuper *supers; /* multi-database transactions under way; see super.c */
 
+  int64_t refused;           /* counted as committed, but failed before their commits returned */
   int64_t changes;           /* ops of transactions pushed, merged ones too */
   int64_t changes_committed; /* what `changes` was at the last commit */
   AsyncMark pushed;
@@ -139,9 +149,16 @@ struct AsyncStream {
   int64_t flush_wanted;      /* seq that somebody wants durable */
   int64_t flush_target;      /* the part of it that the next sync will do */
   int64_t wal_sync;          /* seq up to which the WAL is to be synced, see apply.h */
+  int64_t sync_at;           /* seq that is applied when the sync task is to be woken */
+  bool sync_armed;           /* it comes when maxDelayMs asks for it */
+  int64_t flushes;           /* how many have begun */
+  bool ops_wait_for_sync;    /* one that is under way */
+  bool ops_wait_for_flush;   /* which the sync task is to make first */
+  bool sync_waits_for_sync;  /* the sync task for another thread's */
   int64_t exit_wanted;       /* seq up to which the end of the process waits */
   int64_t flushed_us;        /* when the last sync of all files ended */
   int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
+  int64_t syncing_since_us;  /* the same of those that a sync under way is about */
   bool carries_lock;         /* the database's handle must stay; see lock.c */
   bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
   bool directory_syncing;    /* it is being synced; dirty only of what came since */
@@ -172,6 +189,10 @@ struct AsyncStream {
   ** transaction that begins must look closer.  May stay set for longer. */
   atomic_bool strained;
 
+  int awaiting; /* threads that wait until something is applied, and want no pauses */
+  /* No lock: one does, so that a writer must not pause.  Set and cleared under the mutex. */
+  atomic_bool is_awaited;
+
   /* No lock: the last connection was closed.  Set and cleared under the mutex. */
   atomic_bool is_closing;
 
@@ -192,6 +213,14 @@ void async_stream_free(AsyncStream *stream);
 */
 void async_stream_leave_and_wake(AsyncStream *stream);
 void async_stream_leave_and_hurry(AsyncStream *stream);
+
+/* Under the mutex: up to where the next sync is wanted, or 0.  Whoever wants more from here on
+** waits for the one after it, so that this one is not put off for ever. */
+int64_t async_stream_sync_target(AsyncStream *stream);
+
+/* Under the mutex: see to it that the sync task comes: now, when all it is to be about has been
+** applied, or when maxDelayMs asks for it. */
+void async_stream_arm_sync(AsyncStream *stream);
 
 /* Under the mutex: if anything is queued, hurry a writer, for the caller waits for it.
 ** True if something is. */
@@ -218,6 +247,10 @@ int async_stream_error_untold(const AsyncStream *stream);
 #define ASYNC_STOPPED_POLL_US 50000
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us);
 void async_stream_signal(AsyncSignal *signal);
+
+/* Under the mutex, which it leaves meanwhile: wait for the end of a sync, which is under way, of
+** any of the files. */
+void async_stream_await_sync(AsyncStream *stream);
 
 /*
 ** Append an op, under the mutex.  Numbers it and marks the time.  NULL if
@@ -247,15 +280,19 @@ void async_stream_room_made(AsyncStream *stream);
 /* Under the mutex: an op of a transaction was pushed, or merged with the last. */
 void async_stream_note_change(AsyncStream *stream);
 
-/* SQLite has committed a transaction, the ops of which have all been pushed. */
-void async_stream_committed(AsyncStream *stream);
+/*
+** SQLite has committed a transaction, the ops of which have all been pushed, at this level.  The
+** position of the last of them, or 0 if there are none.  Above level queued no writer is woken:
+** the caller sees to it that they are applied.
+*/
+int64_t async_stream_committed(AsyncStream *stream, int level);
 
 /*
 ** A connection is about to give the WAL's WRITE lock back: its transaction, if it
 ** wrote one, is committed or rolled back.  (When SQLite says that it has committed
-** it has given the lock back, and another one may be writing.)
+** it has given the lock back, and another one may be writing.)  The same for level and result.
 */
-void async_stream_wal_write_ended(AsyncStream *stream);
+int64_t async_stream_wal_write_ended(AsyncStream *stream, int level);
 
 /* When the oldest commit that is not durable was made, or 0.  Under the mutex. */
 int64_t async_stream_undurable_since(const AsyncStream *stream);

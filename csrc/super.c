@@ -6,6 +6,7 @@
 #include "fence.h"
 #include "flush.h"
 #include "hold.h"
+#include "level.h"
 #include "registry.h"
 
 #include <assert.h>
@@ -29,6 +30,7 @@ struct AsyncSuper {
   AsyncStream *members[MEMBERS_MAX]; /* all but the home, with a reference each */
   int count;
   bool foreign; /* a journal named is not one of ours */
+  int level;    /* of the connection's commits */
 };
 
 static AsyncSuper *super_new(const char *path) {
@@ -145,12 +147,14 @@ int async_super_fence_sync(AsyncFile *file) {
   return rc;
 }
 
-int async_super_sync_child(AsyncStream *child, const char *super) {
+int async_super_sync_child(AsyncStream *child, const char *super, int level) {
   AsyncStream *home = async_registry_find_owner(super);
   bool ours = false;
   if (home != NULL) {
     async_mutex_enter(&home->mutex);
-    ours = *find_super(home, super) != NULL;
+    AsyncSuper *found = *find_super(home, super);
+    ours = found != NULL;
+    if (ours) found->level = level;
     async_mutex_leave(&home->mutex);
     async_registry_release(home);
   }
@@ -209,6 +213,29 @@ static int delete_fenced(AsyncStream *home, const AsyncSuper *super, int sync_di
   return rc == SQLITE_OK ? push_fence(home, super, &op) : rc;
 }
 
+/* The databases of a transaction have come to its level. */
+static int await_members(AsyncStream *home, const AsyncSuper *super) {
+  int rc = async_level_await_all(home, super->level);
+  for (int i = 0; i < super->count && rc == SQLITE_OK; i++) {
+    rc = async_level_await_all(super->members[i], super->level);
+  }
+  return rc;
+}
+
+/*
+** The same above level queued, for which the commit waits here: of what comes later SQLite tells
+** nobody.  What can fail comes before the deletion, also syncs that SQLite has not asked for (WAL,
+** synchronous=OFF): then all is still rolled back.  Once the deletion is queued it must not be,
+** for the journals are worth nothing without the super-journal: so for this one op it waits
+** until it is applied, which makes it durable, or all the databases fail.
+*/
+static int delete_at_level(AsyncStream *home, const AsyncSuper *super, int sync_directory) {
+  if (super->level == SQLITEASYNC_COMMIT_QUEUED) return delete_fenced(home, super, sync_directory);
+  int rc = await_members(home, super);
+  if (rc == SQLITE_OK) rc = delete_fenced(home, super, sync_directory);
+  return rc == SQLITE_OK ? async_level_await_applied(home) : rc;
+}
+
 /* The stream of the database that the super-journal is named after, made if
 ** nobody has it open: there is an order to be kept. */
 static AsyncStream *make_home(sqlite3_vfs *parent, const char *path) {
@@ -253,7 +280,7 @@ int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory
   if (super == NULL) {
     rc = delete_found(parent, path, sync_directory);
   } else {
-    rc = delete_fenced(home, super, sync_directory);
+    rc = delete_at_level(home, super, sync_directory);
     if (rc == SQLITE_OK && super->foreign) rc = async_flush_stream(home, -1);
     super_free(super);
   }

@@ -16,6 +16,9 @@
 ** and its deletion wait until they are done.  The same holds the other way
 ** round, see async_super_sync_child().
 **
+** SQLite ignores what becomes of such a transaction after the deletion: above level queued
+** (level.h) it is that which waits.
+**
 ** A super-journal may also be found by the rollback of a transaction that a
 ** process left behind.  It is deleted when no journal names it any more; here
 ** that means, when the rollbacks of the databases it names have been applied.
@@ -41,9 +44,10 @@ int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory
 /*
 ** A database is synced as part of the transaction of super-journal `super`.
 ** If that is not ours, its deletion, the commit, will not wait for us; so
-** this waits until the database is durable.
+** this waits until the database is durable.  level: of the connection's commits; the
+** deletion waits for it.
 */
-int async_super_sync_child(AsyncStream *child, const char *super);
+int async_super_sync_child(AsyncStream *child, const char *super, int level);
 
 /* A handle was closed; if it was the last one, what the stream still remembers
 ** is of no use. */

@@ -14,6 +14,7 @@
 #include "closing.h"
 #include "config.h"
 #include "exclude.h"
+#include "flush.h"
 #include "handle.h"
 #include "known.h"
 #include "moved.h"
@@ -53,6 +54,19 @@ static int open_database_for_journal(AsyncStream *stream, const char *name, int 
   return rc;
 }
 
+/*
+** The transaction that made this a database in WAL mode had a rollback journal, and further ones
+** may have come before it.  Their syncs would hold up all the commits that come now; so who
+** changes the mode waits, as in plain SQLite.
+*/
+static void await_rollback_journal(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  int64_t seq = stream->files.wal == NULL ? stream->pushed.seq : 0;
+  async_mutex_leave(&stream->mutex);
+  /* Without a writer it stays in order; and an error is told by the next call. */
+  (void)async_flush_await_applied(stream, seq, NULL);
+}
+
 static int open_file(AsyncStream *stream, const char *name, int flags, AsyncFile **file,
                      int *out_flags) {
   if (flags & SQLITE_OPEN_MAIN_DB) {
@@ -61,6 +75,7 @@ static int open_file(AsyncStream *stream, const char *name, int flags, AsyncFile
   if (async_path_role(stream->path, name) == ASYNC_ROLE_DATABASE) {
     return open_database_for_journal(stream, name, flags, file, out_flags);
   }
+  if (async_path_role(stream->path, name) == ASYNC_ROLE_WAL) await_rollback_journal(stream);
   return async_file_open_journal(stream, name, flags, file, out_flags);
 }
 

@@ -9,12 +9,18 @@
 
 #include <string.h>
 
-#define WAL_HEADER 32
 #define FRAME_HEADER 24
 
 /* So much may come in until the WAL is synced as it grows: what a checkpoint must
 ** sync takes the longer, and holds up the more, the more it is at once. */
 #define SYNC_BYTES (4 * 1024 * 1024)
+/* So many times as long as it should be a WAL may become while no moment is found to void it. */
+#define PATIENCE 16
+/* A WAL that should start anew is voided once there was no commit for so long. */
+#define GAP_US 10000
+#define GAP_RETRY_US 100000
+/* So many times as large as it should be the file of a WAL may stay when a load is over. */
+#define OVERSIZE 2
 /* When to come again after readers were in the way; and after anything else was. */
 #define BLOCKED_RETRY_US 50000
 #define REFUSED_US 1000000
@@ -30,28 +36,59 @@ void async_wal_wrote(AsyncWal *wal, const unsigned char *data, int n, int64_t of
   static const unsigned char no_commit[4];
   if (offset == 0) {
     async_wal_forget(wal);
-    wal->header_unsynced = true;
+    wal->header_written = true;
+    wal->header_unsynced = wal->header != ASYNC_WAL_VOID;
+    wal->header = ASYNC_WAL_VALID;
     wal->end = wal->write_end = n;
   } else if (offset == wal->end || offset + n > wal->write_end) {
     /* The first frame of a transaction may lie where one that was rolled back did. */
     wal->write_end = offset + n;
   }
+  if (offset > 0) wal->header_written = false;
+  wal->free_to_restart = false;
   if (n == FRAME_HEADER && memcmp(data + 4, no_commit, 4) != 0) wal->has_commit = true;
 }
 
-bool async_wal_sync_header(AsyncWal *wal) {
-  bool unsynced = wal->header_unsynced;
-  wal->header_unsynced = false;
-  return unsynced;
+AsyncWalSync async_wal_note_sync(AsyncWal *wal) {
+  AsyncWalSync sync = wal->header_written ? ASYNC_WAL_SYNC_NEVER : ASYNC_WAL_SYNC_LATER;
+  if (wal->header_unsynced) sync = ASYNC_WAL_SYNC_NOW;
+  wal->header_written = wal->header_unsynced = false;
+  return sync;
+}
+
+void async_wal_is_new(AsyncWal *wal) {
+  async_wal_forget(wal);
+  wal->header = ASYNC_WAL_VOID;
+  wal->header_written = wal->header_unsynced = false;
 }
 
 int64_t async_wal_end_of_frame(int n, int64_t page_size) {
-  return WAL_HEADER + n * (FRAME_HEADER + page_size);
+  return ASYNC_WAL_HEADER_SIZE + n * (FRAME_HEADER + page_size);
 }
 
 static bool is_long(const AsyncWal *wal) {
   int64_t limit = async_config.checkpoint_bytes;
   return limit > 0 && wal->end - wal->backfilled >= limit;
+}
+
+/* It should start anew. */
+static bool is_ripe(const AsyncWal *wal) {
+  int64_t limit = async_config.checkpoint_bytes;
+  return limit > 0 && wal->end >= limit;
+}
+
+bool async_wal_must_end(const AsyncWal *wal) {
+  int64_t limit = async_config.checkpoint_bytes;
+  bool is_too_long = limit > 0 && wal->end / PATIENCE >= limit;
+  return is_too_long || async_wal_is_over(wal);
+}
+
+bool async_wal_is_oversized(const AsyncWal *wal, int64_t size) {
+  int64_t limit = async_config.checkpoint_bytes;
+  int64_t idle_us = async_config.checkpoint_idle_ms * 1000;
+  bool is_large = limit > 0 && size / OVERSIZE > limit;
+  return is_large && wal->header == ASYNC_WAL_VOID && idle_us > 0 &&
+         async_os_now_us() - wal->written_us >= idle_us;
 }
 
 bool async_wal_is_full(const AsyncWal *wal) {
@@ -83,7 +120,8 @@ bool async_wal_end_transaction(AsyncWal *wal, bool committed) {
   /* With synchronous=OFF not even the header is synced. */
   bool sync = wal->end - wal->sync_from >= SYNC_BYTES && !wal->header_unsynced && !wal->wants_sync;
   if (sync) wal->wants_sync = true;
-  return call(wal, is_long(wal) ? ASYNC_WAL_CALL_NOW : ASYNC_WAL_CALL_LATER) || sync;
+  bool now = is_long(wal) || async_wal_must_end(wal);
+  return call(wal, now ? ASYNC_WAL_CALL_NOW : ASYNC_WAL_CALL_LATER) || sync;
 }
 
 void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
@@ -91,16 +129,16 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
   bool busy = (outcome->code & 0xff) == SQLITE_BUSY;
   bool failed = !ok && !busy && outcome->code != SQLITE_INTERRUPT;
   bool all = (ok || busy) && outcome->opened && wal->end <= wal->backfilled;
-  wal->attempts++;
-  wal->blocked = outcome->opened && busy && !all;
+  wal->ended++;
+  wal->blocked = outcome->opened && outcome->readers && !all;
   wal->unfit = !outcome->opened && failed;
   wal->code = failed ? outcome->code : SQLITE_OK;
 
   wal->call = ASYNC_WAL_CALL_LATER;
-  int64_t pause_us = async_config.checkpoint_idle_ms * 1000;
+  int64_t pause_us = is_ripe(wal) ? GAP_RETRY_US : async_config.checkpoint_idle_ms * 1000;
   if (all) {
     wal->call = ASYNC_WAL_CALL_NONE;
-  } else if (is_long(wal) || async_wal_is_over(wal) || wal->blocked) {
+  } else if (is_long(wal) || async_wal_must_end(wal)) {
     wal->call = ASYNC_WAL_CALL_NOW;
     pause_us = ok && outcome->progress ? 0 : BLOCKED_RETRY_US;
   }
@@ -110,6 +148,7 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
 
 int64_t async_wal_due_us(const AsyncWal *wal) {
   int64_t idle_us = async_config.checkpoint_idle_ms * 1000;
+  if (is_ripe(wal) && (idle_us <= 0 || idle_us > GAP_US)) idle_us = GAP_US;
   if (wal->call == ASYNC_WAL_CALL_NOW) return wal->retry_us;
   if (wal->call == ASYNC_WAL_CALL_NONE || idle_us <= 0) return -1;
   int64_t idle_at_us = wal->written_us + idle_us;

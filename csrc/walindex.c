@@ -90,8 +90,24 @@ void async_walindex_barrier(void) { atomic_thread_fence(memory_order_seq_cst); }
 #define HEADER_CHANGES 2
 #define HEADER_FLAGS 3 /* its first byte: isInit */
 #define HEADER_CHECKSUM 10
+#define HEADER_FRAMES 4
+#define CHECKPOINT_INFO (2 * HEADER_WORDS) /* its first word: how many frames were copied */
 /* More changes than any transaction adds to a header that SQLite has just made. */
 #define GENERATION_STEP 0x01000193u
+
+const void *async_walindex_header(AsyncWalIndex *index) {
+  async_mutex_enter(&index->mutex);
+  const void *header = index->region_count > 0 ? index->regions[0] : NULL;
+  async_mutex_leave(&index->mutex);
+  return header;
+}
+
+bool async_walindex_is_copied(const void *header) {
+  const volatile uint32_t *words = header;
+  bool is_valid = *(const volatile unsigned char *)&words[HEADER_FLAGS] != 0;
+  for (int i = 0; i < HEADER_WORDS; i++) is_valid = is_valid && words[i] == words[HEADER_WORDS + i];
+  return is_valid && words[CHECKPOINT_INFO] >= words[HEADER_FRAMES];
+}
 
 static void checksum(uint32_t *words) {
   uint32_t s0 = 0;
@@ -199,7 +215,8 @@ static Obstacle obstacle_at(const AsyncWalIndex *index, const AsyncWalUser *user
   if (i == ASYNC_WAL_CHECKPOINT && holder != NULL) return OBSTACLE_CHECKPOINTER;
   bool begins = async_walindex_begins_read(user, i, exclusive ? SQLITE_SHM_EXCLUSIVE : 0) &&
                 !user->is_checkpointer;
-  if (begins && is_closing(index)) return OBSTACLE_CLOSER;
+  /* Who needs nothing from the WAL needs not wait. */
+  if (begins && i != ASYNC_WAL_READ_0 && is_closing(index)) return OBSTACLE_CLOSER;
   /* Those of the read locks pass by themselves, and SQLite has other ways to go
   ** on; but to a checkpoint by hand each reader is one that blocks it. */
   if (holder != NULL) return OBSTACLE_OTHERS;
@@ -302,6 +319,16 @@ int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int
   }
   async_mutex_leave(&index->mutex);
   return rc;
+}
+
+bool async_walindex_has_readers(AsyncWalIndex *index) {
+  async_mutex_enter(&index->mutex);
+  int readers = 0;
+  for (int i = ASYNC_WAL_READ_0 + 1; i < SQLITE_SHM_NLOCK; i++) {
+    readers += index->shared[i] - (has_shared(index->checkpointer, i) ? 1 : 0);
+  }
+  async_mutex_leave(&index->mutex);
+  return readers > 0;
 }
 
 /* ---- Giving up ---- */

@@ -14,11 +14,12 @@
 ** expects it, so nobody shall see SQLITE_BUSY because of it.  Such a request
 ** waits, and the checkpointer makes haste.
 **
-** With the WRITE lock the checkpointer copies the last frames, so that the next
-** transaction can start the WAL anew.  That works only for one that begins to
+** With the WRITE lock the checkpointer copies the last frames of a WAL that has become too
+** long, so that the next transaction can start it anew.  That works only for one that begins to
 ** read when this is done; so the checkpointer waits, a little, for a moment
 ** with no transaction, and gets the lock in the instant it comes; and
-** transactions that begin meanwhile wait and then look at the index again.
+** transactions that begin meanwhile wait and then look at the index again, but for those
+** that need nothing from the WAL.
 **
 ** The mutex guards everything but what is in the regions.
 */
@@ -78,6 +79,16 @@ bool async_walindex_is_mapped(AsyncWalIndex *index);
 
 /* As xShmLock.  SQLITE_LOCKED if the index was given up: own the database first. */
 int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n, int flags);
+
+/* Where the index says how much of the WAL has been copied, while the caller has it mapped; NULL if
+** nobody has. */
+const void *async_walindex_header(AsyncWalIndex *index);
+
+/* Has all been copied?  Not if the index is to be made anew.  For who knows that nobody writes. */
+bool async_walindex_is_copied(const void *header);
+
+/* Does anybody but the checkpointer read from the WAL? */
+bool async_walindex_has_readers(AsyncWalIndex *index);
 
 /* The checkpointer shall come to an end. */
 void async_walindex_hurry(AsyncWalIndex *index);

@@ -8,7 +8,9 @@
 #include "config.h"
 #include "ending.h"
 #include "registry.h"
+#include "sync.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 /* Ops a stream may have applied before it is another one's turn. */
@@ -22,18 +24,54 @@
 /* And so long, the queues' spare memory goes back to the system. */
 #define REST_US 1000000
 
-static AsyncOsThread own_threads[ASYNC_WRITERS_MAX]; /* async_scheduler.threads of them */
+/* Threads that wait for the disk, and for nothing else: more than there are writers, so that one
+** database's syncs hold up no other one's. */
+#define SYNCERS_MAX 8
+
+static AsyncOsThread writer_threads[ASYNC_WRITERS_MAX]; /* lanes[].threads of them */
+static AsyncOsThread syncer_threads[SYNCERS_MAX];
 static atomic_bool in_a_hurry;
 
 static void enter(void) { async_mutex_enter(&async_scheduler.mutex); }
 static void leave(void) { async_mutex_leave(&async_scheduler.mutex); }
 
-/* A run has come to this. */
-static void end_run(AsyncStream *stream, AsyncOutcome outcome, int64_t due_us) {
-  if (outcome != ASYNC_RUN_STUCK && async_registry_rest(stream)) return;
+static AsyncLane *lane_named(AsyncLaneName name) { return &async_scheduler.lanes[name]; }
+
+/* ---- Runs ---- */
+
+static bool is_sync(const AsyncTask *task) { return task->home == ASYNC_LANE_SYNC; }
+
+static AsyncStream *stream_of(AsyncTask *task) {
+  size_t offset = is_sync(task) ? offsetof(AsyncStream, sync_task) : offsetof(AsyncStream, task);
+  return (AsyncStream *)((char *)task - offset);
+}
+
+/* What this thread's run of a task has come to. */
+typedef struct Run {
+  AsyncOutcome outcome;
+  int64_t due_us;
+} Run;
+
+static Run run(AsyncTask *task, int max_steps, bool may_sync) {
+  AsyncStream *stream = stream_of(task);
+  Run done = {0};
+  done.outcome = is_sync(task) ? async_sync_run(stream, &done.due_us)
+                               : async_stream_run(stream, max_steps, may_sync, &done.due_us);
+  return done;
+}
+
+/* The thread has the task no longer; true if there is more to do in its lane. */
+static bool end_run(AsyncTask *task, Run done) {
+  bool waits = done.outcome == ASYNC_RUN_STUCK || done.outcome == ASYNC_RUN_SYNC;
+  if (!waits && async_registry_rest(stream_of(task), task)) return false;
   enter();
-  async_scheduler_finish(&stream->task, outcome != ASYNC_RUN_STUCK, due_us);
+  if (done.outcome == ASYNC_RUN_SYNC) {
+    async_scheduler_move(task);
+  } else {
+    async_scheduler_finish(task, !waits, done.due_us);
+  }
   leave();
+  return !waits;
 }
 
 /* Who is no runner has left something behind, maybe. */
@@ -50,22 +88,40 @@ static bool is_durable(AsyncStream *stream, int64_t seq) {
   return durable;
 }
 
-/* Run the stream on this thread until it is dry, somebody stops it, or it is as wanted. */
+/* Run the task on this thread, unless somebody does, until it is dry or stuck, somebody stops
+** it, or the stream is as wanted. */
+static bool help_task(AsyncStream *stream, AsyncTask *task, bool (*is_done)(AsyncStream *, int64_t),
+                      int64_t seq) {
+  bool helped = false;
+  bool more = true;
+  while (more && !(helped && is_done(stream, seq)) && !(helped && async_scheduler.interrupt) &&
+         async_scheduler_claim(task)) {
+    more = end_run(task, run(task, HELP_STEPS, true));
+    helped = true;
+  }
+  return helped;
+}
+
+/* The same of both: what is applied may be waiting for a sync, and the other way round. */
+#define HELP_ROUNDS 3
+
 static bool help(AsyncStream *stream, bool (*is_done)(AsyncStream *, int64_t), int64_t seq) {
-  if (!async_scheduler_claim(&stream->task)) return false;
-  AsyncOutcome outcome;
-  int64_t due_us;
-  do {
-    outcome = async_stream_run(stream, HELP_STEPS, &due_us);
-  } while (outcome == ASYNC_RUN_MORE && !is_done(stream, seq) && !async_scheduler.interrupt);
-  end_run(stream, outcome, due_us);
-  delegate();
-  return true;
+  bool helped = false;
+  bool goes_on = true;
+  for (int i = 0; i < HELP_ROUNDS && goes_on && !(helped && is_done(stream, seq)); i++) {
+    goes_on = help_task(stream, &stream->task, is_done, seq);
+    if (!is_done(stream, seq)) {
+      goes_on = help_task(stream, &stream->sync_task, is_done, seq) || goes_on;
+    }
+    helped = helped || goes_on;
+  }
+  if (helped) delegate();
+  return helped;
 }
 
 bool async_writer_help(AsyncStream *stream, int64_t seq) {
   if (async_config.delay_ms > 0 || !async_scheduler_has_runner()) return false;
-  return help(stream, is_durable, seq);
+  return help(stream, is_durable, seq) && is_durable(stream, seq);
 }
 
 static bool is_applied(AsyncStream *stream, int64_t seq) {
@@ -97,36 +153,64 @@ bool async_writer_help_close(AsyncStream *stream) {
   return (!queued || async_scheduler_has_runner()) && help(stream, is_closed, 0);
 }
 
+bool async_writer_claim(AsyncTask *task) {
+  if (!async_scheduler_claim(task)) return false;
+  task->is_callers = true;
+  return true;
+}
+
+void async_writer_give_back(AsyncTask *task, AsyncOutcome outcome, int64_t due_us) {
+  end_run(task, (Run){.outcome = outcome, .due_us = due_us});
+  delegate();
+}
+
 bool async_writer_step(int max_steps) {
   enter();
-  AsyncTask *task = async_scheduler_take();
+  AsyncTask *task = async_scheduler_take(ASYNC_LANE_WRITE);
+  bool may_sync = !async_scheduler_has_syncer();
   leave();
   if (task == NULL) return false;
-  AsyncStream *stream = (AsyncStream *)task; /* its first member */
-  int64_t due_us;
-  AsyncOutcome outcome = async_stream_run(stream, max_steps, &due_us);
-  end_run(stream, outcome, due_us);
+  end_run(task, run(task, max_steps, may_sync));
   delegate();
   return true;
 }
 
 /* ---- The loop; under the scheduler's mutex ---- */
 
-/* A thread of ours has a number from 0 on; a caller's has none. */
+/* Who a runner is: a thread of ours has a number in its lane from 0 on; a caller's has none. */
 #define NO_NUMBER (-1)
 
-static bool is_surplus(int number) { return number >= async_config.writers; }
+typedef struct Seat {
+  AsyncLaneName lane;
+  int number;
+} Seat;
 
-static bool shall_return(int number) {
+static bool is_surplus(Seat seat) {
+  return seat.lane == ASYNC_LANE_WRITE && seat.number >= async_config.writers;
+}
+
+static bool shall_return(Seat seat) {
   if (async_scheduler.halt == SQLITEASYNC_HALT_NOW) return true;
-  return number != NO_NUMBER && (async_scheduler.stopping || is_surplus(number));
+  return seat.number != NO_NUMBER && (async_scheduler.stopping || is_surplus(seat));
+}
+
+void async_writer_no_pause(AsyncStream *stream, bool on) {
+  assert(async_mutex_is_held(&stream->mutex));
+  stream->awaiting += on ? 1 : -1;
+  stream->is_awaited = stream->awaiting > 0;
+  if (on && async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
+}
+
+/* Does nobody wait for it? */
+static bool takes_time(const AsyncStream *stream) {
+  return !in_a_hurry && !stream->is_closing && !stream->is_awaited;
 }
 
 /* After an op; the stream is kept from other runners meanwhile. */
-static void pause_after_op(const AsyncStream *stream, int number) {
+static void pause_after_op(const AsyncStream *stream, Seat seat) {
   int64_t until_us = async_os_now_us() + async_config.delay_ms * 1000 * stream->last_op_writes;
   enter();
-  while (!shall_return(number) && !in_a_hurry && !stream->is_closing) {
+  while (!shall_return(seat) && takes_time(stream)) {
     int64_t left_us = until_us - async_os_now_us();
     if (left_us <= 0) break;
     async_scheduler_pause(left_us);
@@ -134,16 +218,25 @@ static void pause_after_op(const AsyncStream *stream, int number) {
   leave();
 }
 
+/* Somebody waits until all is synced up to where nobody has applied yet: that saves him a change of
+** threads.  This thread has the sync task. */
+static void apply_for_sync(AsyncStream *stream) {
+  int64_t seq = async_sync_waits_for(stream);
+  if (seq == 0 || async_config.delay_ms > 0) return;
+  if (help_task(stream, &stream->task, is_applied, seq)) delegate();
+}
+
 /* Leaves the mutex meanwhile. */
-static void run_task(AsyncTask *task, int number) {
-  AsyncStream *stream = (AsyncStream *)task; /* its first member */
+static void run_task(AsyncTask *task, Seat seat) {
+  AsyncStream *stream = stream_of(task);
+  bool may_sync = seat.lane == ASYNC_LANE_SYNC || !async_scheduler_has_syncer();
   leave();
   async_os_keep_signals();
-  bool slow = async_config.delay_ms > 0 && !in_a_hurry && !stream->is_closing;
-  int64_t due_us;
-  AsyncOutcome outcome = async_stream_run(stream, slow ? 1 : STEPS_PER_TURN, &due_us);
-  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(stream, number);
-  end_run(stream, outcome, due_us);
+  bool slow = async_config.delay_ms > 0 && takes_time(stream) && !is_sync(task);
+  if (is_sync(task) && seat.lane == ASYNC_LANE_SYNC) apply_for_sync(stream);
+  Run done = run(task, slow ? 1 : STEPS_PER_TURN, may_sync);
+  if (slow && done.outcome == ASYNC_RUN_MORE) pause_after_op(stream, seat);
+  end_run(task, done);
   enter();
 }
 
@@ -153,20 +246,22 @@ static bool is_idle(void) {
   leave();
   bool queued = async_registry_hurry();
   enter();
-  return !queued && async_scheduler.ready.first == NULL && async_scheduler.running == 0;
+  for (int i = 0; i < ASYNC_LANES; i++) queued = queued || lane_named(i)->ready.first != NULL;
+  return !queued && async_scheduler.running == 0;
 }
 
 /* Of those that did nothing themselves one is enough to look for what others commit. */
 static bool shall_nap(const AsyncRunner *runner) {
   int64_t since_us = async_os_now_us() - LINGER_US;
   bool anybody_works = async_scheduler.worked_us > since_us;
-  return anybody_works && (async_scheduler.napping == 0 || runner->worked_us > since_us);
+  bool is_needed = lane_named(runner->lane)->napping == 0 || runner->worked_us > since_us;
+  return runner->lane == ASYNC_LANE_WRITE && anybody_works && is_needed;
 }
 
 /* Nothing is to be done.  Whatever leaves the mutex here must not rest: it has to look again. */
 static void rest(AsyncRunner *runner) {
   int64_t poll_us = async_config.poll_us;
-  bool surplus = async_arena_has_surplus();
+  bool surplus = runner->lane == ASYNC_LANE_WRITE && async_arena_has_surplus();
   if (poll_us <= 0 || !shall_nap(runner)) {
     bool woken = async_scheduler_rest(runner, surplus ? REST_US : -1);
     if (surplus && !woken && async_scheduler.running == 0) async_arena_trim_spares();
@@ -179,14 +274,15 @@ static void rest(AsyncRunner *runner) {
   }
 }
 
-static void loop(int number) {
-  AsyncRunner runner = {.worked_us = INT64_MIN};
+static void loop(Seat seat) {
+  AsyncLane *lane = lane_named(seat.lane);
+  AsyncRunner runner = {.worked_us = INT64_MIN, .lane = seat.lane};
   async_cond_init(&runner.cond);
-  async_scheduler.looping++;
-  while (!shall_return(number)) {
-    AsyncTask *task = async_scheduler_take();
+  async_scheduler_note_looping(seat.lane, 1);
+  while (!shall_return(seat)) {
+    AsyncTask *task = async_scheduler_take(seat.lane);
     if (task != NULL) {
-      run_task(task, number);
+      run_task(task, seat);
       runner.worked_us = async_scheduler.worked_us;
       continue;
     }
@@ -194,60 +290,76 @@ static void loop(int number) {
     if (async_scheduler.halt == SQLITEASYNC_HALT_IDLE && is_idle()) break;
     /* Of a run that has ended while that was looked at, or of what was told, nobody will
     ** tell again. */
-    bool missed = async_scheduler.ended != ended || shall_return(number);
-    if (async_scheduler.ready.first == NULL && !missed) rest(&runner);
+    bool missed = async_scheduler.ended != ended || shall_return(seat);
+    if (lane->ready.first == NULL && !missed) rest(&runner);
   }
-  async_scheduler.looping--;
-  if (async_scheduler.looping == 0) async_arena_trim_spares();
+  async_scheduler_note_looping(seat.lane, -1);
+  if (lane->looping == 0) async_arena_trim_spares();
   async_scheduler_changed(); /* also: what it was woken for is another one's now */
   async_cond_free(&runner.cond);
 }
 
 void async_writer_run(void) {
   enter();
-  loop(NO_NUMBER);
+  loop((Seat){.lane = ASYNC_LANE_WRITE, .number = NO_NUMBER});
   leave();
 }
 
-static void thread_main(void *arg) {
-  int number = (int)(intptr_t)arg;
+static void sit(Seat seat) {
+  AsyncLane *lane = lane_named(seat.lane);
   enter();
   while (!async_scheduler.stopping) {
-    loop(number);
-    async_scheduler.parked++;
+    loop(seat);
+    lane->parked++;
     while (!async_scheduler.stopping &&
-           (async_scheduler.halt != SQLITEASYNC_HALT_NEVER || is_surplus(number))) {
+           (async_scheduler.halt != SQLITEASYNC_HALT_NEVER || is_surplus(seat))) {
       async_scheduler_pause(-1);
     }
-    async_scheduler.parked--;
+    lane->parked--;
   }
   leave();
+}
+
+static void writer_main(void *number) {
+  sit((Seat){.lane = ASYNC_LANE_WRITE, .number = (int)(intptr_t)number});
+}
+
+static void syncer_main(void *number) {
+  sit((Seat){.lane = ASYNC_LANE_SYNC, .number = (int)(intptr_t)number});
 }
 
 /* ---- Control ---- */
 
+static int writer_count(void) { return lane_named(ASYNC_LANE_WRITE)->threads; }
+
 static void update_interrupt(void) {
-  bool stopping = async_scheduler.threads > 0 && async_scheduler.stopping;
+  bool stopping = writer_count() > 0 && async_scheduler.stopping;
   async_scheduler.interrupt = stopping || async_scheduler.halt == SQLITEASYNC_HALT_NOW;
 }
 
 /* Under the mutex: one more thread of ours. */
-static bool start_thread(void) {
-  int number = async_scheduler.threads;
-  if (!async_os_thread_start(&own_threads[number], thread_main, (void *)(intptr_t)number)) {
-    return false;
-  }
-  async_scheduler.threads++;
+static bool start_writer(void) {
+  intptr_t number = writer_count();
+  if (!async_os_thread_start(&writer_threads[number], writer_main, (void *)number)) return false;
+  lane_named(ASYNC_LANE_WRITE)->threads++;
+  return true;
+}
+
+static bool start_syncer(void) {
+  AsyncLane *lane = lane_named(ASYNC_LANE_SYNC);
+  intptr_t number = lane->threads;
+  if (!async_os_thread_start(&syncer_threads[number], syncer_main, (void *)number)) return false;
+  lane->threads++;
   return true;
 }
 
 bool async_writer_start(void) {
   enter();
-  bool ok = async_scheduler.threads > 0;
+  bool ok = writer_count() > 0;
   if (!ok) {
     async_scheduler.stopping = false;
     update_interrupt();
-    ok = start_thread();
+    ok = start_writer();
   }
   leave();
   return ok;
@@ -255,16 +367,19 @@ bool async_writer_start(void) {
 
 bool async_writer_has_threads(void) {
   enter();
-  bool has = async_scheduler.threads > 0;
+  bool has = writer_count() > 0;
   leave();
   return has;
 }
 
 void async_writer_expect(int streams) {
   enter();
-  int64_t wanted = streams < async_config.writers ? streams : async_config.writers;
-  bool run = async_scheduler.threads > 0 && !async_scheduler.stopping;
-  while (run && async_scheduler.threads < wanted && start_thread()) continue;
+  int64_t writers = streams < async_config.writers ? streams : async_config.writers;
+  /* A stream can wait for a sync of its ops and for another one that somebody asked for. */
+  int syncers = streams < SYNCERS_MAX / 2 ? 2 * streams : SYNCERS_MAX;
+  bool go_on = writer_count() > 0 && !async_scheduler.stopping;
+  while (go_on && writer_count() < writers && start_writer()) continue;
+  while (go_on && lane_named(ASYNC_LANE_SYNC)->threads < syncers && start_syncer()) continue;
   leave();
 }
 
@@ -274,17 +389,23 @@ void async_writer_tell(void) {
   leave();
 }
 
+static void join_all(AsyncOsThread *threads, int count) {
+  for (int i = 0; i < count; i++) async_os_thread_join(&threads[i]);
+}
+
 void async_writer_stop(void) {
   enter();
-  int threads = async_scheduler.threads;
+  int writers = writer_count();
+  int syncers = lane_named(ASYNC_LANE_SYNC)->threads;
   async_scheduler.stopping = true;
   update_interrupt();
   async_scheduler_changed();
   leave();
-  if (threads == 0) return;
-  for (int i = 0; i < threads; i++) async_os_thread_join(&own_threads[i]);
+  if (writers == 0) return;
+  join_all(writer_threads, writers);
+  join_all(syncer_threads, syncers);
   enter();
-  async_scheduler.threads = 0;
+  lane_named(ASYNC_LANE_WRITE)->threads = lane_named(ASYNC_LANE_SYNC)->threads = 0;
   update_interrupt();
   leave();
 }

@@ -10,7 +10,7 @@
 #ifndef ASYNC_WRITER_H
 #define ASYNC_WRITER_H
 
-#include "stream.h"
+#include "apply.h"
 
 /* Run one ready stream for at most max_steps ops.  False if none was ready. */
 bool async_writer_step(int max_steps);
@@ -31,6 +31,15 @@ bool async_writer_help_apply(AsyncStream *stream, int64_t seq);
 /* The same until all of a database that is being closed, or cut off, is applied; also with a
 ** delay. */
 bool async_writer_help_close(AsyncStream *stream);
+
+/* For a commit above level queued (level.h): take a task of a stream, if nobody has it, to run
+** it on this thread whoever else runs or may; and give it back after the last run. */
+bool async_writer_claim(AsyncTask *task);
+void async_writer_give_back(AsyncTask *task, AsyncOutcome outcome, int64_t due_us);
+
+/* Under the mutex: somebody waits for the stream, so that nobody is to pause after its ops; or no
+** longer. */
+void async_writer_no_pause(AsyncStream *stream, bool on);
 
 /* Start the first thread of our own, or do nothing if it runs.  False if there is none to
 ** be had. */

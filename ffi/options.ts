@@ -4,8 +4,8 @@
  * @module
  */
 import { misuse, shown } from "./errors.ts";
-import { encode, isParameter, type OnQueueFull, parameterNames } from "./parameters.ts";
-import type { ParameterName } from "./parameters.ts";
+import { encode, isParameter, parameterNames } from "./parameters.ts";
+import type { CommitLevel, OnQueueFull, ParameterName } from "./parameters.ts";
 
 /** A connection of a driver, as far as loading an extension needs it. */
 export interface HostConnection {
@@ -14,7 +14,7 @@ export interface HostConnection {
 }
 
 /**
- * Options of {@linkcode install}. Each may be absent. Those from `maxQueueBytes`
+ * Options of {@linkcode install}. Each may be absent. Those from `commit`
  * on are parameters of the whole process, which can be changed later by the
  * properties of the same names.
  *
@@ -55,6 +55,13 @@ export interface InstallOptions {
    * keeps for itself, such as Deno's localStorage. Default: false.
    */
   makeDefault?: boolean | undefined;
+  /**
+   * What a commit waits for, on all connections that have set no level of their own by
+   * `PRAGMA async_commit`: with `"queued"` for nothing; with `"applied"` until its writes were
+   * handed to the operating system, so that SIGKILL takes nothing; with `"durable"` until they
+   * are synced. Default: `"queued"`.
+   */
+  commit?: CommitLevel | undefined;
   /** Bytes that may be queued for one database; 0: no bound. Default: 64 MiB. */
   maxQueueBytes?: number | undefined;
   /**
@@ -70,8 +77,9 @@ export interface InstallOptions {
   maxDelayMs?: number | undefined;
   /**
    * Bytes a WAL grows by until it is checkpointed in the background; 0: not for its
-   * size. With this and `checkpointIdleMs` both 0, SQLite's automatic checkpoints stay
-   * on. Default: 16 MiB.
+   * size. If transactions leave no gap it gets sixteen times as long before they are made to wait
+   * for a moment, so that it can start anew. With this and `checkpointIdleMs` both 0, SQLite's
+   * automatic checkpoints stay on. Default: 16 MiB.
    */
   checkpointBytes?: number | undefined;
   /**

@@ -15,6 +15,12 @@ export type OnQueueFull = "block" | "busy";
 
 const INT_MAX = 2_147_483_647;
 
+/**
+ * What a commit waits for: nothing; that its writes were handed to the operating system, so that
+ * SIGKILL takes nothing; or that they are synced.
+ */
+export type CommitLevel = "queued" | "applied" | "durable";
+
 /** What a parameter takes: words (their index is the number), a whole number, or true and false. */
 type Kind = { words: readonly string[] } | { min?: number; max: number } | "switch";
 
@@ -35,6 +41,7 @@ const kinds = {
   maxWalBytes: { verb: 26, initial: 2 ** 30, kind: { max: Number.MAX_SAFE_INTEGER } },
   writers: { verb: 27, initial: 4, kind: { min: 1, max: 16 } },
   pollUs: { verb: 28, initial: 500, kind: { max: 1_000_000 } },
+  commit: { verb: 29, initial: 0, kind: { words: ["queued", "applied", "durable"] } },
 } as const satisfies Record<string, { verb: number; initial: number; kind: Kind }>;
 
 /** A parameter's name. */

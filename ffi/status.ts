@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { CommitLevel } from "./parameters.ts";
+
 /** A background error, as part of the status. */
 export interface AsyncVfsFault {
   /** SQLite's extended result code. */
@@ -25,6 +27,11 @@ export interface AsyncVfsFault {
  * survive a crash of the process; those synced, which survive a power cut.
  */
 export interface AsyncVfsStatus {
+  /**
+   * What commits wait for, unless their connection has set a level of its own: in
+   * `PRAGMA async_status` that of the connection.
+   */
+  commit: CommitLevel;
   /** Steps that wait to be applied. */
   queuedOps: number;
   /** Bytes that wait to be applied. */

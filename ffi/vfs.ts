@@ -8,7 +8,7 @@ import { AsyncVfsError, misuse, shown } from "./errors.ts";
 import { AsyncVfsEvent, type AsyncVfsEventMap } from "./events.ts";
 import type { Native } from "./native.ts";
 import { checkNames } from "./options.ts";
-import { decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
+import { type CommitLevel, decode, encode, type Halt, type OnQueueFull } from "./parameters.ts";
 import {
   defaultOf,
   type ParameterName,
@@ -479,6 +479,17 @@ export class AsyncVfs extends EventTarget implements AsyncDisposable {
   }
   set lockFiles(value: boolean) {
     this.#set("lockFiles", value);
+  }
+
+  /**
+   * What the commits of all connections wait for that have set no level of their own by
+   * `PRAGMA async_commit`. Takes effect with the next commit.
+   */
+  get commit(): CommitLevel {
+    return this.#get("commit");
+  }
+  set commit(value: CommitLevel) {
+    this.#set("commit", value);
   }
 
   /** Bytes that may be queued for one database; 0: no bound. */

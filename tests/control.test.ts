@@ -25,6 +25,7 @@ test("parameters can be read and set", async () => {
     maxWalBytes: [0, 2 ** 30],
     writers: [1, 16, 4],
     pollUs: [0, 1_000_000, 500],
+    commit: ["applied", "durable", "queued"],
     lockFiles: [false, true],
   };
   const parameters = vfs as unknown as Record<string, unknown>;
@@ -56,6 +57,7 @@ test("parameters refuse what they can't be and keep their value", async () => {
     maxWalBytes: ["1 GiB"],
     writers: [0, 17, 1.5],
     pollUs: [-1, 1_000_001],
+    commit: ["", "Applied", 1],
   };
   for (const [name, each] of Object.entries(refused)) {
     const before = parameters[name];
@@ -166,6 +168,7 @@ const FIELDS = [
   "checkpointBlocked",
   "checkpointError",
   "checkpoints",
+  "commit",
   "committed",
   "durable",
   "error",

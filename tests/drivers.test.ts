@@ -85,7 +85,10 @@ test("the commands of docs/drivers/sqlite3-cli.md", {
 }, async () => {
   using folder = new Folder();
   const outcome = await runIn(folder, programsOf("sqlite3-cli")[0]!);
-  assertPrinted(outcome, /^wal\n3\n[1-9]\d*\n\{"queuedOps":0,.*"durable":[1-9].*\}\n$/);
+  assertPrinted(
+    outcome,
+    /^wal\n3\napplied\n[1-9]\d*\n\{"commit":"applied",.*"durable":[1-9].*\}\nqueued\n$/,
+  );
   assert.deepEqual(notesIn(folder.file("app.db")), NOTES);
 });
 

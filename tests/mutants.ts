@@ -19,46 +19,40 @@ export const mutants: Mutant[] = [
   // ---- What is synced, and when ----
   {
     name: "a flush syncs no file",
-    file: "apply.c",
-    from: "while ((file = first_dirty(stream)) != NULL) {",
-    to: "while (false && (file = first_dirty(stream)) != NULL) {",
+    file: "sync.c",
+    from: "while ((file = next_dirty(stream)) != NULL) {",
+    to: "while (false && (file = next_dirty(stream)) != NULL) {",
     killers: ["power_test", "flush_test"],
   },
   {
     name: "a flush does not sync the folder",
-    file: "apply.c",
+    file: "sync.c",
     from: "if (!stream->directory_dirty) return ASYNC_STEP_DONE;",
     to: "return ASYNC_STEP_DONE;",
     killers: ["power_test", "flush_test"],
   },
   {
     name: "the sync of a WAL's header folds like any other",
-    file: "file.c",
-    from: "if (async_wal_sync_header(&stream->wal)) return false;",
-    to: "async_wal_sync_header(&stream->wal);",
+    file: "wal.c",
+    from: "if (wal->header_unsynced) sync = ASYNC_WAL_SYNC_NOW;",
+    to: "",
     killers: ["wal_order_test", "power_test"],
   },
   {
     name: "what must wait for the WAL's sync does not",
     file: "apply.c",
-    from: "if (op->wal_sync > stream->durable.seq) return step_flush(stream, due_us);",
-    to: "",
+    from: "op->wal_sync > stream->durable.seq) return flush_before(stream);",
+    to: "op->wal_sync > INT64_MAX - 1) return flush_before(stream);",
     killers: ["wal_order_test", "power_test"],
-  },
-  {
-    name: "a sync that is owed is never asked for",
-    file: "apply.c",
-    from:
-      "if (database != NULL && database->sync_owed) return step_owed(stream, database, due_us);",
-    to: "",
-    killers: ["power_test", "wal_order_test"],
   },
   {
     name: "a journal's syncs are dropped",
     file: "file.c",
-    from: "return push_alone(file, ASYNC_OP_SYNC, 0, flags);",
-    to: "return file->role == ASYNC_ROLE_JOURNAL ? SQLITE_OK\n" +
-      "                                         : push_alone(file, ASYNC_OP_SYNC, 0, flags);",
+    from: "  rc = know_size(file);\n" +
+      "  if (rc == SQLITE_OK) rc = push_plain(file, ASYNC_OP_SYNC, 0, flags);",
+    to: "  rc = know_size(file);\n" +
+      "  if (rc == SQLITE_OK && file->role != ASYNC_ROLE_JOURNAL)\n" +
+      "    rc = push_plain(file, ASYNC_OP_SYNC, 0, flags);",
     killers: ["power_test", "prefix_test"],
   },
   {
@@ -72,19 +66,106 @@ export const mutants: Mutant[] = [
     killers: ["power_test", "prefix_test"],
   },
   {
+    name: "the writer goes past a sync that another thread is to make",
+    file: "apply.c",
+    from: "if (!may_sync) return ASYNC_STEP_SYNC;\n  if (op->kind",
+    to: "if (!may_sync && op->kind == ASYNC_OP_SYNC) {\n" +
+      "    async_file_retire(stream);\n" +
+      "    return ASYNC_STEP_DONE;\n" +
+      "  }\n" +
+      "  if (op->kind",
+    killers: ["explore_sync_test", "power_thread_test"],
+  },
+  {
+    name: "an op does not wait for the flush that must come before it",
+    file: "apply.c",
+    from: "  async_sync_flush_first(stream);\n  return ASYNC_STEP_STUCK;",
+    to: "  async_sync_flush_first(stream);\n  return ASYNC_STEP_NOTHING;",
+    killers: ["wal_order_test", "power_test"],
+  },
+  {
+    name: "who runs the ops syncs a file that another thread is at",
+    file: "sync.c",
+    from: "  if (file->syncing) {\n    stream->ops_wait_for_sync = true;",
+    to: "  if (false) {\n    stream->ops_wait_for_sync = true;",
+    killers: ["sync_test", "explore_sync_test"],
+  },
+  {
+    name: "a flush syncs a file that another thread is at",
+    file: "sync.c",
+    from: "    if (file->syncing) {\n      stream->sync_waits_for_sync = true;",
+    to: "    if (false) {\n      stream->sync_waits_for_sync = true;",
+    killers: ["explore_sync_test", "explore_wal_test"],
+  },
+  {
+    name: "a checkpoint syncs a file that another thread is at",
+    file: "sync.c",
+    from: "while (file->syncing) async_stream_await_sync(stream);",
+    to: "",
+    killers: ["explore_sync_test", "explore_wal_test"],
+  },
+  {
+    name: "a journal's sync does not wait for another thread's",
+    file: "apply.c",
+    from: "if (op->kind != ASYNC_OP_SYNC || !op->file->syncing) return ASYNC_STEP_NOTHING;",
+    to: "if (op != NULL) return ASYNC_STEP_NOTHING;",
+    killers: ["explore_sync_test"],
+  },
+  {
+    name: "a journal is opened again while another thread syncs it",
+    file: "name.c",
+    from: "async_file_find_unsynced(stream, path)) != NULL && closed->syncing) {",
+    to: "async_file_find_unsynced(stream, path)) != NULL && false) {",
+    killers: ["explore_sync_test"],
+  },
+  {
     name: "what a sync beside the writer may have missed passes for durable",
-    file: "beside.c",
-    from: "if (all && mark.seq > stream->durable.seq) async_stream_publish_durable(stream, mark);",
+    file: "sync.c",
+    from: "if (rc == SQLITE_OK && all && mark.seq > stream->durable.seq) publish(stream, mark);",
     to: "mark = stream->applied;\n" +
-      "    if (all && mark.seq > stream->durable.seq) async_stream_publish_durable(stream, mark);",
+      "  if (rc == SQLITE_OK && all && mark.seq > stream->durable.seq) publish(stream, mark);",
     killers: ["beside_test", "power_test"],
   },
   {
+    name: "what was applied during a flush passes for durable",
+    file: "sync.c",
+    from: "  publish(stream, target);",
+    to: "  target = stream->applied;\n  publish(stream, target);",
+    killers: ["sync_test during_a_flush", "power_thread_test"],
+  },
+  {
+    name: "what a flush was about it forgets when it waits for another thread's sync",
+    file: "sync.c",
+    from: "      stream->sync_waits_for_sync = true;\n" +
+      "      return ASYNC_STEP_STUCK;\n" +
+      "    }\n" +
+      "    file->flushes",
+    to: "      file->flushes = stream->flushes;\n" +
+      "      continue;\n" +
+      "    }\n" +
+      "    file->flushes",
+    killers: ["sync_test another_threads_sync"],
+  },
+  {
     name: "a folder that is being synced passes for synced",
-    file: "beside.c",
-    from: "stream->directory_dirty || stream->directory_syncing;",
-    to: "stream->directory_dirty;",
-    killers: ["beside_test"],
+    file: "sync.c",
+    from: "bool folder = stream->directory_dirty || stream->directory_syncing;\n  return",
+    to: "bool folder = stream->directory_dirty;\n  return",
+    killers: ["sync_test"],
+  },
+  {
+    name: "a folder that is being synced passes for synced when an op is applied",
+    file: "sync.c",
+    from: "bool folder = stream->directory_dirty || stream->directory_syncing;\n  if",
+    to: "bool folder = stream->directory_dirty;\n  if",
+    killers: ["sync_test"],
+  },
+  {
+    name: "a database shrinks while its folder is being synced",
+    file: "apply.c",
+    from: "(stream->directory_dirty || stream->directory_syncing ||",
+    to: "(stream->directory_dirty ||",
+    killers: ["sync_test"],
   },
   {
     name: "changes that came during a sync pass for synced",
@@ -110,9 +191,25 @@ export const mutants: Mutant[] = [
   {
     name: "a checkpoint copies before the WAL is synced",
     file: "checkpoint.c",
-    from: "wal_is_synced = rc == SQLITE_OK;",
-    to: "wal_is_synced = true;",
-    killers: ["beside_test", "checkpoint_test", "power_test"],
+    from: "if (wal_is_synced) return async_file_write_through(file, data, n, offset);",
+    to: "if (wal_is_synced || !copies_unsynced)\n" +
+      "    return async_file_write_through(file, data, n, offset);",
+    killers: ["prefix_test", "wal_void_test", "wal_order_test", "power_test"],
+  },
+  {
+    name: "a checkpoint by hand copies before the WAL is synced",
+    file: "checkpoint.c",
+    from: "if (rc == SQLITE_OK) rc = async_sync_beside(stream, file);\n  if (file->role",
+    to: "if (rc == SQLITE_OK && is_checkpointer) rc = async_sync_beside(stream, file);\n" +
+      "  if (file->role",
+    killers: ["wal_order_test", "beside_test"],
+  },
+  {
+    name: "a checkpoint syncs the WAL with commits still queued",
+    file: "checkpoint.c",
+    from: "  int rc = await_pushed(stream);\n  bool hurries",
+    to: "  int rc = SQLITE_OK;\n  bool hurries",
+    killers: ["wal_order_test", "explore_void_test", "power_test"],
   },
   {
     name: "what a checkpoint copied past the queue is not noted",
@@ -129,6 +226,90 @@ export const mutants: Mutant[] = [
     killers: ["wal_order_test", "power_test"],
   },
   {
+    name: "the WAL is voided while a transaction writes",
+    file: "void.c",
+    from: "if (written || stream->error.code != SQLITE_OK || database == NULL",
+    to: "if ((written && false) || stream->error.code != SQLITE_OK || database == NULL",
+    killers: ["wal_void_test under_way"],
+  },
+  {
+    name: "the WAL is voided with the database not synced",
+    file: "void.c",
+    from: "bool is_synced = !database->dirty && !database->backfilled;",
+    to: "bool is_synced = true;",
+    killers: ["wal_void_test not_synced"],
+  },
+  {
+    name: "the WAL is voided with frames that the database has not",
+    file: "void.c",
+    from: "return is_quiet && is_synced && async_walindex_is_copied(index);",
+    to: "return is_quiet && is_synced && index != NULL;",
+    killers: ["wal_void_test before_the_zeros"],
+  },
+  {
+    name: "a WAL starts anew before the zeros over its header are synced",
+    file: "checkpoint.c",
+    from: "bool may = wal->header == ASYNC_WAL_VOID ||",
+    to: "bool may = wal->header != ASYNC_WAL_VALID ||",
+    killers: ["wal_void_test", "explore_void_test"],
+  },
+  {
+    name: "a WAL starts anew that was not voided",
+    file: "checkpoint.c",
+    from: "return may || !async_checkpoint_is_active();",
+    to: "return may || true;",
+    killers: ["wal_void_test one_that_is_not"],
+  },
+  {
+    name: "a WAL that was written to meanwhile counts as void",
+    file: "void.c",
+    from: "bool is_void = rc == SQLITE_OK && stream->wal.header == ASYNC_WAL_VOIDING;",
+    to: "bool is_void = rc == SQLITE_OK;",
+    killers: ["wal_void_test meanwhile"],
+  },
+  {
+    name: "a WAL counts as void before the zeros are synced",
+    file: "void.c",
+    from: "if (rc == SQLITE_OK) rc = async_sync_beside(stream, wal);\n  async_mutex_enter",
+    to: "async_mutex_enter",
+    killers: ["wal_void_test", "explore_void_test"],
+  },
+  {
+    name: "a frame is appended to a WAL without a header",
+    file: "file.c",
+    from: "  return restore_header(file);\n}\n\nint async_file_restore_wal(",
+    to: "  return SQLITE_OK;\n}\n\nint async_file_restore_wal(",
+    killers: ["wal_void_test header_again", "explore_void_test"],
+  },
+  {
+    name: "the header of a WAL that was found on disk passes for synced",
+    file: "name.c",
+    from: "  file->stream->wal.header_unsynced = true;\n",
+    to: "",
+    killers: ["wal_void_test found"],
+  },
+  {
+    name: "a WAL that another process had counts as void still",
+    file: "name.c",
+    from: "  file->stream->wal.header = ASYNC_WAL_VALID;\n",
+    to: "",
+    killers: ["wal_void_test another_process", "power_test"],
+  },
+  {
+    name: "a header that starts a WAL anew is not synced",
+    file: "wal.c",
+    from: "wal->header_unsynced = wal->header != ASYNC_WAL_VOID;",
+    to: "wal->header_unsynced = false;",
+    killers: ["wal_order_test", "power_test"],
+  },
+  {
+    name: "who starts a WAL anew does not wait for its header",
+    file: "file.c",
+    from: "if (rc == SQLITE_OK && waits) *await = stream->pushed.seq;",
+    to: "(void)waits;",
+    killers: ["wal_void_test waits_for_the_header"],
+  },
+  {
     name: "maxDelayMs asks for nothing",
     file: "stream.c",
     from: "if (max_delay_us <= 0 || since_us == 0) return 0;",
@@ -139,7 +320,7 @@ export const mutants: Mutant[] = [
   {
     name: "a database shrinks before its journal's end is durable",
     file: "apply.c",
-    from: "if (must_flush_before(stream, op)) return step_flush(stream, due_us);",
+    from: "if (must_flush_before(stream, op)) return flush_before(stream);",
     to: "",
     killers: ["power_test"],
   },
@@ -147,8 +328,9 @@ export const mutants: Mutant[] = [
   {
     name: "a database shrinks before its journal's truncation is durable",
     file: "apply.c",
-    from: "(stream->directory_dirty || first_dirty(stream) != NULL)",
-    to: "stream->directory_dirty",
+    from: "(stream->directory_dirty || stream->directory_syncing ||\n" +
+      "          async_sync_first_dirty(stream) != NULL);",
+    to: "(stream->directory_dirty || stream->directory_syncing);",
     killers: ["flush_test"],
   },
 
@@ -156,7 +338,7 @@ export const mutants: Mutant[] = [
   {
     name: "a queued truncation does not hide the disk",
     file: "file.c",
-    from: "    note_truncate(file, stream->queue.tail);\n",
+    from: "  note_truncate(file, file->stream->queue.tail);\n",
     to: "",
     killers: ["file_test", "differential_test"],
   },
@@ -256,8 +438,8 @@ export const mutants: Mutant[] = [
   {
     name: "the database is handed over with commits not durable",
     file: "lock.c",
-    from: "bool dry = stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;",
-    to: "bool dry = stream->queue.head == NULL;",
+    from: "whole && stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;",
+    to: "whole && stream->queue.head == NULL;",
     killers: ["release_test"],
   },
 
@@ -310,23 +492,49 @@ export const mutants: Mutant[] = [
   },
   {
     name: "a flush whose sync failed passes for done",
-    file: "apply.c",
-    from: "  file->in_use--;\n  if (rc != SQLITE_OK) {",
-    to: "  file->in_use--;\n  if (false) {",
+    file: "sync.c",
+    from: "    if (rc != SQLITE_OK) async_failure_note(stream, rc, ASYNC_OP_SYNC, file->path);\n" +
+      "    async_file_let_go(file);\n" +
+      "    async_sync_wake_waiting(stream);\n" +
+      "    if (rc != SQLITE_OK) return ASYNC_STEP_FAILED;\n",
+    to: "    async_file_let_go(file);\n" +
+      "    async_sync_wake_waiting(stream);\n",
     killers: ["flush_test", "error_test"],
+  },
+  {
+    name: "a sync beside the writer that failed is nobody's error",
+    file: "sync.c",
+    from: "  if (rc != SQLITE_OK) async_failure_note(stream, rc, ASYNC_OP_SYNC, file->path);\n" +
+      "  async_sync_wake",
+    to: "  async_sync_wake",
+    killers: ["beside_test fails_the_database"],
+  },
+  {
+    name: "nobody is woken to fail the stream for a sync beside the writer",
+    file: "sync.c",
+    from: "bool ops = stream->ops_wait_for_sync || stream->side_error.code != SQLITE_OK;",
+    to: "bool ops = stream->ops_wait_for_sync;",
+    killers: ["beside_test fails_the_database"],
+  },
+  {
+    name: "what was to be synced is so though the sync failed",
+    file: "sync.c",
+    from: "if (rc == SQLITE_OK) async_file_synced(file, changes);",
+    to: "async_file_synced(file, changes);",
+    killers: ["sync_test never_durable"],
   },
   {
     name: "a sync is tried again after it failed",
     file: "failure.c",
     from: "if (op->kind == ASYNC_OP_SYNC) return SQLITE_OK;",
     to: "",
-    killers: ["error_test"],
+    killers: ["error_test tried_again"],
   },
   {
     name: "a full disk is an error at once",
     file: "apply.c",
-    from: "if (shortage != SQLITE_OK) {",
-    to: "if (false) {",
+    from: "bool goes_on = shortage != SQLITE_OK &&",
+    to: "bool goes_on = false &&",
     killers: ["error_test"],
   },
   {
@@ -345,9 +553,9 @@ export const mutants: Mutant[] = [
   },
   {
     name: "a folder that cannot be opened for the moment fails the database",
-    file: "apply.c",
-    from: "if (error == ASYNC_OS_NOT_TRIED) {",
-    to: "if (false) {",
+    file: "sync.c",
+    from: "bool goes_on = error == ASYNC_OS_NOT_TRIED &&",
+    to: "bool goes_on = false &&",
     killers: ["error_test descriptors"],
   },
   {
@@ -362,16 +570,16 @@ export const mutants: Mutant[] = [
   {
     name: "a commit signals though a writer naps",
     file: "scheduler.c",
-    from: "if (how == ASYNC_WAKE_NOW || async_scheduler.napping == 0) async_scheduler_delegate();",
-    to: "async_scheduler_delegate();",
+    from: "if (how == ASYNC_WAKE_NOW || lane_of(task)->napping == 0) delegate(lane_of(task));",
+    to: "delegate(lane_of(task));",
     killers: ["pool_test naps_wakes_nobody"],
   },
   {
     name: "who waits does not end a nap",
     file: "scheduler.c",
-    from: "if (how == ASYNC_WAKE_NOW) async_scheduler_delegate();",
+    from: "if (how == ASYNC_WAKE_NOW) delegate(lane_of(task));",
     to: "",
-    killers: ["pool_test who_waits"],
+    killers: ["pool_test who_stops"],
   },
   {
     name: "nobody watches what will be due",
@@ -383,8 +591,8 @@ export const mutants: Mutant[] = [
   {
     name: "a writer is woken for each further task, and none for the first",
     file: "scheduler.c",
-    from: "if (due || async_scheduler.ready.count > async_scheduler.coming) {",
-    to: "if (due || async_scheduler.ready.count > async_scheduler.coming + 1) {",
+    from: "if (due || lane->ready.count > lane->coming) wake_runner",
+    to: "if (due || lane->ready.count > lane->coming + 1) wake_runner",
     killers: ["pool_test", "explore_test"],
   },
   {
@@ -400,24 +608,24 @@ export const mutants: Mutant[] = [
   {
     name: "a writer rests without looking again at what it was told meanwhile",
     file: "writer.c",
-    from: "async_scheduler.ended != ended || shall_return(number);",
+    from: "async_scheduler.ended != ended || shall_return(seat);",
     to: "async_scheduler.ended != ended;",
     killers: ["pool_test"],
   },
   {
     name: "a surplus writer goes on",
     file: "writer.c",
-    from: "return number >= async_config.writers;",
-    to: "return number >= 16 + async_config.writers;",
+    from: "seat.number >= async_config.writers;",
+    to: "seat.number >= 16 + async_config.writers;",
     killers: ["pool_test there_are_as_many"],
   },
   {
     name: "while one pauses after an op another takes the database",
     file: "writer.c",
-    from: "  if (slow && outcome == ASYNC_RUN_MORE) " +
-      "pause_after_op(stream, number);\n  end_run(stream, outcome, due_us);\n",
-    to: "  end_run(stream, outcome, due_us);\n" +
-      "  if (slow && outcome == ASYNC_RUN_MORE) pause_after_op(stream, number);\n",
+    from: "  if (slow && done.outcome == ASYNC_RUN_MORE) pause_after_op(stream, seat);\n" +
+      "  end_run(task, done);\n",
+    to: "  end_run(task, done);\n" +
+      "  if (slow && done.outcome == ASYNC_RUN_MORE) pause_after_op(stream, seat);\n",
     killers: ["pool_test the_delay"],
   },
   {
@@ -490,11 +698,67 @@ export const mutants: Mutant[] = [
   },
   {
     name: "a sync beside the writer tells it nothing",
-    file: "beside.c",
-    from: "  /* The writer may have come to where it must wait for this, and sleeps. */\n" +
-      "  async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);",
+    file: "sync.c",
+    from: "  async_sync_wake_waiting(stream);\n  if (rc == SQLITE_OK && all &&",
+    to: "  if (rc == SQLITE_OK && all &&",
+    killers: ["explore_sync_test", "explore_wal_test", "beside_test"],
+  },
+  {
+    name: "ops that wait for another thread's sync are not woken",
+    file: "sync.c",
+    from: "bool ops = stream->ops_wait_for_sync || stream->side_error.code != SQLITE_OK;",
+    to: "bool ops = stream->side_error.code != SQLITE_OK;",
+    killers: ["explore_sync_test"],
+  },
+  {
+    name: "ops that wait for a flush are not woken",
+    file: "sync.c",
+    from: "stream->ops_wait_for_sync = stream->ops_wait_for_sync || stream->ops_wait_for_flush;",
     to: "",
-    killers: ["explore_wal_test", "beside_test"],
+    killers: ["explore_sync_test", "flush_test"],
+  },
+  {
+    name: "a flush that waits for another thread's sync is not woken",
+    file: "sync.c",
+    from: "if (syncs) async_scheduler_wake(&stream->sync_task, ASYNC_WAKE_NOW);",
+    to: "(void)syncs;",
+    killers: ["sync_test another_threads_sync", "explore_sync_test"],
+  },
+  {
+    name: "nobody makes the flush that an op waits for",
+    file: "sync.c",
+    from: "stream->ops_wait_for_flush = true;\n" +
+      "  async_scheduler_wake(&stream->sync_task, ASYNC_WAKE_NOW);",
+    to: "stream->ops_wait_for_flush = true;",
+    killers: ["explore_sync_test", "flush_test"],
+  },
+  {
+    name: "a flush is not asked for that waits for what is not applied",
+    file: "retire.c",
+    from: "if (stream->applied.seq >= stream->sync_at) {",
+    to: "if (false) {",
+    killers: ["sync_test queued_behind_it"],
+  },
+  {
+    name: "the sync task does not come when maxDelayMs asks for it",
+    file: "stream.c",
+    from: "if (ends_us != 0) async_scheduler_delay(&stream->sync_task, ends_us);",
+    to: "",
+    killers: ["flush_test"],
+  },
+  {
+    name: "the sync task comes once for maxDelayMs and never again",
+    file: "registry.c",
+    from: "      stream->sync_armed = false; /* by whoever saw it run */\n",
+    to: "",
+    killers: ["explore_sync_test"],
+  },
+  {
+    name: "what a syncer has left of the ops is nobody's",
+    file: "writer.c",
+    from: "if (help_task(stream, &stream->task, is_applied, seq)) delegate();",
+    to: "help_task(stream, &stream->task, is_applied, seq);",
+    killers: ["explore_sync_test"],
   },
   {
     name: "a stream ends before its last commits are durable",
@@ -684,10 +948,17 @@ export const mutants: Mutant[] = [
   },
   {
     name: "what is not synced when a database is closed never is",
-    file: "apply.c",
-    from: "return stream->is_closing ? step_close(stream, due_us) : ASYNC_STEP_NOTHING;",
-    to: "(void)step_close;\n  return ASYNC_STEP_NOTHING;",
+    file: "sync.c",
+    from: "if (!async_sync_must_close(stream)) return ASYNC_STEP_NOTHING;",
+    to: "if (async_sync_must_close(stream) || true) return ASYNC_STEP_NOTHING;",
     killers: ["closing_test synced"],
+  },
+  {
+    name: "nobody is asked for the sync that a close waits for",
+    file: "apply.c",
+    from: "if (async_sync_must_close(stream)) async_scheduler_wake(",
+    to: "if (false && async_sync_must_close(stream)) async_scheduler_wake(",
+    killers: ["explore_test no_slice", "explore_close_test not_synced"],
   },
   {
     name: "a closer does not wake a run that has not seen that it is being closed",
@@ -700,8 +971,8 @@ export const mutants: Mutant[] = [
   {
     name: "a close honours the delay",
     file: "writer.c",
-    from: "while (!shall_return(number) && !in_a_hurry && !stream->is_closing) {",
-    to: "while (!shall_return(number) && !in_a_hurry) {",
+    from: "return !in_a_hurry && !stream->is_closing && !stream->is_awaited;",
+    to: "return !in_a_hurry && !stream->is_awaited;",
     killers: ["closing_test pauses"],
   },
   {
@@ -756,12 +1027,21 @@ export const mutants: Mutant[] = [
   {
     name: "a close by force drops what was committed meanwhile",
     file: "apply.c",
-    from: "if (flush_is_due(stream)) return step_flush(stream, due_us);\n  AsyncOp *op",
-    to: "if (stream->cut_off) {\n" +
+    from: "  AsyncOp *op = stream->queue.head;\n  if (op != NULL) return step_op",
+    to: "  if (stream->cut_off) {\n" +
       '    async_failure_fail(stream, SQLITE_IOERR_CLOSE, "close", stream->path);\n' +
-      "    return ASYNC_STEP_FAILED;\n  }\n" +
-      "  if (flush_is_due(stream)) return step_flush(stream, due_us);\n  AsyncOp *op",
+      "    return ASYNC_STEP_FAILED;\n" +
+      "  }\n" +
+      "  AsyncOp *op = stream->queue.head;\n" +
+      "  if (op != NULL) return step_op",
     killers: ["closing_races_test meanwhile"],
+  },
+  {
+    name: "a close by force does not wait for the flush",
+    file: "apply.c",
+    from: "if (stream->durable.seq < stream->pushed.seq) {\n    stream->flush_wanted",
+    to: "if (false) {\n    stream->flush_wanted",
+    killers: ["closing_races_test", "explore_close_test by_force"],
   },
   {
     name: "a close by force that was late cuts off all the same",
@@ -1240,5 +1520,133 @@ export const mutants: Mutant[] = [
     from: "if (async_os_is_open_here(name)) return SQLITE_BUSY;",
     to: "",
     killers: ["plain_test what is asked"],
+  },
+
+  // ---- Commit levels ----
+  {
+    name: "a commit at level applied returns at once",
+    file: "level.c",
+    from: "return mark->seq >= commit.seq;",
+    to: "return mark->seq >= commit.seq || commit.level == SQLITEASYNC_COMMIT_APPLIED;",
+    killers: ["level_test applied_in", "explore_level_test"],
+  },
+  {
+    name: "a commit at level durable returns when it is applied",
+    file: "level.c",
+    from: "commit.level == SQLITEASYNC_COMMIT_DURABLE ? &stream->durable : &stream->applied;",
+    to: "&stream->applied;",
+    killers: ["level_test durable_in", "explore_level_test"],
+  },
+  {
+    name: "a commit above level queued does not wait for its last op",
+    file: "stream.c",
+    from: "int64_t seq = committed ? stream->pushed.seq : 0;",
+    to: "int64_t seq = committed ? stream->pushed.seq - 1 : 0;",
+    killers: ["level_test applied_in", "explore_level_test"],
+  },
+  {
+    name: "an attached database does not have the connection's level",
+    file: "client.c",
+    from: "return handle->client != NULL ? &handle->client->level : &main_of(handle)->level;",
+    to: "return &handle->level;",
+    killers: ["level_test all_databases"],
+  },
+  {
+    name: "a commit that waits keeps the writers napping",
+    file: "scheduler.c",
+    from: "if (!task->is_callers) async_scheduler.worked_us",
+    to: "async_scheduler.worked_us",
+    killers: ["level_test left_alone"],
+  },
+  {
+    name: "a commit above level queued wakes a writer",
+    file: "stream.c",
+    from: "stream->queue.head != NULL && !is_callers) {",
+    to: "stream->queue.head != NULL && (!is_callers || committed)) {",
+    killers: ["level_test woken"],
+  },
+  {
+    name: "what was rolled back above level queued is left to nobody",
+    file: "stream.c",
+    from: "bool is_callers = committed && level",
+    to: "bool is_callers = level",
+    killers: ["level_test rolled_back"],
+  },
+  {
+    name: "who commits does not run those whom it waits for at a fence",
+    file: "level.c",
+    from: "if (outcome == ASYNC_RUN_STUCK) went_on = run_those_before(stream);",
+    to: "",
+    killers: ["level_fault_test two_databases"],
+  },
+  {
+    name: "a multi-database commit returns before it is applied",
+    file: "super.c",
+    from: "return rc == SQLITE_OK ? async_level_await_applied(home) : rc;",
+    to: "return rc;",
+    killers: ["level_fault_test an_error_in_either", "explore_level_test"],
+  },
+  {
+    name: "a multi-database commit at level durable is no longer one after an error",
+    file: "super.c",
+    from: "int rc = await_members(home, super);",
+    to: "int rc = SQLITE_OK;",
+    killers: ["level_fault_test in_the_WAL"],
+  },
+  {
+    name: "a commit waits though the end does not",
+    file: "level.c",
+    from: "if (over) return SQLITE_IOERR_WRITE;",
+    to: "",
+    killers: ["level_fault_test at_the_end"],
+  },
+  {
+    name: "who commits leaves a sync that failed to others",
+    file: "level.c",
+    from: " &&\n                 stream->side_error.code == SQLITE_OK;",
+    to: ";",
+    killers: ["level_fault_test", "explore_level_test"],
+  },
+  {
+    name: "who commits does not make the syncs that it waits for",
+    file: "level.c",
+    from: "return wants_sync(stream, commit) ? sync_once(stream) || went_on : went_on;",
+    to: "(void)wants_sync;\n  return went_on;",
+    killers: ["level_test", "level_fault_test", "explore_level_test"],
+  },
+  {
+    name: "who commits does not flush what its op waits for",
+    file: "level.c",
+    from: "stream->ops_wait_for_flush);",
+    to: "false);",
+    killers: ["level_test", "explore_level_test"],
+  },
+  {
+    name: "who commits does not flush what others wait for at a fence",
+    file: "level.c",
+    from: "return sync_if_ops_wait(stream) || went_on;",
+    to: "(void)sync_if_ops_wait;\n  return went_on;",
+    killers: ["level_fault_test flush_of_the_others"],
+  },
+  {
+    name: "a commit that failed passes for one that found nothing to do",
+    file: "level.c",
+    from: "return misleads ? SQLITE_IOERR : rc;",
+    to: "return misleads && rc != SQLITE_NOTFOUND ? SQLITE_IOERR : rc;",
+    killers: ["level_fault_test passes_for_ok"],
+  },
+  {
+    name: "a commit that waits honours the delay",
+    file: "writer.c",
+    from: "return !in_a_hurry && !stream->is_closing && !stream->is_awaited;",
+    to: "return !in_a_hurry && !stream->is_closing;",
+    killers: ["level_test pause"],
+  },
+  {
+    name: "a commit whose error was told counts as lost",
+    file: "level.c",
+    from: "if (is_lost && (flags & IS_COUNTED)) stream->refused++;",
+    to: "",
+    killers: ["level_fault_test a_write_that_fails"],
   },
 ];

@@ -15,7 +15,7 @@ export function filesIn(folder: string, ...suffixes: string[]): string[] {
 
 /** Our C files: the core, all tests in C, the fuzz targets and the native benchmarks. */
 export function cFiles(): string[] {
-  const tests = ["native", "hosts", "fuzz", "platform", "platform/wine"];
+  const tests = ["native", "hosts", "fuzz", "platform", "platform/wine", "preload"];
   const folders = ["csrc", ...tests.map((name) => `tests/${name}`), "bench/native"];
   return folders.flatMap((folder) => filesIn(folder, ".c", ".h"));
 }

@@ -262,7 +262,8 @@ function typeScriptPrograms(
 ): Program[] {
   const folders = ["ffi", "tests/helpers", "examples", "bench"];
   const packing = ["deno.json", "package.json", "tools/embed.ts", "tools/pack.ts"];
-  const sources = ["mod.ts", ...packing, ...folders.flatMap((folder) => filesIn(folder, ".ts"))];
+  const ofFolders = folders.flatMap((folder) => filesIn(folder, ".ts"));
+  const sources = ["mod.ts", ...packing, ...ofFolders, ...filesIn("tests/preload", ".c")];
   return filesIn("tests", ".test.ts").map((path) => {
     const name = `${runner}/${path.slice("tests/".length)}`;
     const files = [library(), path, ...sources];

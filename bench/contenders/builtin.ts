@@ -5,17 +5,23 @@
  * @module
  */
 import { pathToFileURL } from "node:url";
-import { open } from "../../examples/sqlite.ts";
+import { type Connection, open } from "../../examples/sqlite.ts";
 import type { AsyncVfs } from "../../mod.ts";
-import { type Contender, type Modes, modesOf, walModes } from "../contender.ts";
+import { type Level, setLevel } from "../../tests/helpers/levels.ts";
+import { type Contender, type Modes, modesOf, type Survives, walModes } from "../contender.ts";
 
-function contender(modes: Modes, nameOf: (path: string) => string): Contender {
+function contender(
+  modes: Modes,
+  nameOf: (path: string) => string,
+  prepare: (connection: Connection) => void = () => {},
+): Contender {
   return {
     ...modes,
     open: (path) => {
       const connection = open(nameOf(path));
       try {
         connection.exec(modesOf(modes));
+        prepare(connection);
       } catch (error) {
         connection.close();
         throw error;
@@ -73,6 +79,23 @@ export function oursWal(vfs: AsyncVfs, synchronous: "NORMAL" | "FULL" = "NORMAL"
     synchronous,
     vfs,
   }, (path) => vfs.uri(path));
+}
+
+const survivesAt: Record<Level, Survives> = {
+  queued: { kill: "a prefix", power: "a prefix" },
+  applied: { kill: "all", power: "a prefix" },
+  durable: { kill: "all", power: "all" },
+};
+
+/** Ours, at a level: how safe a commit is when it returns. */
+export function oursAt(vfs: AsyncVfs, level: Level): Contender {
+  const { name, journalMode, synchronous } = oursWal(vfs);
+  const survives = survivesAt[level];
+  return contender(
+    { name: `${name}, ${level}`, survives, journalMode, synchronous, vfs },
+    (path) => vfs.uri(path),
+    (connection) => setLevel(connection, level),
+  );
 }
 
 /** Ours, each commit awaited until it is durable. Not for transactions: each statement is one. */

@@ -58,7 +58,7 @@ static void time_steady(sqlite3 *db, const int64_t *numbers, const char *series,
   for (size_t i = 0; i < SAMPLES; i += BATCH) {
     int64_t due_us;
     time_writes(file, numbers + i, BATCH, samples + i);
-    (void)async_stream_run(stream, BATCH, &due_us);
+    (void)async_stream_run(stream, BATCH, true, &due_us);
   }
   async_registry_release(stream);
   if (round >= 0) bench_print(series, round, samples, SAMPLES);

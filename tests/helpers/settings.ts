@@ -17,6 +17,7 @@ const NAMES = [
   "checkpointBytes",
   "checkpointIdleMs",
   "maxWalBytes",
+  "commit",
 ] as const;
 
 /** The parameters as they are now, put back at the end of the scope that uses it. */

@@ -185,6 +185,40 @@ static void several_databases_in_one_transaction(void) {
   }
 }
 
+static void check_status(sqlite3 *db, const char *schema, const char *part) {
+  char sql[100];
+  snprintf(sql, sizeof sql, "PRAGMA %s.async_status", schema);
+  const char *text = text_of(db, sql);
+  if (strstr(text, part) == NULL) FAIL("%s: no %s in %s", sql, part, text);
+}
+
+/* Also before 3.44, when SQLite does not tell us when a connection ends. */
+static void a_level_for_all_databases_of_a_connection(void) {
+  load();
+  char sql[600];
+  sqlite3 *db = open_async("a.db", "wal");
+  sqlite3 *second = open_async("a.db", "wal");
+  snprintf(sql, sizeof sql, "ATTACH 'file:%s?vfs=sqlite3async' AS before", test_path("b.db"));
+  exec(db, sql);
+  exec(db, "PRAGMA before.journal_mode = WAL; CREATE TABLE main.t(n); CREATE TABLE before.u(n)");
+  CHECK_TEXT(text_of(db, "PRAGMA before.async_commit = applied"), "applied");
+  snprintf(sql, sizeof sql, "ATTACH 'file:%s?vfs=sqlite3async' AS after", test_path("c.db"));
+  exec(db, sql);
+  exec(db, "CREATE TABLE after.v(n)");
+  const char *schemas[] = {"main", "before", "after"};
+  const char *tables[] = {"t", "u", "v"};
+  for (int n = 0; n < 30; n++) {
+    snprintf(sql, sizeof sql, "INSERT INTO %s VALUES (1)", tables[n % 3]);
+    exec(db, sql);
+    check_status(db, schemas[n % 3], "\"commit\":\"applied\"");
+    check_status(db, schemas[n % 3], "\"queuedOps\":0");
+  }
+  CHECK_TEXT(text_of(second, "PRAGMA async_commit"), "queued");
+  close_all(second);
+  close_all(db);
+  leave();
+}
+
 #define COMMITS 300
 
 static void *commit_many(void *name) {
@@ -363,6 +397,7 @@ int main(void) {
       TEST(with_a_wal),
       TEST(checkpoints_by_hand_and_by_itself),
       TEST(several_databases_in_one_transaction),
+      TEST(a_level_for_all_databases_of_a_connection),
       TEST(threads),
       TEST(several_that_read_the_disk),
       TEST(an_exit_writes_what_is_queued),

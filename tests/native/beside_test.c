@@ -2,7 +2,7 @@
 ** Syncs beside the writer: while the checkpointer syncs the database, commits
 ** go on; what would destroy frames waits.  And how checkpoints fail and end.
 */
-#include "beside.h"
+#include "sync.h"
 #include "database.h"
 #include "registry.h"
 #include "testvfs.h"
@@ -87,13 +87,19 @@ static void commits_and_flushes_go_on_during_the_checkpointers_sync(void) {
   finish(db, 210);
 }
 
-static void commits_and_flushes_go_on_while_a_sync_is_owed(void) {
+static void *checkpoint(void *db) {
+  exec(db, "PRAGMA wal_checkpoint(PASSIVE)");
+  return NULL;
+}
+
+static void commits_and_flushes_go_on_during_the_sync_of_a_checkpoint_by_hand(void) {
   sqlite3 *db = setup(0);
   sqlite3 *reader = open_async(path);
   commit(db, 20);
   exec(reader, "BEGIN; SELECT * FROM t"); /* all may be copied, but the WAL cannot start anew */
   testvfs_hold(ON_SYNC, DATABASE);
-  exec(db, "PRAGMA wal_checkpoint(PASSIVE)");
+  sqlite3 *other = open_async(path);
+  Thread thread = thread_start(checkpoint, other);
   testvfs_wait_held();
   for (int i = 0; i < 20; i++) {
     commit(db, 5);
@@ -102,6 +108,8 @@ static void commits_and_flushes_go_on_while_a_sync_is_owed(void) {
   CHECK(is_all_applied());
   CHECK_EQ(testvfs_count(ON_SYNC, DATABASE), 0);
   testvfs_release();
+  thread_join(thread);
+  close_database(other);
   close_database(reader);
   finish(db, 120);
 }
@@ -122,7 +130,7 @@ static void a_sync_does_not_pass_for_the_folders(void) {
   async_mutex_enter(&stream->mutex);
   database->backfilled = true;
   async_mutex_leave(&stream->mutex);
-  CHECK_EQ(async_beside_sync(stream, database), SQLITE_OK);
+  CHECK_EQ(async_sync_beside(stream, database), SQLITE_OK);
   CHECK_EQ(testvfs_count(ON_SYNC, DATABASE), 1);
   CHECK(status_number(path, "durable") < status_number(path, "committed"));
   testvfs_release();
@@ -169,28 +177,32 @@ static void frames_that_came_during_the_WALs_sync_are_synced_by_a_flush(void) {
   finish(db, 25);
 }
 
-static void a_WAL_that_starts_anew_waits_for_it(void) {
+/* Until then commits are appended, and wait for nothing. */
+static void a_WAL_starts_anew_only_behind_it(void) {
   sqlite3 *db = setup(0);
+  sqlite3 *other = open_async(path);
   commit(db, 20);
   testvfs_hold(ON_SYNC, DATABASE);
-  exec(db, "PRAGMA wal_checkpoint(FULL)");
+  Thread thread = thread_start(checkpoint, other);
   testvfs_wait_held();
-  WAIT_FOR(WAIT_MS, is_all_applied());
   commit(db, 5);
-  CHECK_EQ(sqlite3async_flush(path, 100), SQLITE_BUSY);
-  CHECK(!is_all_applied());
-  CHECK(status_number(path, "durable") <= status_number(path, "committed") - 5);
+  WAIT_FOR(WAIT_MS, is_all_applied());
   char *before = testvfs_log();
   testvfs_release();
-  CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
+  thread_join(thread);
+  exec(db, "PRAGMA wal_checkpoint(PASSIVE)");
+  commit(db, 1);
+  WAIT_FOR(WAIT_MS, is_all_applied());
   char *after = testvfs_log();
   CHECK(strstr(before, "write x.db-wal 32 @0") == NULL);
-  char *header = strstr(after, "write x.db-wal 32 @0");
+  char *zeros = strstr(after, "write x.db-wal 32 @0");
   char *synced = strstr(after, "sync x.db\n");
-  CHECK(header != NULL && synced != NULL && synced < header);
+  CHECK(zeros != NULL && synced != NULL && synced < zeros);
+  CHECK(strstr(zeros + 1, "write x.db-wal 4152 @0") != NULL);
   free(before);
   free(after);
-  finish(db, 25);
+  close_database(other);
+  finish(db, 26);
 }
 
 static void *close_in_thread(void *db) {
@@ -251,7 +263,7 @@ static void check_failure(int checkpoint_bytes, unsigned set, int times, int cod
 static void a_sync_of_the_checkpointers_that_fails_fails_the_database(void) {
   check_failure(50000, ON_SYNC, 1, SQLITE_IOERR_FSYNC, "sync");
 }
-static void an_owed_sync_that_fails_fails_the_database(void) {
+static void a_sync_of_a_checkpoint_by_hand_that_fails_fails_the_database(void) {
   check_failure(0, ON_SYNC, 1, SQLITE_IOERR_FSYNC, "sync");
 }
 /* The WAL has all of it: the checkpoint is told of, and made again. */
@@ -349,14 +361,14 @@ static void a_kill_at_any_moment_leaves_whole_transactions(void) {
 int main(void) {
   return run_tests(
       (TestCase[]){TEST(commits_and_flushes_go_on_during_the_checkpointers_sync),
-                   TEST(commits_and_flushes_go_on_while_a_sync_is_owed),
+                   TEST(commits_and_flushes_go_on_during_the_sync_of_a_checkpoint_by_hand),
                    TEST(a_sync_does_not_pass_for_the_folders),
                    TEST(nothing_is_copied_before_the_WAL_is_synced),
                    TEST(frames_that_came_during_the_WALs_sync_are_synced_by_a_flush),
-                   TEST(a_WAL_that_starts_anew_waits_for_it),
+                   TEST(a_WAL_starts_anew_only_behind_it),
                    TEST(the_WALs_end_waits_for_it),
                    TEST(a_sync_of_the_checkpointers_that_fails_fails_the_database),
-                   TEST(an_owed_sync_that_fails_fails_the_database),
+                   TEST(a_sync_of_a_checkpoint_by_hand_that_fails_fails_the_database),
                    TEST(a_write_of_the_checkpointers_that_fails_fails_only_the_checkpoint),
                    TEST(a_full_disk_fails_only_the_checkpoint),
                    TEST(a_checkpointer_that_cannot_open_does_no_harm),

@@ -3,6 +3,7 @@
 */
 #include "database.h"
 
+#include "checkpoint.h"
 #include "testvfs.h"
 #include "writer.h"
 
@@ -125,6 +126,13 @@ int step_some(int steps) {
 }
 
 void step_all(void) { CHECK(step_some(STEPS_MAX) < STEPS_MAX); }
+
+void play_writer(bool on) {
+  async_mutex_enter(&async_scheduler.mutex);
+  async_scheduler_note_looping(ASYNC_LANE_WRITE, on ? 1 : -1);
+  async_mutex_leave(&async_scheduler.mutex);
+  async_checkpoint_note_thread(on);
+}
 
 int64_t status_number(const char *path, const char *name) {
   char text[4096];

@@ -37,6 +37,10 @@ void check_integrity_at(const char *file, int line, sqlite3 *db);
 
 /* Apply what is queued, step by step with no thread; or at most `steps`. */
 void step_all(void);
+
+/* As if this thread were a writer that is always there, and the checkpointer: who has to wait for
+** the writer does the work itself. */
+void play_writer(bool on);
 int step_some(int steps);
 
 /* A number of the status: sqlite3async_status()'s `name` for path, NULL: all. */

@@ -332,6 +332,22 @@ static void those_who_wait_are_told(void) {
   CHECK_EQ(number_on_disk(), 0);
 }
 
+/* What it was about may be gone already, whatever the next one says. */
+static void a_sync_is_not_tried_again_for_a_full_disk_either(void) {
+  setup(60000);
+  sqlite3 *db = open_async(path);
+  exec(db, "PRAGMA synchronous = FULL");
+  testvfs_fail(ON_SYNC, "/x.db", 0, 1, SQLITE_FULL, ENOSPC);
+  CHECK_EQ(add_transaction(db), SQLITE_OK);
+  step_all();
+  CHECK_EQ(testvfs_failures(), 1);
+  CHECK_EQ(sqlite3async_flush(path, 1000), SQLITE_FULL);
+  CHECK_EQ(testvfs_count(ON_SYNC, "/x.db"), 0);
+  sqlite3_close(db);
+  step_all();
+  CHECK_EQ(number_on_disk(), 0);
+}
+
 /* Whatever still refers to it for a moment, as a thread that asks for the status does. */
 static void a_failure_that_was_told_is_of_the_past_once_all_is_closed(void) {
   setup(0);
@@ -386,6 +402,7 @@ int main(void) {
                                 TEST(a_journal_that_cannot_be_made_for_long_is_an_error),
                                 TEST(a_journal_that_can_never_be_made_is_an_error_at_once),
                                 TEST(those_who_wait_are_told),
+                                TEST(a_sync_is_not_tried_again_for_a_full_disk_either),
                                 TEST(what_only_the_last_close_has_met_is_told),
                                 TEST(a_failure_that_was_told_is_of_the_past_once_all_is_closed),
                                 {0}});

@@ -48,6 +48,27 @@ static void who_waits_ends_a_nap(void) {
                      .schedules = 240});
 }
 
+/* Each time that he looks whether all is applied, and never helps. */
+static void run_nap_and_stop(void) {
+  pair_open();
+  set(SQLITEASYNC_POLL_US, LONG_NAP_US);
+  pair_insert(pair_second);
+  step_branch(true);
+  pair_insert(pair_first);
+  CHECK_EQ(sqlite3async_stop(1000), SQLITE_OK);
+  CHECK_EQ(number_after_crash(pair_path, NULL, PAIR_COUNT), 2);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  pair_finish(2);
+}
+
+static void and_so_does_who_stops_the_writers(void) {
+  explore(&(History){.name = "nap_and_stop",
+                     .prepare = pair_make,
+                     .run = run_nap_and_stop,
+                     .time_max_us = PROMPT_US,
+                     .schedules = 240});
+}
+
 /* It looks by itself: nobody wakes it, and nobody waits for it. */
 static void insert_until_applied(void *db) {
   for (int i = 0; i < 2; i++) {
@@ -172,6 +193,7 @@ static void two_that_run_until_idle_return_when_all_is_applied(void) {
 
 int main(void) {
   return run_tests((TestCase[]){TEST(who_waits_ends_a_nap),
+                                TEST(and_so_does_who_stops_the_writers),
                                 TEST(a_commit_that_wakes_nobody_is_applied_soon),
                                 TEST(two_writers_nap_and_both_are_waited_for),
                                 TEST(there_are_fewer_writers_and_more_again),

@@ -53,9 +53,14 @@ static void a_flush_does_not_wait_for_a_busy_writer(void) {
   finish(db);
 }
 
-static void one_with_a_bound_only_waits(void) {
+static void one_with_a_bound_waits_for_who_syncs(void) {
   sqlite3 *db = setup(0);
   exec(db, "INSERT INTO t VALUES (1)");
+  CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK); /* who applies what he is to sync */
+  CHECK_EQ(testvfs_count(ON_WRITE, "y.db-wal"), 0);
+  testvfs_reset();
+  testvfs_hold(ON_SYNC, "x.db-wal");
+  exec(db, "INSERT INTO t VALUES (2)");
   CHECK_EQ(sqlite3async_flush(path, 50), SQLITE_BUSY);
   testvfs_release();
   CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
@@ -121,7 +126,7 @@ static void a_helper_heeds_the_halt(void) {
 
 int main(void) {
   return run_tests((TestCase[]){TEST(a_flush_does_not_wait_for_a_busy_writer),
-                                TEST(one_with_a_bound_only_waits),
+                                TEST(one_with_a_bound_waits_for_who_syncs),
                                 TEST(what_comes_in_meanwhile_is_durable_in_time),
                                 TEST(a_full_disk_that_the_helper_met_is_tried_again),
                                 TEST(a_helper_heeds_the_halt),

@@ -45,6 +45,7 @@ static int sync_folder(const char *folder, int descriptor) {
   (void)folder;
   if (!step_is_on()) return fsync(descriptor);
   step_point("sync the folder");
+  if (sync_us > 0) step_sleep_us(sync_us);
   mem_sync_names();
   return 0;
 }
@@ -258,12 +259,11 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
   int rc = obey(MEM_OPEN, name->path, "open");
   if (rc != SQLITE_OK) return rc;
   if (name->now == NULL && !(flags & SQLITE_OPEN_CREATE)) return SQLITE_CANTOPEN;
-  bool creates = name->now == NULL;
-  if (creates) mem_link(&name->now, mem_inode_new());
+  if (name->now == NULL) mem_link(&name->now, mem_inode_new());
   handle->disk = mem_used;
   handle->inode = name->now;
   handle->name = name;
-  handle->syncs_name = creates && !(flags & SQLITE_OPEN_MAIN_DB);
+  handle->syncs_name = (flags & SQLITE_OPEN_CREATE) && !(flags & SQLITE_OPEN_MAIN_DB);
   handle->inode->handles++;
   if (mem_used == &mem_live) mem_open_files++;
   if (flags & SQLITE_OPEN_DELETEONCLOSE) mem_link(&name->now, NULL);

@@ -1,9 +1,9 @@
 /*
 ** A disk in memory, as the VFS "memory": what was written, and of it what a power cut
 ** would leave, taken strictly: of a file what it was when it was last synced, of a
-** name what it meant when it was last made durable.  As in SQLite's unix VFS, a new
-** journal's first sync makes its name durable, and so do a deletion that is to be synced
-** and a sync of the folder.
+** name what it meant when it was last made durable.  As in SQLite's unix VFS, the
+** first sync of a journal that may have been made makes its name durable, and so do a deletion
+** that is to be synced and a sync of the folder.
 **
 ** Other processes: a connection of plain SQLite to this VFS has locks of its own.
 **

@@ -113,7 +113,7 @@ static void the_checkpointer_of_a_moved_database_opens_nothing_at_its_path(void)
 
 static int64_t attempts_of(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  int64_t attempts = stream->wal.attempts;
+  int64_t attempts = stream->wal.ended;
   async_mutex_leave(&stream->mutex);
   return attempts;
 }

@@ -188,3 +188,14 @@ void check_recording(const Check *the_check, Tally *tally) {
   disk_free(disk);
   free_table(&table);
 }
+
+void states_begin(States *states, const char *folder) {
+  for (int d = 0; d < states->databases; d++) {
+    Found found;
+    Image nothing = {0};
+    image_find(&nothing, folder, states->files[d], &found);
+    image_free(&nothing);
+    states->known[d][0] = true;
+    states->hashes[d][0] = found.hash;
+  }
+}

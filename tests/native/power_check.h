@@ -15,6 +15,7 @@
 #define TEST_POWER_CHECK_H
 
 #include "power_image.h"
+#include "power_void.h"
 
 #define DATABASES_MAX 2
 #define STATES_MAX 400
@@ -41,6 +42,7 @@ typedef struct Tally {
   int64_t cuts;
   int64_t distinct; /* images */
   int64_t faults;   /* distinct images, at points where they must not be */
+  Voids voids;      /* in the histories; not by check_recording() */
 } Tally;
 
 typedef struct Check {
@@ -54,6 +56,9 @@ typedef struct Check {
   uint64_t seed;
   int explained; /* so many faults are still to be explained at length */
 } Check;
+
+/* Databases that are nothing yet, in a folder. */
+void states_begin(States *states, const char *folder);
 
 void check_recording(const Check *check, Tally *tally);
 

@@ -3,28 +3,17 @@
 */
 #include "power_history.h"
 
-#include "beside.h"
 #include "checkpoint.h"
 #include "database.h"
 #include "flush.h"
+#include "power_tickets.h"
 #include "registry.h"
+#include "sync.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-/* A commit, for whose durability the stream can be asked. */
-typedef struct Ticket {
-  int64_t stream;
-  int64_t seq;
-  int state;
-} Ticket;
-
-typedef struct Tickets {
-  Ticket pending[STATES_MAX];
-  int first;
-  int count;
-} Tickets;
 
 typedef struct History {
   const Scenario *scenario;
@@ -53,15 +42,7 @@ static bool is_wal(const History *history) { return strcmp(history->mode, "WAL")
 /* Note what is called durable from now on. */
 static void note_durable(History *history) {
   for (int d = 0; d < history->states.databases; d++) {
-    Tickets *tickets = &history->tickets[d];
-    while (tickets->first < tickets->count) {
-      const Ticket *ticket = &tickets->pending[tickets->first];
-      int64_t durable = async_registry_durable(ticket->stream);
-      CHECK(durable >= 0);
-      if (durable < ticket->seq) break;
-      recorder_note(NOTE_DURABLE, d, ticket->state);
-      tickets->first++;
-    }
+    tickets_note_durable(&history->tickets[d], d);
   }
 }
 
@@ -71,24 +52,13 @@ static void step(History *history, int steps_max) {
   for (int i = 0; i < steps_max && step_some(1) > 0; i++) note_durable(history);
 }
 
-/* Within a sync: of the writer, what is durable already; of another thread, more. */
+/* Within a sync: of the writer, what is durable already. */
 static void note_within(void *history) { note_durable(history); }
-static void step_within(void *history) { step(history, 4); }
 
 /* Some steps, often none; in some histories hardly ever any, so that much is queued. */
 static void step_a_little(History *history) {
   if (!random_one_in(&history->steps, history->step_one_in)) return;
   step(history, random_below(&history->steps, 12));
-}
-
-static void add_ticket(History *history, int d) {
-  AsyncStream *stream = async_registry_find(history->paths[d]);
-  async_mutex_enter(&stream->mutex);
-  Tickets *tickets = &history->tickets[d];
-  tickets->pending[tickets->count++] =
-      (Ticket){.stream = stream->id, .seq = stream->pushed.seq, .state = history->now[d]};
-  async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
 }
 
 /* What plain SQLite promises of a commit that has returned: of a rollback journal, that
@@ -157,7 +127,14 @@ static void remember_state(History *history, sqlite3 *db, int d, int k) {
   history->states.known[d][k] = true;
 }
 
-static void run_transaction(History *history) {
+/* What the transaction reads first is the newest, and is copied then: so it can only append. */
+static void checkpoint_behind_reader(History *history) {
+  if (!is_wal(history) || history->other == NULL) return;
+  exec(history->db, "SELECT * FROM meta");
+  exec(history->other, "PRAGMA wal_checkpoint(PASSIVE)");
+}
+
+static void run_transaction(History *history, bool checkpoints) {
   Random *random = &history->random;
   int k = history->latest + 1;
   CHECK(k < STATES_MAX);
@@ -165,6 +142,7 @@ static void run_transaction(History *history) {
   bool joint = databases > 1 && !random_one_in(random, 3);
   int only = random_below(random, databases);
   exec(history->db, random_one_in(random, 2) ? "BEGIN" : "BEGIN IMMEDIATE");
+  if (checkpoints && random_one_in(random, 3)) checkpoint_behind_reader(history);
   for (int d = 0; d < databases; d++) {
     if (joint || d == only) change(history, d, k);
   }
@@ -184,7 +162,7 @@ static void run_transaction(History *history) {
     int before = history->now[d];
     history->now[d] = k;
     if (history->plain) note_plain_durable(history, d, before);
-    if (!history->plain) add_ticket(history, d);
+    if (!history->plain) tickets_add(&history->tickets[d], history->paths[d], k);
   }
 }
 
@@ -272,14 +250,34 @@ static void ask_for_flush(History *history) {
   }
 }
 
+static void *commit_within(void *arg) {
+  History *history = arg;
+  Random kept = history->random;
+  history->random = random_new(random_next(&history->steps));
+  run_transaction(history, false);
+  history->random = kept;
+  return NULL;
+}
+
+/* Within a sync of another thread the writer goes on, and sometimes a connection commits: on a
+** thread of its own, for this one is at a checkpoint. */
+static void work_within(void *arg) {
+  History *history = arg;
+  step(history, 4);
+  bool commits = is_voiding(history->paths[0]) && random_one_in(&history->steps, 2);
+  if (!commits || !sqlite3_get_autocommit(history->db)) return;
+  thread_join(thread_start(commit_within, history));
+  step(history, 2);
+}
+
 /* What the checkpointer's thread does, while the writer goes on. */
 static void work_beside(History *history) {
   AsyncStream *stream = async_registry_find(history->paths[0]);
   CHECK(stream != NULL);
   int kind = random_below(&history->steps, 4);
-  recorder_on_sync(step_within, history);
+  recorder_on_sync(work_within, history);
   if (kind < 2) async_checkpoint_step();
-  if (kind >= 2) async_beside_sync_role(stream, kind == 2 ? ASYNC_ROLE_WAL : ASYNC_ROLE_DATABASE);
+  if (kind >= 2) async_sync_role(stream, kind == 2 ? ASYNC_ROLE_WAL : ASYNC_ROLE_DATABASE);
   recorder_on_sync(note_within, history);
   async_registry_release(stream);
 }
@@ -289,7 +287,10 @@ static void make_checkpoint(History *history) {
   int kind = random_below(&history->random, 7);
   sqlite3 *db = history->other == NULL ? history->db : history->other;
   if (history->now[0] == 0) return;
+  bool is_others = db == history->other && !history->plain;
+  if (is_others) recorder_on_sync(work_within, history);
   if (kind < 4) exec(db, "PRAGMA wal_checkpoint(%s)", kinds[kind]);
+  if (is_others) recorder_on_sync(note_within, history);
   if (kind >= 4 && history->plain) exec(db, "PRAGMA wal_checkpoint(PASSIVE)");
   if (kind >= 4 && !history->plain) work_beside(history);
 }
@@ -336,6 +337,7 @@ static void let_another_in(History *history) {
 static void act(History *history) {
   const Scenario *scenario = history->scenario;
   if (scenario->changes_modes && random_one_in(&history->random, 5)) change_mode(history);
+  if (scenario->voids && random_one_in(&history->random, 2)) make_checkpoint(history);
   if (scenario->releases && random_one_in(&history->random, 5)) let_another_in(history);
   switch (random_below(&history->random, 20)) {
   case 0:
@@ -360,7 +362,7 @@ static void act(History *history) {
     if (is_wal(history)) make_checkpoint(history);
     break;
   default:
-    run_transaction(history);
+    run_transaction(history, true);
     break;
   }
   step_a_little(history);
@@ -381,9 +383,7 @@ static void run_part(History *history, int actions) {
   note_durable(history);
   recorder_on_sync(NULL, NULL);
   for (int d = 0; d < history->states.databases; d++) {
-    Tickets *tickets = &history->tickets[d];
-    CHECK_EQ(tickets->first, tickets->count);
-    tickets->first = tickets->count = 0;
+    tickets_end(&history->tickets[d]);
   }
 }
 
@@ -403,6 +403,7 @@ static void check_part(const History *history, int from, uint64_t number, int ex
                  .disk = scenario->disk,
                  .seed = random_new(number).state,
                  .explained = explained};
+  if (!history->plain) count_voids(from, &tally->voids);
   check_recording(&check, tally);
 }
 
@@ -476,16 +477,9 @@ void run_power_history(const Scenario *scenario, bool plain, uint64_t number, in
   history->mode = scenario->mode;
   history->level = scenario->level;
   recorder_set_powersafe(!scenario->raw);
-  async_beside_set_thread(scenario->beside);
+  if (scenario->beside) play_writer(true);
   make_folder(history);
-  for (int d = 0; d < history->states.databases; d++) {
-    Found found;
-    Image nothing = {0};
-    image_find(&nothing, history->folder, history->states.files[d], &found);
-    image_free(&nothing);
-    history->states.known[d][0] = true;
-    history->states.hashes[d][0] = found.hash;
-  }
+  states_begin(&history->states, history->folder);
   recorder_begin(history->folder);
   run_part(history, scenario->actions);
   int from = 0;
@@ -496,5 +490,6 @@ void run_power_history(const Scenario *scenario, bool plain, uint64_t number, in
     check_part(history, from, number, explained, tally);
   }
   recorder_begin("");
+  if (scenario->beside) play_writer(false);
   free(history);
 }

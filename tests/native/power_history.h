@@ -26,7 +26,8 @@ typedef struct Scenario {
   bool company;       /* further connections: one reads, one makes checkpoints */
   bool changes_modes; /* and levels, now and then */
   bool releases;      /* lets another process have the database */
-  bool beside;        /* syncs can be owed to the checkpointer's thread */
+  bool beside;        /* there is a writer to be waited for, and the checkpointer */
+  bool voids;         /* checkpoints again and again: the WAL is voided, see csrc/wal.h */
   bool raw;           /* the device is not said to be powersafe */
   DiskKind disk;
   int points;      /* as in Check */

@@ -47,6 +47,10 @@ static void add(Tally *sum, const Tally *tally) {
   sum->cuts += tally->cuts;
   sum->distinct += tally->distinct;
   sum->faults += tally->faults;
+  sum->voids.voided += tally->voids.voided;
+  sum->voids.restarted += tally->voids.restarted;
+  sum->voids.restored += tally->voids.restored;
+  sum->voids.cancelled += tally->voids.cancelled;
 }
 
 static void run_scenario(Scenario scenario) {
@@ -77,6 +81,12 @@ static void end(bool plain_may_fail) {
          "faults\n",
          (long long)ours_sum.distinct, (long long)ours_sum.cuts, (long long)ours_sum.faults,
          (long long)plain_sum.distinct, (long long)plain_sum.faults);
+  const Voids *voids = &ours_sum.voids;
+  if (voids->voided > 0) {
+    printf("# WALs: %lld voided, %lld restarted then, %lld appended to, %lld needed meanwhile\n",
+           (long long)voids->voided, (long long)voids->restarted, (long long)voids->restored,
+           (long long)voids->cancelled);
+  }
   check_free();
   CHECK(ours_sum.distinct > 100 || getenv("HISTORY") != NULL);
   if (!plain_may_fail) {
@@ -123,6 +133,27 @@ static void in_mode_WAL_with_readers_and_checkpoints(void) {
 static void in_mode_WAL_released_to_others(void) {
   run_scenarios((Scenario){.mode = "WAL", .company = true, .releases = true});
 }
+
+/* With a writer to be waited for; and whatever can become of such a WAL does so. */
+static void in_mode_WAL_that_is_voided_and_starts_anew(void) {
+  setup();
+  for (int i = 0; i < (is_full_run() ? 18 : 9); i++) {
+    run_scenario((Scenario){.mode = "WAL",
+                            .level = levels[i % 3],
+                            .page_size = sizes[i / 3 % 3],
+                            .company = true,
+                            .beside = true,
+                            .voids = true,
+                            .raw = i % 2 == 0});
+  }
+  const Voids *voids = &ours_sum.voids;
+  if (getenv("HISTORY") == NULL && !IS_SLOW) {
+    CHECK(voids->voided > 0 && voids->restarted > 0);
+    CHECK(voids->restored > 0 && voids->cancelled > 0);
+  }
+  end(false);
+}
+
 static void in_changing_modes(void) {
   run_scenarios((Scenario){.mode = "WAL", .company = true, .changes_modes = true});
 }
@@ -185,6 +216,7 @@ int main(void) {
                    TEST(in_mode_PERSIST),
                    TEST(in_mode_WAL_with_readers_and_checkpoints),
                    TEST(in_mode_WAL_released_to_others),
+                   TEST(in_mode_WAL_that_is_voided_and_starts_anew),
                    TEST(in_changing_modes),
                    TEST(in_changing_modes_from_PERSIST),
                    TEST(attached_in_mode_DELETE),

@@ -3,7 +3,7 @@
 ** histories are stepped, and after every few ops plain SQLite looks at a
 ** copy, as it would after a crash.
 */
-#include "beside.h"
+#include "sync.h"
 #include "checkpoint.h"
 #include "database.h"
 #include "testvfs.h"
@@ -202,11 +202,11 @@ static void in_mode_PERSIST(void) { run_histories("PERSIST", levels_with_journal
 
 static void in_mode_WAL(void) { run_histories("WAL", levels_with_wal); }
 
-/* As with the checkpointer's thread, which this one plays. */
-static void in_mode_WAL_with_syncs_that_are_owed(void) {
+static void in_mode_WAL_with_checkpoints_that_wait(void) {
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_CHECKPOINT_BYTES, 10000), SQLITE_OK);
-  async_beside_set_thread(true);
+  play_writer(true);
   run_histories("WAL", levels_with_wal);
+  play_writer(false);
 }
 
 /* ---- The order in which things reach the parent ---- */
@@ -300,7 +300,7 @@ int main(void) {
                                 TEST(in_mode_TRUNCATE),
                                 TEST(in_mode_PERSIST),
                                 TEST(in_mode_WAL),
-                                TEST(in_mode_WAL_with_syncs_that_are_owed),
+                                TEST(in_mode_WAL_with_checkpoints_that_wait),
                                 TEST(ops_reach_the_parent_in_the_order_SQLite_made_them),
                                 {0}});
 }

@@ -4,7 +4,7 @@
 #include "scenario.h"
 
 #include "arena.h"
-#include "beside.h"
+#include "sync.h"
 #include "database.h"
 #include "flush.h"
 #include "libfault.h"
@@ -476,7 +476,6 @@ int scenario_run(const Scenario *which, bool is_eager, const Hooks *with, Outcom
   check_usable();
   outcome = out;
   if (scenario->has_thread) async_writer_stop();
-  async_beside_set_thread(false);
   model_close();
   async_arena_trim_spares();
   if (libfault_live_blocks() != blocks) {

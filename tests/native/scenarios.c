@@ -3,7 +3,7 @@
 */
 #include "scenario.h"
 
-#include "beside.h"
+#include "sync.h"
 #include "checkpoint.h"
 #include "database.h"
 #include "libfault.h"
@@ -146,8 +146,7 @@ static void checkpoint(void) {
   script_settle_if_eager();
 }
 
-static void checkpoint_and_restart(bool beside) {
-  async_beside_set_thread(beside);
+static void checkpoint_and_restart(void) {
   if (!script_open(READWRITE)) return;
   script_sql("PRAGMA synchronous = NORMAL");
   script_transaction(2);
@@ -160,8 +159,8 @@ static void checkpoint_and_restart(bool beside) {
   script_transaction(1);
 }
 
-static void checkpoint_by_the_writer(void) { checkpoint_and_restart(false); }
-static void checkpoint_beside_the_writer(void) { checkpoint_and_restart(true); }
+static void checkpoint_without_a_writer(void) { checkpoint_and_restart(); }
+static void checkpoint_beside_the_writer(void) { checkpoint_and_restart(); }
 
 static void checkpoint_by_hand(void) {
   if (!script_open(READWRITE)) return;
@@ -300,7 +299,7 @@ const Scenario scenarios[] = {
     {SCENARIO(close_two_at_once), .two = true, .has_thread = true, .leaves_files = true},
     {SCENARIO(close_with_a_statement_left), .has_thread = true, .leaves_files = true},
     {SCENARIO(commit_in_mode_wal), .prepare = make_wal},
-    {SCENARIO(checkpoint_by_the_writer), .prepare = make_wal},
+    {SCENARIO(checkpoint_without_a_writer), .prepare = make_wal},
     {SCENARIO(checkpoint_beside_the_writer), .prepare = make_wal, .has_thread = true},
     {SCENARIO(checkpoint_by_hand), .prepare = make_wal},
     {SCENARIO(find_a_wal), .prepare = leave_a_wal},

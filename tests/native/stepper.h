@@ -29,7 +29,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STEP_THREADS_MAX 10
+#define STEP_THREADS_MAX 24
 #define STEP_DECISIONS_MAX 60000
 #define STEP_DEVIATIONS_MAX 1000
 

@@ -1,0 +1,100 @@
+/*
+** Voiding a WAL.  See void.h.
+*/
+#include "void.h"
+
+#include "flush.h"
+#include "sync.h"
+#include "writer.h"
+
+#include <stdatomic.h>
+
+/* To be voided, a WAL is to be durable within this. */
+#define FLUSH_MS 10000
+
+/* Under the mutex: has the database all of the WAL, on stable storage, and is nobody about to
+** append to it? */
+static bool is_needless(const AsyncStream *stream, const AsyncFile *wal, const void *index) {
+  const AsyncFile *database = stream->files.database;
+  bool written = atomic_load_explicit(&stream->wal_writing, memory_order_acquire);
+  if (written || stream->error.code != SQLITE_OK || database == NULL || stream->moved) return false;
+  bool is_quiet = wal == stream->files.wal && wal->pending == 0 && database->pending == 0 &&
+                  stream->durable.seq == stream->pushed.seq;
+  bool is_synced = !database->dirty && !database->backfilled;
+  return is_quiet && is_synced && async_walindex_is_copied(index);
+}
+
+/* Queue the zeros, if that has not been done before, and was not waited for.  False if the WAL is
+** needed; *seq: the position up to which it is to be synced. */
+static bool begin_void(AsyncStream *stream, AsyncFile *wal, int64_t *seq) {
+  const void *index = async_walindex_header(&stream->walindex);
+  unsigned char header[ASYNC_WAL_HEADER_SIZE] = {0};
+  if (index == NULL || async_file_read_wal_header(wal, header) != SQLITE_OK) return false;
+  async_mutex_enter(&stream->mutex);
+  bool voids = stream->wal.header != ASYNC_WAL_VOID && is_needless(stream, wal, index);
+  if (voids && stream->wal.header == ASYNC_WAL_VALID) {
+    voids = async_file_void_wal(wal, header) == SQLITE_OK;
+  }
+  *seq = stream->pushed.seq;
+  async_stream_leave_and_wake(stream);
+  return voids;
+}
+
+static AsyncFile *hold_wal(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  AsyncFile *wal = stream->files.wal;
+  if (wal != NULL && wal->parent == NULL) wal = NULL;
+  if (wal != NULL) wal->in_use++;
+  async_mutex_leave(&stream->mutex);
+  return wal;
+}
+
+static void let_go_of(AsyncFile *wal) {
+  AsyncStream *stream = wal->stream;
+  async_mutex_enter(&stream->mutex);
+  wal->in_use--;
+  async_file_let_go(wal);
+  async_mutex_leave(&stream->mutex);
+  async_file_collect(stream);
+}
+
+/* Can it be voided, once what was committed is durable? */
+static bool is_copied(AsyncStream *stream) {
+  const void *index = async_walindex_header(&stream->walindex);
+  async_mutex_enter(&stream->mutex);
+  bool written = atomic_load_explicit(&stream->wal_writing, memory_order_acquire);
+  bool copied = index != NULL && !written && stream->wal.header != ASYNC_WAL_VOID &&
+                stream->error.code == SQLITE_OK && !async_stream_is_held(stream) &&
+                async_walindex_is_copied(index);
+  async_mutex_leave(&stream->mutex);
+  return copied;
+}
+
+/* What is held for want of space is not waited for without a bound. */
+static int make_durable(AsyncStream *stream) {
+  int64_t ticket = async_flush_request(stream);
+  if (ticket > 0) async_writer_help(stream, ticket);
+  return async_flush_stream(stream, FLUSH_MS);
+}
+
+void async_void_wal(AsyncStream *stream) {
+  AsyncFile *wal = is_copied(stream) ? hold_wal(stream) : NULL;
+  if (wal == NULL) return;
+  int64_t seq = 0;
+  int rc = make_durable(stream);
+  if (rc == SQLITE_OK && !begin_void(stream, wal, &seq)) rc = SQLITE_BUSY;
+  if (rc == SQLITE_OK) rc = async_flush_await_applied(stream, seq, NULL); /* of 32 bytes */
+  if (rc == SQLITE_OK) rc = async_sync_beside(stream, wal);
+  async_mutex_enter(&stream->mutex);
+  bool is_void = rc == SQLITE_OK && stream->wal.header == ASYNC_WAL_VOIDING;
+  if (is_void) stream->wal.header = ASYNC_WAL_VOID;
+  async_mutex_leave(&stream->mutex);
+  let_go_of(wal);
+}
+
+void async_void_free(AsyncStream *stream) {
+  if (!is_copied(stream)) return;
+  async_mutex_enter(&stream->mutex);
+  stream->wal.free_to_restart = true;
+  async_mutex_leave(&stream->mutex);
+}
