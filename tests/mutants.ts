@@ -1041,7 +1041,7 @@ export const mutants: Mutant[] = [
     file: "apply.c",
     from: "if (stream->durable.seq < stream->pushed.seq) {\n    stream->flush_wanted",
     to: "if (false) {\n    stream->flush_wanted",
-    killers: ["closing_races_test", "explore_close_test by_force"],
+    killers: ["closing_races_test meanwhile"],
   },
   {
     name: "a close by force that was late cuts off all the same",
@@ -1221,7 +1221,7 @@ export const mutants: Mutant[] = [
     file: "apply.c",
     from: "  if (by_name) async_moved_begin_by_name(stream);\n  bool moved = stream->moved;",
     to: "  bool moved = stream->moved;\n  if (by_name) async_moved_begin_by_name(stream);",
-    killers: ["explore_moved_test"],
+    killers: ["moved_journal_test leave_the_journal", "moved_test"],
   },
   {
     name: "a moved database's connection deletes the journal of another",

@@ -83,8 +83,23 @@ static Thread begin_close_by_force(Call *call, sqlite3 *db) {
   testvfs_hold(ON_SYNC, "x.db");
   Thread thread = thread_start(close_by_force, call);
   testvfs_wait_held();
+  testvfs_delay(ON_WRITE, NULL, 10); /* they are applied beside the sync */
   insert(db, 10);
   return thread;
+}
+
+/* Of what was written to it last. */
+static bool ends_with_sync(const char *name) {
+  char write[40];
+  char sync[40];
+  snprintf(write, sizeof write, "write %s ", name);
+  snprintf(sync, sizeof sync, "sync %s\n", name);
+  char *log = testvfs_log();
+  char *last = NULL;
+  for (char *at = log; (at = strstr(at, write)) != NULL; at++) last = at;
+  bool ends = last != NULL && strstr(last, sync) != NULL;
+  free(log);
+  return ends;
 }
 
 static void a_close_by_force_loses_no_commit_that_comes_meanwhile(void) {
@@ -95,9 +110,9 @@ static void a_close_by_force_loses_no_commit_that_comes_meanwhile(void) {
     sqlite3 *db = open_table(modes[mode]);
     Call call = {.timeout_ms = WAIT_MS};
     Thread thread = begin_close_by_force(&call, db);
-    testvfs_delay(ON_WRITE, NULL, 10);
     testvfs_release();
     thread_join(thread);
+    CHECK(ends_with_sync(mode == 0 ? "x.db" : "x.db-wal"));
     testvfs_reset();
     CHECK_EQ(call.result, SQLITE_OK);
     CHECK_EQ(exec_code(db, "INSERT INTO t VALUES (1)"), SQLITE_IOERR_CLOSE);
@@ -120,14 +135,12 @@ static void a_close_by_force_takes_no_more_commits(void) {
   AsyncStream *stream = async_registry_find(path);
   Call call = {.timeout_ms = WAIT_MS};
   Thread thread = begin_close_by_force(&call, db);
-  testvfs_hold(ON_WRITE, "x.db$");
   testvfs_release();
-  testvfs_wait_held();
   WAIT_FOR(WAIT_MS, is_cut_off(stream));
   CHECK_EQ(exec_code(db, "INSERT INTO t VALUES (1)"), SQLITE_IOERR_CLOSE);
   CHECK(!call.is_done);
-  testvfs_release();
   thread_join(thread);
+  testvfs_reset();
   CHECK_EQ(call.result, SQLITE_OK);
   async_registry_release(stream);
   sqlite3_close(db);
@@ -139,8 +152,8 @@ static void a_close_by_force_that_is_late_leaves_all_as_it_was(void) {
   sqlite3 *db = open_table("DELETE");
   Call call = {.timeout_ms = 300};
   Thread thread = begin_close_by_force(&call, db);
-  testvfs_hold(ON_WRITE, "x.db$");
   testvfs_release();
+  testvfs_hold(ON_WRITE, "x.db$");
   testvfs_wait_held();
   thread_join(thread);
   CHECK_EQ(call.result, SQLITE_BUSY);

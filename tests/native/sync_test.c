@@ -83,19 +83,20 @@ static int count_in_log(const char *words) {
 static void a_flush_does_not_wait_for_what_is_queued_behind_it(void) {
   sqlite3 *db = setup("", "WAL", "NORMAL");
   exec(db, "PRAGMA cache_size = -20000"); /* all of a transaction comes at once */
-  testvfs_delay(ON_WRITE, WAL, 20);
+  testvfs_delay(ON_WRITE, WAL, 60);
   commit(db, 1);
   sleep_ms(5);
   begin_flush();
+  int64_t wanted = status_number(path, "committed");
   exec(db, "INSERT INTO t(b) VALUES (zeroblob(3000000))"); /* 50 writes */
-  CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
+  WAIT_FOR(WAIT_MS, status_number(path, "durable") >= wanted); /* and asks for no more */
   char *log = testvfs_log();
   char *sync = strstr(log, WAL_SYNC);
   CHECK(sync != NULL);
   *sync = '\0';
   int writes = 0;
   for (const char *at = log; (at = strstr(at, "write x.db-wal")) != NULL; at++) writes++;
-  CHECK(writes < 10);
+  CHECK(writes < 30);
   free(log);
   finish(db, 2);
 }

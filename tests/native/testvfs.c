@@ -53,6 +53,7 @@ static Rule rules[RULES_MAX];
 static int rule_count;
 static int failures;
 static bool held;
+static unsigned releases;
 static Counted *counted;
 static size_t counted_count;
 static size_t counted_room;
@@ -103,9 +104,10 @@ static bool matches(const Rule *rule, unsigned operation, const char *path) {
 
 /* Under the mutex. */
 static void hold(void) {
+  unsigned before = releases; /* another one may be held by the time that this one wakes */
   held = true;
   pthread_cond_broadcast(&changed);
-  while (held) pthread_cond_wait(&changed, &mutex);
+  while (releases == before) pthread_cond_wait(&changed, &mutex);
 }
 
 /* What the rules say of an operation: the code it is to fail with, or SQLITE_OK. */
@@ -184,6 +186,7 @@ void testvfs_wait_held(void) {
 void testvfs_release(void) {
   enter();
   held = false;
+  releases++;
   pthread_cond_broadcast(&changed);
   leave();
 }
@@ -202,6 +205,7 @@ void testvfs_reset(void) {
   rule_count = 0;
   failures = 0;
   held = false;
+  releases++;
   pthread_cond_broadcast(&changed);
   counted_count = 0;
   log_length = 0;
