@@ -106,22 +106,21 @@ int async_checkpoint_sync(AsyncFile *file, int flags) {
 
 /* ---- The WAL's end ---- */
 
-void async_checkpoint_ends_writing(AsyncStream *stream) {
-  if (checkpointed != stream) return;
-  if (is_checkpointer && !copies_unsynced) {
+static void end_wal(AsyncStream *stream, bool may_wait) {
+  if (may_wait && !copies_unsynced) {
     async_void_wal(stream);
   } else {
     async_void_free(stream);
   }
 }
 
+void async_checkpoint_ends_writing(AsyncStream *stream) {
+  if (checkpointed == stream) end_wal(stream, is_checkpointer);
+}
+
 void async_checkpoint_ends(AsyncStream *stream) {
   if (checkpointed != stream) return;
-  if (copies_unsynced) {
-    async_void_free(stream);
-  } else {
-    async_void_wal(stream);
-  }
+  end_wal(stream, true);
   async_checkpoint_forget();
 }
 
@@ -224,26 +223,21 @@ static int copy(Session *session) {
   return rc;
 }
 
-static int64_t backfilled_of(AsyncStream *stream) {
+/* One of the stream's WAL, which others move. */
+static int64_t read_position(AsyncStream *stream, const int64_t *position) {
   async_mutex_enter(&stream->mutex);
-  int64_t backfilled = stream->wal.backfilled;
+  int64_t value = *position;
   async_mutex_leave(&stream->mutex);
-  return backfilled;
-}
-
-static int64_t end_of(AsyncStream *stream) {
-  async_mutex_enter(&stream->mutex);
-  int64_t end = stream->wal.end;
-  async_mutex_leave(&stream->mutex);
-  return end;
+  return value;
 }
 
 /* The WAL is synced before, so that little of that is left to do while others are held up. */
 static void settle_wal(AsyncStream *stream) {
-  int64_t before = end_of(stream) - LAST_BYTES - 1;
-  for (int i = 0; i < SETTLE_ROUNDS && end_of(stream) - before > LAST_BYTES; i++) {
-    before = end_of(stream);
+  int64_t grown = LAST_BYTES + 1;
+  for (int i = 0; i < SETTLE_ROUNDS && grown > LAST_BYTES; i++) {
+    int64_t before = read_position(stream, &stream->wal.end);
     settle(stream, ASYNC_ROLE_WAL);
+    grown = read_position(stream, &stream->wal.end) - before;
   }
 }
 
@@ -262,7 +256,7 @@ static bool must_end(AsyncStream *stream) {
 
 static AsyncWalOutcome checkpoint(AsyncStream *stream) {
   Session session = {.stream = stream};
-  int64_t backfilled = backfilled_of(stream);
+  int64_t backfilled = read_position(stream, &stream->wal.backfilled);
   is_checkpointer = true;
   AsyncWalOutcome outcome = {.code = open_connection(stream, &session.db, &session.page_size)};
   if (session.db != NULL) {
@@ -275,7 +269,7 @@ static AsyncWalOutcome checkpoint(AsyncStream *stream) {
     outcome.readers = session.left > 0 && async_walindex_has_readers(&stream->walindex);
   }
   is_checkpointer = false;
-  outcome.progress = backfilled_of(stream) != backfilled;
+  outcome.progress = read_position(stream, &stream->wal.backfilled) != backfilled;
   return outcome;
 }
 
@@ -310,13 +304,12 @@ static int64_t look_at(AsyncStream *stream) {
   sync_early(stream);
   async_mutex_enter(&stream->mutex);
   int64_t due = due_us(stream);
+  bool is_due = due >= 0 && due <= async_os_now_us();
+  if (is_due) stream->wal.begun++;
   async_mutex_leave(&stream->mutex);
-  if (due < 0 || due > async_os_now_us()) return due;
+  if (!is_due) return due;
 
   AsyncWalOutcome outcome = {.code = SQLITE_INTERRUPT};
-  async_mutex_enter(&stream->mutex);
-  stream->wal.begun++;
-  async_mutex_leave(&stream->mutex);
   if (has_moved(stream)) {
     outcome.code = SQLITE_READONLY_DBMOVED; /* nothing at its path is its own */
   } else if (async_lock_begin_checkpoint(stream)) {

@@ -27,9 +27,13 @@
 
 static AsyncHandle *handle_of(sqlite3_file *base) { return (AsyncHandle *)base; }
 
+static bool has_exclusive(const AsyncHandle *handle, int lock) {
+  return (handle->wal.exclusive & (1u << lock)) != 0;
+}
+
 /* A transaction of the connection that writes to the WAL has ended. */
 static void end_wal_write(AsyncHandle *handle) {
-  if (handle->wal.is_checkpointer || !(handle->wal.exclusive & (1u << ASYNC_WAL_WRITE))) return;
+  if (handle->wal.is_checkpointer || !has_exclusive(handle, ASYNC_WAL_WRITE)) return;
   atomic_store_explicit(&handle->stream->wal_writing, false, memory_order_release);
   int level = async_client_level(handle);
   handle->commit = (AsyncCommit){level, async_stream_wal_write_ended(handle->stream, level)};
@@ -49,7 +53,7 @@ bool async_handle_is_connection(const AsyncHandle *handle) {
 static void unmap(AsyncHandle *handle) {
   end_wal_write(handle);
   forget_commit(handle);
-  if (handle->wal.exclusive & (1u << ASYNC_WAL_CHECKPOINT)) async_checkpoint_forget();
+  if (has_exclusive(handle, ASYNC_WAL_CHECKPOINT)) async_checkpoint_forget();
   async_walindex_unmap(&handle->stream->walindex, &handle->wal);
 }
 
@@ -236,7 +240,7 @@ static int check_bounds(AsyncHandle *handle, int first, int flags) {
   AsyncStream *stream = handle->stream;
   /* Who has the WRITE lock is in the middle of a transaction, and the checkpointer waits for it. */
   bool reads = async_walindex_begins_read(&handle->wal, first, flags) &&
-               !(handle->wal.exclusive & (1u << ASYNC_WAL_WRITE));
+               !has_exclusive(handle, ASYNC_WAL_WRITE);
   bool writes = begins_write(handle, first, flags);
   if (!stream->strained || !(reads || writes) || handle->wal.is_checkpointer) return SQLITE_OK;
   bool full;
@@ -259,7 +263,7 @@ static int check_bounds(AsyncHandle *handle, int first, int flags) {
 /* Is a transaction about to start the WAL anew?  SQLite takes the locks of all who read from it,
 ** which otherwise only a checkpoint does; refused, it appends. */
 static bool restarts(const AsyncHandle *handle, int first, int n, int flags) {
-  bool checkpoints = (handle->wal.exclusive & (1u << ASYNC_WAL_CHECKPOINT)) != 0;
+  bool checkpoints = has_exclusive(handle, ASYNC_WAL_CHECKPOINT);
   return (flags & SQLITE_SHM_EXCLUSIVE) && first == ASYNC_WAL_READ_0 + 1 &&
          n == SQLITE_SHM_NLOCK - first && !checkpoints;
 }

@@ -50,13 +50,13 @@ static void list_remove(AsyncTaskList *list, AsyncTask *task) {
   list->count--;
 }
 
-static AsyncLane *lane_named(AsyncLaneName name) { return &async_scheduler.lanes[name]; }
+AsyncLane *async_scheduler_lane(AsyncLaneName name) { return &async_scheduler.lanes[name]; }
 
-static AsyncLane *lane_of(const AsyncTask *task) { return lane_named(task->lane); }
+static AsyncLane *lane_of(const AsyncTask *task) { return async_scheduler_lane(task->lane); }
 
 /* Where the task is to go: to a lane in which somebody is. */
 static void choose_lane(AsyncTask *task, AsyncLaneName wanted) {
-  bool nobody = lane_named(ASYNC_LANE_SYNC)->looping == 0;
+  bool nobody = async_scheduler_lane(ASYNC_LANE_SYNC)->looping == 0;
   task->lane = nobody ? ASYNC_LANE_WRITE : wanted;
 }
 
@@ -99,7 +99,7 @@ static bool take_out(AsyncTask *task) {
 /* ---- Who is woken ---- */
 
 static void end_rest(AsyncRunner *runner) {
-  AsyncLane *lane = lane_named(runner->lane);
+  AsyncLane *lane = async_scheduler_lane(runner->lane);
   AsyncRunner **link = &lane->resting;
   while (*link != runner) link = &(*link)->next;
   *link = runner->next;
@@ -109,7 +109,7 @@ static void end_rest(AsyncRunner *runner) {
 
 static void wake_runner(AsyncRunner *runner) {
   end_rest(runner);
-  lane_named(runner->lane)->coming++;
+  async_scheduler_lane(runner->lane)->coming++;
   async_cond_broadcast(&runner->cond);
 }
 
@@ -129,23 +129,23 @@ static void delegate(AsyncLane *lane) {
 
 void async_scheduler_delegate(void) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  for (int i = 0; i < ASYNC_LANES; i++) delegate(lane_named(i));
+  for (int i = 0; i < ASYNC_LANES; i++) delegate(async_scheduler_lane(i));
 }
 
 void async_scheduler_changed(void) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
   if (async_scheduler.waiting > 0) async_cond_broadcast(&async_scheduler.changed);
   for (int i = 0; i < ASYNC_LANES; i++) {
-    while (lane_named(i)->resting != NULL) wake_runner(lane_named(i)->resting);
+    while (async_scheduler_lane(i)->resting != NULL) wake_runner(async_scheduler_lane(i)->resting);
   }
 }
 
 /* The first or the last runner has come or gone: every task goes where it is to be now. */
 static void sort_into_lanes(void) {
   for (int i = 0; i < ASYNC_LANES; i++) {
-    AsyncTaskList ready = lane_named(i)->ready;
-    AsyncTaskList delayed = lane_named(i)->delayed;
-    lane_named(i)->ready = lane_named(i)->delayed = (AsyncTaskList){0};
+    AsyncTaskList ready = async_scheduler_lane(i)->ready;
+    AsyncTaskList delayed = async_scheduler_lane(i)->delayed;
+    async_scheduler_lane(i)->ready = async_scheduler_lane(i)->delayed = (AsyncTaskList){0};
     for (AsyncTask *task = ready.first, *next; task != NULL; task = next) {
       next = task->next;
       make_ready(task, task->home);
@@ -159,7 +159,7 @@ static void sort_into_lanes(void) {
 
 void async_scheduler_note_looping(AsyncLaneName name, int change) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  AsyncLane *lane = lane_named(name);
+  AsyncLane *lane = async_scheduler_lane(name);
   bool was_there = lane->looping > 0;
   lane->looping += change;
   if (name != ASYNC_LANE_SYNC || was_there == (lane->looping > 0)) return;
@@ -167,7 +167,7 @@ void async_scheduler_note_looping(AsyncLaneName name, int change) {
   async_scheduler_delegate();
 }
 
-bool async_scheduler_has_syncer(void) { return lane_named(ASYNC_LANE_SYNC)->looping > 0; }
+bool async_scheduler_has_syncer(void) { return async_scheduler_lane(ASYNC_LANE_SYNC)->looping > 0; }
 
 void async_scheduler_wake(AsyncTask *task, AsyncWake how) {
   async_mutex_enter(&async_scheduler.mutex);
@@ -235,7 +235,7 @@ static void make_due_ready(AsyncLane *lane) {
 
 AsyncTask *async_scheduler_take(AsyncLaneName name) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  AsyncLane *lane = lane_named(name);
+  AsyncLane *lane = async_scheduler_lane(name);
   make_due_ready(lane);
   AsyncTask *task = lane->ready.first;
   if (task == NULL) return NULL;
@@ -283,7 +283,7 @@ void async_scheduler_take_over(void) {
   async_mutex_enter(&async_scheduler.mutex);
   async_scheduler.running = async_scheduler.waiting = 0;
   for (int i = 0; i < ASYNC_LANES; i++) {
-    AsyncLane *lane = lane_named(i);
+    AsyncLane *lane = async_scheduler_lane(i);
     lane->resting = NULL;
     lane->napping = lane->coming = lane->looping = lane->threads = lane->parked = 0;
   }
@@ -302,7 +302,7 @@ void async_scheduler_reclaim(AsyncTask *task) {
 
 static bool rest(AsyncRunner *runner, int64_t timeout_us, bool nap) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
-  AsyncLane *lane = lane_named(runner->lane);
+  AsyncLane *lane = async_scheduler_lane(runner->lane);
   const AsyncTask *next = lane->delayed.first;
   int64_t now_us = timeout_us >= 0 || next != NULL ? async_os_now_us() : 0;
   runner->until_us = timeout_us < 0 ? INT64_MAX : now_us + timeout_us;
@@ -341,15 +341,15 @@ void async_scheduler_pause(int64_t timeout_us) {
 
 /* Under the mutex: is there one of our own threads, now and until further notice? */
 static bool has_own(void) {
-  const AsyncLane *lane = lane_named(ASYNC_LANE_WRITE);
+  const AsyncLane *lane = async_scheduler_lane(ASYNC_LANE_WRITE);
   int idle = async_scheduler.halt == HALT_NEVER ? 0 : lane->parked;
   return lane->threads > idle && !async_scheduler.stopping;
 }
 
 bool async_scheduler_has_runner(void) {
   async_mutex_enter(&async_scheduler.mutex);
-  bool has =
-      (has_own() || lane_named(ASYNC_LANE_WRITE)->looping > 0) && async_scheduler.halt != HALT_NOW;
+  bool has = (has_own() || async_scheduler_lane(ASYNC_LANE_WRITE)->looping > 0) &&
+             async_scheduler.halt != HALT_NOW;
   async_mutex_leave(&async_scheduler.mutex);
   return has;
 }

@@ -113,6 +113,9 @@ extern AsyncScheduler async_scheduler;
 
 void async_scheduler_init(void);
 
+/* The lane of this name, to be looked at under the mutex. */
+AsyncLane *async_scheduler_lane(AsyncLaneName name);
+
 /* How soon a runner is to look at a task. */
 typedef enum AsyncWake {
   ASYNC_WAKE_SOON, /* one that naps needs no signal */

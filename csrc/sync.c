@@ -113,21 +113,20 @@ static void end_all(AsyncStream *stream, int64_t since_us, bool done) {
 
 /* ---- The task ---- */
 
-/* Of what must be synced, what this flush has not been at. */
-static AsyncFile *next_dirty(AsyncStream *stream) {
-  if (stream->files.dirty == 0) return NULL;
-  AsyncFile *file = stream->files.newest;
-  while (file != NULL &&
-         (!file->dirty || file->gone || file->parent == NULL || file->flushes == stream->flushes)) {
-    file = file->older;
-  }
+/* The first from this one on that must be synced. */
+static AsyncFile *dirty_from(AsyncFile *file) {
+  while (file != NULL && (!file->dirty || file->gone || file->parent == NULL)) file = file->older;
   return file;
 }
 
 AsyncFile *async_sync_first_dirty(AsyncStream *stream) {
-  if (stream->files.dirty == 0) return NULL;
-  AsyncFile *file = stream->files.newest;
-  while (file != NULL && (!file->dirty || file->gone || file->parent == NULL)) file = file->older;
+  return stream->files.dirty == 0 ? NULL : dirty_from(stream->files.newest);
+}
+
+/* Of those, one that this flush has not been at. */
+static AsyncFile *next_dirty(AsyncStream *stream) {
+  AsyncFile *file = async_sync_first_dirty(stream);
+  while (file != NULL && file->flushes == stream->flushes) file = dirty_from(file->older);
   return file;
 }
 

@@ -12,16 +12,22 @@
 /* To be voided, a WAL is to be durable within this. */
 #define FLUSH_MS 10000
 
-/* Under the mutex: has the database all of the WAL, on stable storage, and is nobody about to
-** append to it? */
-static bool is_needless(const AsyncStream *stream, const AsyncFile *wal, const void *index) {
-  const AsyncFile *database = stream->files.database;
+/* Under the mutex: has the database all of a WAL that is not void, and is nobody about to append to
+** it? */
+static bool is_copied(const AsyncStream *stream, const void *index) {
   bool written = atomic_load_explicit(&stream->wal_writing, memory_order_acquire);
-  if (written || stream->error.code != SQLITE_OK || database == NULL || stream->moved) return false;
+  return index != NULL && !written && stream->wal.header != ASYNC_WAL_VOID &&
+         stream->error.code == SQLITE_OK && async_walindex_is_copied(index);
+}
+
+/* Under the mutex: and is it there on stable storage? */
+static bool is_needless(const AsyncStream *stream, const AsyncFile *wal) {
+  const AsyncFile *database = stream->files.database;
+  if (database == NULL || stream->moved) return false;
   bool is_quiet = wal == stream->files.wal && wal->pending == 0 && database->pending == 0 &&
                   stream->durable.seq == stream->pushed.seq;
   bool is_synced = !database->dirty && !database->backfilled;
-  return is_quiet && is_synced && async_walindex_is_copied(index);
+  return is_quiet && is_synced;
 }
 
 /* Queue the zeros, if that has not been done before, and was not waited for.  False if the WAL is
@@ -31,7 +37,7 @@ static bool begin_void(AsyncStream *stream, AsyncFile *wal, int64_t *seq) {
   unsigned char header[ASYNC_WAL_HEADER_SIZE] = {0};
   if (index == NULL || async_file_read_wal_header(wal, header) != SQLITE_OK) return false;
   async_mutex_enter(&stream->mutex);
-  bool voids = stream->wal.header != ASYNC_WAL_VOID && is_needless(stream, wal, index);
+  bool voids = is_copied(stream, index) && is_needless(stream, wal);
   if (voids && stream->wal.header == ASYNC_WAL_VALID) {
     voids = async_file_void_wal(wal, header) == SQLITE_OK;
   }
@@ -59,15 +65,12 @@ static void let_go_of(AsyncFile *wal) {
 }
 
 /* Can it be voided, once what was committed is durable? */
-static bool is_copied(AsyncStream *stream) {
+static bool may_be_voided(AsyncStream *stream) {
   const void *index = async_walindex_header(&stream->walindex);
   async_mutex_enter(&stream->mutex);
-  bool written = atomic_load_explicit(&stream->wal_writing, memory_order_acquire);
-  bool copied = index != NULL && !written && stream->wal.header != ASYNC_WAL_VOID &&
-                stream->error.code == SQLITE_OK && !async_stream_is_held(stream) &&
-                async_walindex_is_copied(index);
+  bool may = is_copied(stream, index) && !async_stream_is_held(stream);
   async_mutex_leave(&stream->mutex);
-  return copied;
+  return may;
 }
 
 /* What is held for want of space is not waited for without a bound. */
@@ -78,7 +81,7 @@ static int make_durable(AsyncStream *stream) {
 }
 
 void async_void_wal(AsyncStream *stream) {
-  AsyncFile *wal = is_copied(stream) ? hold_wal(stream) : NULL;
+  AsyncFile *wal = may_be_voided(stream) ? hold_wal(stream) : NULL;
   if (wal == NULL) return;
   int64_t seq = 0;
   int rc = make_durable(stream);
@@ -93,7 +96,7 @@ void async_void_wal(AsyncStream *stream) {
 }
 
 void async_void_free(AsyncStream *stream) {
-  if (!is_copied(stream)) return;
+  if (!may_be_voided(stream)) return;
   async_mutex_enter(&stream->mutex);
   stream->wal.free_to_restart = true;
   async_mutex_leave(&stream->mutex);

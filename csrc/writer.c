@@ -3,12 +3,10 @@
 */
 #include "writer.h"
 
-#include "apply.h"
 #include "arena.h"
 #include "config.h"
 #include "ending.h"
 #include "registry.h"
-#include "sync.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -34,8 +32,6 @@ static atomic_bool in_a_hurry;
 
 static void enter(void) { async_mutex_enter(&async_scheduler.mutex); }
 static void leave(void) { async_mutex_leave(&async_scheduler.mutex); }
-
-static AsyncLane *lane_named(AsyncLaneName name) { return &async_scheduler.lanes[name]; }
 
 /* ---- Runs ---- */
 
@@ -246,7 +242,8 @@ static bool is_idle(void) {
   leave();
   bool queued = async_registry_hurry();
   enter();
-  for (int i = 0; i < ASYNC_LANES; i++) queued = queued || lane_named(i)->ready.first != NULL;
+  for (int i = 0; i < ASYNC_LANES; i++)
+    queued = queued || async_scheduler_lane(i)->ready.first != NULL;
   return !queued && async_scheduler.running == 0;
 }
 
@@ -254,7 +251,7 @@ static bool is_idle(void) {
 static bool shall_nap(const AsyncRunner *runner) {
   int64_t since_us = async_os_now_us() - LINGER_US;
   bool anybody_works = async_scheduler.worked_us > since_us;
-  bool is_needed = lane_named(runner->lane)->napping == 0 || runner->worked_us > since_us;
+  bool is_needed = async_scheduler_lane(runner->lane)->napping == 0 || runner->worked_us > since_us;
   return runner->lane == ASYNC_LANE_WRITE && anybody_works && is_needed;
 }
 
@@ -275,7 +272,7 @@ static void rest(AsyncRunner *runner) {
 }
 
 static void loop(Seat seat) {
-  AsyncLane *lane = lane_named(seat.lane);
+  AsyncLane *lane = async_scheduler_lane(seat.lane);
   AsyncRunner runner = {.worked_us = INT64_MIN, .lane = seat.lane};
   async_cond_init(&runner.cond);
   async_scheduler_note_looping(seat.lane, 1);
@@ -306,7 +303,7 @@ void async_writer_run(void) {
 }
 
 static void sit(Seat seat) {
-  AsyncLane *lane = lane_named(seat.lane);
+  AsyncLane *lane = async_scheduler_lane(seat.lane);
   enter();
   while (!async_scheduler.stopping) {
     loop(seat);
@@ -330,27 +327,28 @@ static void syncer_main(void *number) {
 
 /* ---- Control ---- */
 
-static int writer_count(void) { return lane_named(ASYNC_LANE_WRITE)->threads; }
+static int writer_count(void) { return async_scheduler_lane(ASYNC_LANE_WRITE)->threads; }
 
 static void update_interrupt(void) {
   bool stopping = writer_count() > 0 && async_scheduler.stopping;
   async_scheduler.interrupt = stopping || async_scheduler.halt == SQLITEASYNC_HALT_NOW;
 }
 
-/* Under the mutex: one more thread of ours. */
-static bool start_writer(void) {
-  intptr_t number = writer_count();
-  if (!async_os_thread_start(&writer_threads[number], writer_main, (void *)number)) return false;
-  lane_named(ASYNC_LANE_WRITE)->threads++;
+/* Under the mutex: one more thread of ours in a lane, of which these are. */
+static bool start_thread(AsyncLaneName name, AsyncOsThread *threads, void (*thread_main)(void *)) {
+  AsyncLane *lane = async_scheduler_lane(name);
+  intptr_t number = lane->threads;
+  if (!async_os_thread_start(&threads[number], thread_main, (void *)number)) return false;
+  lane->threads++;
   return true;
 }
 
+static bool start_writer(void) {
+  return start_thread(ASYNC_LANE_WRITE, writer_threads, writer_main);
+}
+
 static bool start_syncer(void) {
-  AsyncLane *lane = lane_named(ASYNC_LANE_SYNC);
-  intptr_t number = lane->threads;
-  if (!async_os_thread_start(&syncer_threads[number], syncer_main, (void *)number)) return false;
-  lane->threads++;
-  return true;
+  return start_thread(ASYNC_LANE_SYNC, syncer_threads, syncer_main);
 }
 
 bool async_writer_start(void) {
@@ -379,7 +377,8 @@ void async_writer_expect(int streams) {
   int syncers = streams < SYNCERS_MAX / 2 ? 2 * streams : SYNCERS_MAX;
   bool go_on = writer_count() > 0 && !async_scheduler.stopping;
   while (go_on && writer_count() < writers && start_writer()) continue;
-  while (go_on && lane_named(ASYNC_LANE_SYNC)->threads < syncers && start_syncer()) continue;
+  while (go_on && async_scheduler_lane(ASYNC_LANE_SYNC)->threads < syncers && start_syncer())
+    continue;
   leave();
 }
 
@@ -396,7 +395,7 @@ static void join_all(AsyncOsThread *threads, int count) {
 void async_writer_stop(void) {
   enter();
   int writers = writer_count();
-  int syncers = lane_named(ASYNC_LANE_SYNC)->threads;
+  int syncers = async_scheduler_lane(ASYNC_LANE_SYNC)->threads;
   async_scheduler.stopping = true;
   update_interrupt();
   async_scheduler_changed();
@@ -405,7 +404,8 @@ void async_writer_stop(void) {
   join_all(writer_threads, writers);
   join_all(syncer_threads, syncers);
   enter();
-  lane_named(ASYNC_LANE_WRITE)->threads = lane_named(ASYNC_LANE_SYNC)->threads = 0;
+  async_scheduler_lane(ASYNC_LANE_WRITE)->threads = async_scheduler_lane(ASYNC_LANE_SYNC)->threads =
+      0;
   update_interrupt();
   leave();
 }

@@ -4,6 +4,7 @@
 #include "database.h"
 
 #include "checkpoint.h"
+#include "registry.h"
 #include "testvfs.h"
 #include "writer.h"
 
@@ -126,6 +127,15 @@ int step_some(int steps) {
 }
 
 void step_all(void) { CHECK(step_some(STEPS_MAX) < STEPS_MAX); }
+
+int wal_header(const char *path) {
+  AsyncStream *stream = async_registry_find(path);
+  async_mutex_enter(&stream->mutex);
+  int header = stream->wal.header;
+  async_mutex_leave(&stream->mutex);
+  async_registry_release(stream);
+  return header;
+}
 
 void play_writer(bool on) {
   async_mutex_enter(&async_scheduler.mutex);

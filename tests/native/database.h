@@ -38,6 +38,9 @@ void check_integrity_at(const char *file, int line, sqlite3 *db);
 /* Apply what is queued, step by step with no thread; or at most `steps`. */
 void step_all(void);
 
+/* Is the header of its WAL valid, or void?  An AsyncWalHeader (wal.h). */
+int wal_header(const char *path);
+
 /* As if this thread were a writer that is always there, and the checkpointer: who has to wait for
 ** the writer does the work itself. */
 void play_writer(bool on);

@@ -63,3 +63,23 @@ void pair_flush_and_look(sqlite3 *db, int timeout_ms, int rows) {
   CHECK_EQ(sqlite3async_flush(pair_path, timeout_ms), SQLITE_OK);
   pair_look(db, rows);
 }
+
+void pair_look_at_marks(void) {
+  int64_t durable = status_number(pair_path, "durable");
+  CHECK(number_after_power_cut(pair_path, NULL, PAIR_COUNT) >= durable);
+  int64_t applied = status_number(pair_path, "applied");
+  CHECK(number_after_crash(pair_path, NULL, PAIR_COUNT) >= applied);
+}
+
+void pair_insert_and_help(void *db) {
+  pair_insert(db);
+  pair_flush_and_look(db, -1, 1);
+  pair_insert(db);
+  pair_flush_and_look(db, 1000, 2);
+}
+
+void pair_insert_and_wait(void *db) {
+  pair_insert(db);
+  pair_insert(db);
+  pair_flush_and_look(db, 1000, 2);
+}

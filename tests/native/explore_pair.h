@@ -37,4 +37,13 @@ void pair_insert(sqlite3 *db);
 void pair_look(sqlite3 *db, int rows);
 void pair_flush_and_look(sqlite3 *db, int timeout_ms, int rows);
 
+/* What is told to be applied a crash leaves there, now, and what is told to be durable a power cut,
+** too.  Each transaction is a row. */
+void pair_look_at_marks(void);
+
+/* For threads: two rows, durable in the end.  The first one flushes after each, and does so itself
+** if the writer is not at it; the other one waits. */
+void pair_insert_and_help(void *db);
+void pair_insert_and_wait(void *db);
+
 #endif /* TEST_EXPLORE_PAIR_H */

@@ -13,20 +13,11 @@
 /* SQLite's busy handler, and the polls below, wait for so long at most in all. */
 #define BUSY_US 40000
 
-/* Whatever is told to be applied a crash leaves there, and what is told to be durable a power cut,
-** too.  Each transaction is a row. */
-static void look(void) {
-  int64_t durable = status_number(pair_path, "durable");
-  CHECK(number_after_power_cut(pair_path, NULL, PAIR_COUNT) >= durable);
-  int64_t applied = status_number(pair_path, "applied");
-  CHECK(number_after_crash(pair_path, NULL, PAIR_COUNT) >= applied);
-}
-
 static void look_around(void *unused) {
   (void)unused;
   for (int i = 0; i < 3; i++) {
     step_sleep_us(SYNC_US / 2);
-    look();
+    pair_look_at_marks();
   }
 }
 
@@ -41,24 +32,11 @@ static void run_pair(void (*one)(void *), void (*other)(void *)) {
 
 /* ---- Commits and flushes in each journal mode ---- */
 
-static void insert_and_help(void *db) {
-  pair_insert(db);
-  pair_flush_and_look(db, -1, 1);
-  pair_insert(db);
-  pair_flush_and_look(db, 1000, 2);
-}
-
-static void insert_and_wait(void *db) {
-  pair_insert(db);
-  pair_insert(db);
-  pair_flush_and_look(db, 1000, 2);
-}
-
 static void run_mode(const char *mode, const char *level) {
   pair_open();
   exec(pair_first, "PRAGMA journal_mode = %s; PRAGMA synchronous = %s", mode, level);
   exec(pair_second, "PRAGMA journal_mode = %s; PRAGMA synchronous = %s", mode, level);
-  run_pair(insert_and_help, insert_and_wait);
+  run_pair(pair_insert_and_help, pair_insert_and_wait);
   pair_finish(4);
 }
 
@@ -100,7 +78,7 @@ static void shrink(void *db) {
 
 static void run_shrink(void) {
   pair_open();
-  run_pair(shrink, insert_and_wait);
+  run_pair(shrink, pair_insert_and_wait);
   pair_finish(4);
 }
 

@@ -27,18 +27,10 @@ static void setup(int checkpoint_bytes, const char *synchronous) {
   memdisk_sync_takes_us(SYNC_US);
 }
 
-/* Each transaction is a row. */
-static void look(void) {
-  int64_t durable = status_number(pair_path, "durable");
-  CHECK(number_after_power_cut(pair_path, NULL, PAIR_COUNT) >= durable);
-  int64_t applied = status_number(pair_path, "applied");
-  CHECK(number_after_crash(pair_path, NULL, PAIR_COUNT) >= applied);
-}
-
 static void look_around(void *unused) {
   (void)unused;
   for (int i = 0; i < 5; i++) {
-    look();
+    pair_look_at_marks();
     step_sleep_us(SYNC_US);
   }
 }
@@ -46,7 +38,7 @@ static void look_around(void *unused) {
 static void insert_and_look(void *db) {
   for (int i = 0; i < 3; i++) {
     pair_insert(db);
-    look();
+    pair_look_at_marks();
     if (i == 1) step_sleep_us(2 * SYNC_US);
   }
 }
@@ -72,7 +64,7 @@ static void read_and_insert(void *unused) {
   CHECK(rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY);
   rows_of_reader = rc == SQLITE_OK ? 1 : 0;
   exec(reader, rc == SQLITE_OK ? "COMMIT" : "ROLLBACK");
-  look();
+  pair_look_at_marks();
 }
 
 static void run_all(void (*more)(void *)) {
@@ -84,7 +76,7 @@ static void run_all(void (*more)(void *)) {
       explore_thread("more", more, NULL),
   };
   for (int i = 0; i < 4; i++) explore_join(threads[i]);
-  look();
+  pair_look_at_marks();
   step_branch(false);
   close_database(reader);
   pair_finish(5 + rows_of_reader);
@@ -126,7 +118,7 @@ static void checkpoint(void *unused) {
   sqlite3 *db = open_patient(pair_path);
   for (int i = 0; i < 5; i++) {
     exec(db, "PRAGMA wal_checkpoint(%s)", modes[i]);
-    look();
+    pair_look_at_marks();
     step_sleep_us(SYNC_US / 2);
   }
   close_database(db);

@@ -36,33 +36,20 @@ static void run_two(void (*one)(void *), void (*other)(void *)) {
 
 /* ---- Commits, flushes and checkpoints ---- */
 
-static void insert_and_help(void *db) {
-  pair_insert(db);
-  pair_flush_and_look(db, -1, 1);
-  pair_insert(db);
-  pair_flush_and_look(db, 1000, 2);
-}
-
-static void insert_and_wait(void *db) {
-  pair_insert(db);
-  pair_insert(db);
-  pair_flush_and_look(db, 1000, 2);
-}
-
 /* While a sync takes its time, the others go on. */
 #define SYNC_US 100
 
 static void run_normal(void) {
   setup("NORMAL");
   memdisk_sync_takes_us(SYNC_US);
-  run_two(insert_and_help, insert_and_wait);
+  run_two(pair_insert_and_help, pair_insert_and_wait);
   pair_finish(4);
 }
 
 static void run_full(void) {
   setup("FULL");
   memdisk_sync_takes_us(SYNC_US);
-  run_two(insert_and_help, insert_and_wait);
+  run_two(pair_insert_and_help, pair_insert_and_wait);
   pair_finish(4);
 }
 

@@ -88,7 +88,7 @@ static void a_flush_does_not_wait_for_what_is_queued_behind_it(void) {
   sleep_ms(5);
   begin_flush();
   int64_t wanted = status_number(path, "committed");
-  exec(db, "INSERT INTO t(b) VALUES (zeroblob(3000000))"); /* 50 writes */
+  exec(db, "INSERT INTO t(b) VALUES (zeroblob(3000000))");     /* 50 writes */
   WAIT_FOR(WAIT_MS, status_number(path, "durable") >= wanted); /* and asks for no more */
   char *log = testvfs_log();
   char *sync = strstr(log, WAL_SYNC);

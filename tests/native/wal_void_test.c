@@ -79,22 +79,13 @@ static int64_t plain_rows_of_copy(void) {
   return rows_found;
 }
 
-static AsyncWalHeader header_state(void) {
-  AsyncStream *stream = async_registry_find(path);
-  async_mutex_enter(&stream->mutex);
-  AsyncWalHeader state = stream->wal.header;
-  async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
-  return state;
-}
-
 /* The frames of the first commit follow the header in one write; the old ones lie beneath. */
 #define WAL_RESTART "write x.db-wal 4152 @0"
 
 static void a_void_WAL_starts_anew_without_a_sync(void) {
   sqlite3 *db = setup_written("NORMAL");
   call_checkpointer();
-  CHECK_EQ(header_state(), ASYNC_WAL_VOID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VOID);
   Log *log = log_now();
   int zeros = line_of(log, WAL_HEADER, 0);
   CHECK(zeros >= 0 && line_of(log, "sync x.db-wal", zeros) > zeros);
@@ -102,7 +93,7 @@ static void a_void_WAL_starts_anew_without_a_sync(void) {
   testvfs_reset();
   commit(db, 1);
   step_all();
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   log = log_now();
   CHECK(line_of(log, WAL_RESTART, 0) == 0);
   CHECK_EQ(count_lines(log, "sync"), 0);
@@ -131,7 +122,7 @@ static void one_that_is_not_void_is_appended_to(void) {
   exec(other, "BEGIN IMMEDIATE");
   call_checkpointer();
   exec(other, "COMMIT");
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   testvfs_reset();
   commit(db, 1);
   step_all();
@@ -151,7 +142,7 @@ static void what_is_appended_to_a_void_one_has_its_header_again(void) {
   commit(db, 1);
   exec(reader, "BEGIN; SELECT count(*) FROM t");
   call_checkpointer();
-  CHECK_EQ(header_state(), ASYNC_WAL_VOID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VOID);
   step_all();
   CHECK_EQ(plain_rows_of_copy(), 21); /* the database has all */
   testvfs_reset();
@@ -161,7 +152,7 @@ static void what_is_appended_to_a_void_one_has_its_header_again(void) {
   CHECK(line_of(log, WAL_HEADER, 0) == 0);
   CHECK(line_of(log, "write x.db-wal 4120 @", 0) == 1);
   log_free(log);
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   CHECK_EQ(plain_rows_of_copy(), 22);
   close_database(reader);
   finish_written(db, 22);
@@ -183,11 +174,11 @@ static void a_commit_that_comes_meanwhile_keeps_it_from_being_void(void) {
   testvfs_hold(ON_SYNC, "x.db-wal");
   Thread thread = thread_start(call_checkpointer_in_thread, NULL);
   testvfs_wait_held();
-  CHECK_EQ(header_state(), ASYNC_WAL_VOIDING);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VOIDING);
   commit(other, 1);
   testvfs_release();
   thread_join(thread);
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   step_all();
   CHECK_EQ(plain_rows_of_copy(), 21);
   close_database(other);
@@ -202,15 +193,15 @@ static void nothing_is_voided_that_the_database_has_not_on_disk(void) {
   exec(reader, "BEGIN; SELECT count(*) FROM t");
   commit(db, 1); /* which the reader keeps from being copied */
   call_checkpointer();
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   exec(reader, "COMMIT");
   close_database(reader);
   exec(db, "BEGIN IMMEDIATE; INSERT INTO t(b) VALUES (1)");
   call_checkpointer(); /* all is copied, and somebody is about to append */
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   exec(db, "COMMIT");
   call_checkpointer();
-  CHECK_EQ(header_state(), ASYNC_WAL_VOID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VOID);
   finish_written(db, 22);
 }
 
@@ -222,7 +213,7 @@ static sqlite3 *copy_all(sqlite3 *db) {
   exec(db, "BEGIN IMMEDIATE");
   exec(other, "PRAGMA wal_checkpoint(PASSIVE)");
   exec(db, "COMMIT");
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   return other;
 }
 
@@ -247,7 +238,7 @@ static void a_commit_that_comes_before_the_zeros_keeps_it(void) {
   CHECK_EQ(sqlite3async_flush(path, -1), SQLITE_OK);
   testvfs_release();
   thread_join(thread);
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   CHECK_EQ(plain_rows_of_copy(), 21);
   close_database(other);
   finish_written(db, 21);
@@ -261,10 +252,10 @@ static void and_so_does_a_transaction_under_way(void) {
   exec(db, "BEGIN IMMEDIATE");
   testvfs_release();
   thread_join(thread);
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   exec(db, "COMMIT");
   exec(other, "PRAGMA wal_checkpoint(PASSIVE)");
-  CHECK_EQ(header_state(), ASYNC_WAL_VOID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VOID);
   close_database(other);
   finish_written(db, 20);
 }
@@ -278,7 +269,7 @@ static void a_database_that_is_not_synced_keeps_it(void) {
   testvfs_reset();
   exec(db, "PRAGMA wal_checkpoint(PASSIVE)");
   CHECK_EQ(testvfs_count(ON_SYNC, "x.db$"), 0);
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   close_database(other);
   finish_written(db, 20);
 }
@@ -330,7 +321,7 @@ static void who_commits_behind_a_header_that_was_found_waits_for_it(void) {
 static void one_that_another_process_had_is_not_void_any_more(void) {
   sqlite3 *db = setup_written("NORMAL");
   call_checkpointer();
-  CHECK_EQ(header_state(), ASYNC_WAL_VOID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VOID);
   CHECK_EQ(sqlite3async_release(path, 0), SQLITE_BUSY); /* its header is to be on disk first */
   step_all();
   CHECK_EQ(sqlite3async_release(path, 0), SQLITE_BUSY); /* and synced */
@@ -338,7 +329,7 @@ static void one_that_another_process_had_is_not_void_any_more(void) {
   CHECK_EQ(sqlite3async_release(path, 0), SQLITE_OK);
   CHECK_EQ(process_wait(process_start(leave_frames, NULL), 10000), 0);
   CHECK_EQ(query_int(db, "SELECT count(*) FROM t"), 21);
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   commit(db, 1);
   step_all();
   CHECK_EQ(plain_rows_of_copy(), 22);

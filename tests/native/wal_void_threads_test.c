@@ -33,22 +33,13 @@ static void finish(sqlite3 *db) {
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
-static AsyncWalHeader header_state(void) {
-  AsyncStream *stream = async_registry_find(path);
-  async_mutex_enter(&stream->mutex);
-  AsyncWalHeader state = stream->wal.header;
-  async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
-  return state;
-}
-
 /* Whoever recovers a WAL whose header is zeros begins with a header that is always the same; old
 ** frames would fit to it. */
 static void what_is_released_has_its_header(void) {
   sqlite3 *db = setup();
   exec(db, "INSERT INTO t VALUES (1, 0); PRAGMA wal_checkpoint");
   exec(db, "UPDATE t SET b = 9; PRAGMA wal_checkpoint");
-  CHECK_EQ(header_state(), ASYNC_WAL_VOID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VOID);
   CHECK_EQ(sqlite3async_release(path, WAIT_MS), SQLITE_OK);
   exec(db, "UPDATE t SET b = 1");
   exec(db, "UPDATE t SET b = 2; PRAGMA wal_checkpoint");
@@ -96,7 +87,7 @@ static void what_cannot_be_recovered_is_not_voided(void) {
   testvfs_fail(ON_READ, "x.db-wal$", 4, 2, SQLITE_IOERR_READ, 0);
   CHECK(exec_code(db, "SELECT count(*) FROM t") != SQLITE_OK);
   CHECK(sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK);
-  CHECK_EQ(header_state(), ASYNC_WAL_VALID);
+  CHECK_EQ(wal_header(path), ASYNC_WAL_VALID);
   testvfs_reset();
   CHECK_EQ(query_int(db, "SELECT count(*) FROM t"), 10);
   finish(db);
