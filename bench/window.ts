@@ -8,7 +8,8 @@
  * settings and with a maxDelayMs of 100, which syncs more often. The status is asked by the
  * thread that commits, which would else idle or only commit, not by one more that the
  * writers would have to share two processors with: every 50 microseconds, or after every
- * 16th commit. By so much a lag may be told too long. The table has no index, so that the WAL
+ * 16th commit. By so much a lag may be told too long. Of what was in the queue when a commit had to
+ * wait, nothing is said, for nobody could look. The table has no index, so that the WAL
  * does not come near to maxWalBytes, at which commits wait for checkpoints.
  *
  * The kills are those of tests/kill.test.ts: a process with one database commits without pause
@@ -40,6 +41,15 @@ const DELAYS_MS = [undefined, DELAY_MS];
 const RATES = { "1,000/s": 1000, "as fast as they go": Infinity };
 type Pace = keyof typeof RATES;
 
+/** A commit that takes longer has waited; what was applied meanwhile was not looked at. */
+const WAIT_MS = 1;
+
+interface Lags {
+  /** In nanoseconds. */
+  lags: number[];
+  commits: number;
+}
+
 /** How often the status is asked. */
 const LOOK_EVERY_MS = 0.05;
 const LOOK_EVERY = 16;
@@ -70,10 +80,15 @@ async function* measure({ folder, quick }: Settings): AsyncGenerator<Round, void
           vfs.maxDelayMs = delayMs ?? maxDelayMs;
           const database = await create(folder, oursWal(vfs), false);
           await setSlowness({ syncMs, writeMs: 0 });
-          const lags = await lagsOf(vfs, database, pace, round < 0 ? forMs / 5 : forMs);
+          const { lags, commits } = await lagsOf(
+            vfs,
+            database,
+            pace,
+            round < 0 ? forMs / 5 : forMs,
+          );
           await setSlowness({ syncMs: 0, writeMs: 0 });
           await settle(database.contender);
-          await finish(database, lags.length);
+          await finish(database, commits);
           series[lagName(pace, syncMs, delayMs)] = lags;
         }
       }
@@ -90,7 +105,7 @@ async function lagsOf(
   database: Database,
   pace: Pace,
   forMs: number,
-): Promise<number[]> {
+): Promise<Lags> {
   try {
     return commitAndLook(vfs, database, RATES[pace], forMs);
   } catch (error) {
@@ -105,19 +120,20 @@ function commitAndLook(
   { path, insert }: Database,
   rate: number,
   forMs: number,
-): number[] {
+): Lags {
   const before = vfs.status(path).committed;
   const committedMs: number[] = [];
   const lags: number[] = [];
-  const look = () => {
+  let seen = 0;
+  const look = (isLate = false) => {
     const { applied } = vfs.status(path);
     const nowMs = performance.now();
-    while (lags.length < applied - before) {
-      lags.push(Math.round((nowMs - committedMs[lags.length]!) * 1e6));
+    for (; seen < applied - before; seen++) {
+      if (!isLate) lags.push(Math.round((nowMs - committedMs[seen]!) * 1e6));
     }
   };
   const lookUntil = (untilMs: number) => {
-    while (lags.length < committedMs.length) {
+    while (seen < committedMs.length) {
       const nextMs = performance.now() + LOOK_EVERY_MS;
       if (nextMs >= untilMs) break;
       look();
@@ -131,16 +147,18 @@ function commitAndLook(
       lookUntil(dueMs);
       while (performance.now() < dueMs) { /* spin */ }
     } else if (row % LOOK_EVERY === 0) look();
+    const beginMs = performance.now();
     insert.run(`a row to commit, number ${row}`);
     committedMs.push(performance.now());
+    if (committedMs.at(-1)! > beginMs + WAIT_MS) look(true);
   }
   lookUntil(performance.now() + DRAIN_MS);
   const { committed } = vfs.status(path);
-  if (committed - before !== committedMs.length || lags.length !== committedMs.length) {
+  if (committed - before !== committedMs.length || seen !== committedMs.length) {
     const counts = `${committedMs.length} made, ${committed - before} counted`;
-    throw new Error(`commits: ${counts}, ${lags.length} seen applied`);
+    throw new Error(`commits: ${counts}, ${seen} seen applied`);
   }
-  return lags;
+  return { lags, commits: seen };
 }
 
 /** Kill some processes; what they lost, in nanoseconds of age and in transactions. */

@@ -86,7 +86,7 @@ typedef struct AsyncLane {
   int napping;          /* of them */
   int coming;           /* runners that were woken, and have not looked yet */
 
-  int looping; /* threads in the loop */
+  int looping; /* threads in the loop, or on their way to it */
   int threads; /* of our own that were started */
   int parked;  /* of them that wait until halt becomes NEVER, or there are to be more */
 } AsyncLane;
@@ -150,7 +150,7 @@ void async_scheduler_reclaim(AsyncTask *task);
 bool async_scheduler_has_runner(void);
 bool async_scheduler_has_own_runner(void);
 
-/* Under the mutex: a thread has entered or left a lane's loop. */
+/* Under the mutex: a thread is about to enter a lane's loop, or has left it. */
 void async_scheduler_note_looping(AsyncLaneName lane, int change);
 /* Under the mutex: is anybody in the lane SYNC? */
 bool async_scheduler_has_syncer(void);

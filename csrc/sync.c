@@ -51,7 +51,10 @@ void async_sync_wake_waiting(AsyncStream *stream) {
   if (syncs) async_scheduler_wake(&stream->sync_task, ASYNC_WAKE_NOW);
 }
 
+/* Once: while the flush itself waits for another thread's sync, the ops may be tried again and
+** again, and if each time woke the flush, and that the ops, one thread would be busy with both. */
 void async_sync_flush_first(AsyncStream *stream) {
+  if (stream->ops_wait_for_flush) return;
   stream->ops_wait_for_flush = true;
   async_scheduler_wake(&stream->sync_task, ASYNC_WAKE_NOW);
 }

@@ -13,11 +13,12 @@
 #define FLUSH_MS 10000
 
 /* Under the mutex: has the database all of a WAL that is not void, and is nobody about to append to
-** it? */
+** it?  One that was found on disk without a frame stays as it was found. */
 static bool is_copied(const AsyncStream *stream, const void *index) {
   bool written = atomic_load_explicit(&stream->wal_writing, memory_order_acquire);
-  return index != NULL && !written && stream->wal.header != ASYNC_WAL_VOID &&
-         stream->error.code == SQLITE_OK && async_walindex_is_copied(index);
+  int64_t copied = index == NULL || written ? -1 : async_walindex_copied(index);
+  bool has_frames = copied > 0 || (copied == 0 && stream->wal.end > 0);
+  return has_frames && stream->wal.header != ASYNC_WAL_VOID && stream->error.code == SQLITE_OK;
 }
 
 /* Under the mutex: and is it there on stable storage? */

@@ -102,11 +102,12 @@ const void *async_walindex_header(AsyncWalIndex *index) {
   return header;
 }
 
-bool async_walindex_is_copied(const void *header) {
+int64_t async_walindex_copied(const void *header) {
   const volatile uint32_t *words = header;
   bool is_valid = *(const volatile unsigned char *)&words[HEADER_FLAGS] != 0;
   for (int i = 0; i < HEADER_WORDS; i++) is_valid = is_valid && words[i] == words[HEADER_WORDS + i];
-  return is_valid && words[CHECKPOINT_INFO] >= words[HEADER_FRAMES];
+  bool is_copied = is_valid && words[CHECKPOINT_INFO] >= words[HEADER_FRAMES];
+  return is_copied ? (int64_t)words[HEADER_FRAMES] : -1;
 }
 
 static void checksum(uint32_t *words) {

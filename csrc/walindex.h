@@ -84,8 +84,9 @@ int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int
 ** nobody has. */
 const void *async_walindex_header(AsyncWalIndex *index);
 
-/* Has all been copied?  Not if the index is to be made anew.  For who knows that nobody writes. */
-bool async_walindex_is_copied(const void *header);
+/* The frames of a WAL of which all have been copied; -1: not all, or the index is to be made anew.
+** For who knows that nobody writes. */
+int64_t async_walindex_copied(const void *header);
 
 /* Does anybody but the checkpointer read from the WAL? */
 bool async_walindex_has_readers(AsyncWalIndex *index);

@@ -271,11 +271,11 @@ static void rest(AsyncRunner *runner) {
   }
 }
 
+/* Whoever sent the thread here has counted it. */
 static void loop(Seat seat) {
   AsyncLane *lane = async_scheduler_lane(seat.lane);
   AsyncRunner runner = {.worked_us = INT64_MIN, .lane = seat.lane};
   async_cond_init(&runner.cond);
-  async_scheduler_note_looping(seat.lane, 1);
   while (!shall_return(seat)) {
     AsyncTask *task = async_scheduler_take(seat.lane);
     if (task != NULL) {
@@ -298,6 +298,7 @@ static void loop(Seat seat) {
 
 void async_writer_run(void) {
   enter();
+  async_scheduler_note_looping(ASYNC_LANE_WRITE, 1);
   loop((Seat){.lane = ASYNC_LANE_WRITE, .number = NO_NUMBER});
   leave();
 }
@@ -305,14 +306,16 @@ void async_writer_run(void) {
 static void sit(Seat seat) {
   AsyncLane *lane = async_scheduler_lane(seat.lane);
   enter();
+  loop(seat);
   while (!async_scheduler.stopping) {
-    loop(seat);
     lane->parked++;
     while (!async_scheduler.stopping &&
            (async_scheduler.halt != SQLITEASYNC_HALT_NEVER || is_surplus(seat))) {
       async_scheduler_pause(-1);
     }
     lane->parked--;
+    async_scheduler_note_looping(seat.lane, 1);
+    loop(seat);
   }
   leave();
 }
@@ -340,6 +343,7 @@ static bool start_thread(AsyncLaneName name, AsyncOsThread *threads, void (*thre
   intptr_t number = lane->threads;
   if (!async_os_thread_start(&threads[number], thread_main, (void *)number)) return false;
   lane->threads++;
+  async_scheduler_note_looping(name, 1); /* from now on its work can wait for it */
   return true;
 }
 

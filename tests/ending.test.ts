@@ -315,7 +315,7 @@ for (const [name, kind] of Object.entries(kinds)) {
       context.diagnostic?.(JSON.stringify(total));
       const said = JSON.stringify(total);
       assert.equal(total.rounds, kind.rounds, said);
-      assert.ok(total.transactions > 0, said);
+      if (kind.rounds >= 10) assert.ok(total.transactions > 0, said);
       if (kind.rounds >= 10 && !kind.commit) assert.ok(total.queued > 0, said);
       if (kind.rounds >= 100) assert.ok(total.durable > kind.rounds, said);
       if (kind.keepsAll) assert.equal(total.lost, 0);

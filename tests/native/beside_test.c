@@ -168,8 +168,12 @@ static void frames_that_came_during_the_WALs_sync_are_synced_by_a_flush(void) {
   testvfs_release();
   CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
   char *log = testvfs_log();
+  char *voided = strstr(log, "write x.db-wal 32 @0\n"); /* if the checkpointer was so fast */
+  const char *end = voided != NULL ? voided : log + strlen(log);
   const char *last_write = NULL;
-  for (const char *at = log; (at = strstr(at, "write x.db-wal ")) != NULL; at++) last_write = at;
+  for (const char *at = log; (at = strstr(at, "write x.db-wal ")) != NULL && at < end; at++) {
+    last_write = at;
+  }
   CHECK(last_write != NULL);
   const char *held = strstr(last_write, "sync x.db-wal\n"); /* noted when it has ended */
   CHECK(held != NULL && strstr(held + 1, "sync x.db-wal\n") != NULL);

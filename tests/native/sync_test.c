@@ -6,6 +6,7 @@
 #include "database.h"
 #include "registry.h"
 #include "testvfs.h"
+#include "writer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +18,6 @@
 
 static const char *path;
 
-static bool has_syncers(void) {
-  async_mutex_enter(&async_scheduler.mutex);
-  const AsyncLane *lane = &async_scheduler.lanes[ASYNC_LANE_SYNC];
-  bool has = lane->threads > 0 && lane->looping == lane->threads;
-  async_mutex_leave(&async_scheduler.mutex);
-  return has;
-}
-
 /* A database with a table, all of it durable, and writers that sync for nobody who does not ask. */
 static sqlite3 *setup(const char *before, const char *mode, const char *level) {
   async_setup();
@@ -34,7 +27,6 @@ static sqlite3 *setup(const char *before, const char *mode, const char *level) {
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 0), SQLITE_OK);
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   sqlite3 *db = open_async(path);
-  WAIT_FOR(WAIT_MS, has_syncers()); /* until then the writer syncs */
   exec(db, "%s; PRAGMA journal_mode = %s; PRAGMA synchronous = %s", before, mode, level);
   exec(db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
   CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
@@ -280,6 +272,48 @@ static void what_a_sync_that_failed_was_about_is_never_durable(void) {
 
 /* ---- Who holds up whom ---- */
 
+static void *sync_wal(void *stream) {
+  AsyncFile *wal = ((AsyncStream *)stream)->files.wal;
+  CHECK_EQ(async_sync_beside(stream, wal), SQLITE_OK);
+  return stream;
+}
+
+static int64_t runs(void) {
+  async_mutex_enter(&async_scheduler.mutex);
+  int64_t ended = async_scheduler.ended;
+  async_mutex_leave(&async_scheduler.mutex);
+  return ended;
+}
+
+/* As ops do that are tried again by whoever waits for them. */
+static void ask_for_a_flush_first(AsyncStream *stream) {
+  async_mutex_enter(&stream->mutex);
+  async_sync_flush_first(stream);
+  async_mutex_leave(&stream->mutex);
+  sleep_ms(5);
+}
+
+static void a_flush_that_waits_for_a_sync_is_not_tried_over_and_over(void) {
+  sqlite3 *db = setup("", "WAL", "NORMAL");
+  commit(db, 1);
+  WAIT_FOR(WAIT_MS, is_all_applied());
+  AsyncStream *stream = async_registry_find(path);
+  testvfs_hold(ON_SYNC, WAL);
+  Thread thread = thread_start(sync_wal, stream);
+  testvfs_wait_held();
+  ask_for_a_flush_first(stream);
+  sleep_ms(FOR_A_WHILE_MS);
+  int64_t before = runs();
+  for (int i = 0; i < 10; i++) ask_for_a_flush_first(stream);
+  CHECK_EQ(runs(), before);
+  testvfs_release();
+  thread_join(thread);
+  WAIT_FOR(WAIT_MS, runs() > before); /* it goes on by itself */
+  WAIT_FOR(WAIT_MS, is_all_durable());
+  async_registry_release(stream);
+  finish(db, 1);
+}
+
 /* A sync of one database holds up no op of any, its own neither. */
 static void ops_are_applied_during_a_flush(void) {
   sqlite3 *db = setup("", "WAL", "FULL");
@@ -298,6 +332,25 @@ static void ops_are_applied_during_a_flush(void) {
   finish(db, 101);
 }
 
+static bool has_syncer(void) {
+  async_mutex_enter(&async_scheduler.mutex);
+  bool has = async_scheduler_has_syncer();
+  async_mutex_leave(&async_scheduler.mutex);
+  return has;
+}
+
+/* Not only from when it has come to its loop, for the first flush of a process to hold up no op. */
+static void a_syncer_has_its_work_from_its_start_on(void) {
+  async_setup();
+  for (int i = 0; i < 30; i++) {
+    CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+    async_writer_expect(1);
+    CHECK(has_syncer());
+    async_writer_stop();
+    CHECK(!has_syncer());
+  }
+}
+
 int main(void) {
   return run_tests((TestCase[]){TEST(a_flush_does_not_wait_for_what_is_queued_behind_it),
                                 TEST(what_is_applied_during_a_flush_waits_for_the_next),
@@ -307,6 +360,8 @@ int main(void) {
                                 TEST(a_database_shrinks_when_the_folder_has_been_synced),
                                 TEST(who_runs_the_ops_leaves_a_file_to_the_thread_that_syncs_it),
                                 TEST(what_a_sync_that_failed_was_about_is_never_durable),
+                                TEST(a_flush_that_waits_for_a_sync_is_not_tried_over_and_over),
                                 TEST(ops_are_applied_during_a_flush),
+                                TEST(a_syncer_has_its_work_from_its_start_on),
                                 {0}});
 }

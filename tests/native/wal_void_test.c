@@ -8,6 +8,7 @@
 #include "testlog.h"
 #include "testvfs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -317,6 +318,23 @@ static void who_commits_behind_a_header_that_was_found_waits_for_it(void) {
   finish_written(db, 3);
 }
 
+/* It may be all that is left of what somebody wants back. */
+static void one_that_was_found_without_a_whole_frame_stays_as_it_was_found(void) {
+  async_setup();
+  path = test_path("x.db");
+  CHECK_EQ(process_wait(process_start(leave_frames, NULL), 10000), 0);
+  FILE *wal = fopen(test_path("x.db-wal"), "r+");
+  CHECK(wal != NULL && fseek(wal, ASYNC_WAL_HEADER_SIZE + 24 + 100, SEEK_SET) == 0);
+  CHECK(fputc('x', wal) == 'x' && fclose(wal) == 0); /* in the first page */
+  sqlite3 *db = open_async(path);
+  testvfs_reset();
+  CHECK_EQ(query_int(db, "SELECT count(*) FROM sqlite_schema"), 0);
+  exec(db, "PRAGMA wal_checkpoint");
+  step_all();
+  CHECK_EQ(testvfs_count(ON_WRITE, "x.db-wal"), 0);
+  finish(db);
+}
+
 /* While another process has the database it is that one's WAL. */
 static void one_that_another_process_had_is_not_void_any_more(void) {
   sqlite3 *db = setup_written("NORMAL");
@@ -337,17 +355,19 @@ static void one_that_another_process_had_is_not_void_any_more(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){TEST(a_void_WAL_starts_anew_without_a_sync),
-                                TEST(with_FULL_it_is_synced_once_for_the_commit),
-                                TEST(one_that_is_not_void_is_appended_to),
-                                TEST(what_is_appended_to_a_void_one_has_its_header_again),
-                                TEST(a_commit_that_comes_meanwhile_keeps_it_from_being_void),
-                                TEST(nothing_is_voided_that_the_database_has_not_on_disk),
-                                TEST(a_commit_that_comes_before_the_zeros_keeps_it),
-                                TEST(and_so_does_a_transaction_under_way),
-                                TEST(a_database_that_is_not_synced_keeps_it),
-                                TEST(who_starts_anew_one_that_is_not_void_waits_for_the_header),
-                                TEST(who_commits_behind_a_header_that_was_found_waits_for_it),
-                                TEST(one_that_another_process_had_is_not_void_any_more),
-                                {0}});
+  return run_tests(
+      (TestCase[]){TEST(a_void_WAL_starts_anew_without_a_sync),
+                   TEST(with_FULL_it_is_synced_once_for_the_commit),
+                   TEST(one_that_is_not_void_is_appended_to),
+                   TEST(what_is_appended_to_a_void_one_has_its_header_again),
+                   TEST(a_commit_that_comes_meanwhile_keeps_it_from_being_void),
+                   TEST(nothing_is_voided_that_the_database_has_not_on_disk),
+                   TEST(a_commit_that_comes_before_the_zeros_keeps_it),
+                   TEST(and_so_does_a_transaction_under_way),
+                   TEST(a_database_that_is_not_synced_keeps_it),
+                   TEST(who_starts_anew_one_that_is_not_void_waits_for_the_header),
+                   TEST(who_commits_behind_a_header_that_was_found_waits_for_it),
+                   TEST(one_that_was_found_without_a_whole_frame_stays_as_it_was_found),
+                   TEST(one_that_another_process_had_is_not_void_any_more),
+                   {0}});
 }
