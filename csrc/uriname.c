@@ -16,15 +16,6 @@
 #define SCHEME "file:"
 #define PARAMETER "vfs=" SQLITEASYNC_VFSNAME
 
-/* Where a part of the path begins with "file:"; NULL if none does. */
-static const char *find_scheme(const char *name) {
-  const char *found = strstr(name, SCHEME);
-  while (found != NULL && found != name && !async_path_is_separator(found[-1])) {
-    found = strstr(found + 1, SCHEME);
-  }
-  return found;
-}
-
 /* True if a query names our VFS. */
 static bool names_us(const char *query) {
   size_t length = strlen(PARAMETER);
@@ -34,6 +25,25 @@ static bool names_us(const char *query) {
     query = strchr(query, '&');
   }
   return false;
+}
+
+/* The first query that names our VFS; NULL if none does. */
+static const char *find_query(const char *name) {
+  const char *query = strchr(name, '?');
+  while (query != NULL && !names_us(query)) query = strchr(query + 1, '?');
+  return query;
+}
+
+/* What was given as a URI: from a part of the path on that begins with "file:", or, if a driver has
+** taken that away, the last part before the query. */
+static const char *start_of_uri(const char *name, const char *query) {
+  const char *start = name;
+  for (const char *at = name; at < query; at++) {
+    bool begins = at == name || async_path_is_separator(at[-1]);
+    if (begins && strncmp(at, SCHEME, strlen(SCHEME)) == 0) return at;
+    if (begins) start = at;
+  }
+  return start;
 }
 
 static void complain(const char *uri) {
@@ -50,8 +60,9 @@ static void complain(const char *uri) {
 }
 
 bool async_uriname_refuses(const char *name) {
-  const char *uri = find_scheme(name);
-  if (uri == NULL || !names_us(strchr(uri, '?'))) return false;
+  const char *query = find_query(name);
+  if (query == NULL) return false;
+  const char *uri = start_of_uri(name, query);
   /* In a forked child the thread that has the set's mutex may not exist. */
   if (async_forked || async_known_note_complaint(uri)) complain(uri);
   return true;

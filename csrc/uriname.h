@@ -2,8 +2,8 @@
 ** A URI that a driver took for the name of a file.
 **
 ** SQLite reads "file:app.db?vfs=sqlite3async" as a URI only if it is told to.  A driver that does
-** not tell it gets a database in a file of that name, and it is plain SQLite's.  Nobody means
-** that, so such a name is refused.
+** not tell it gets a database in a file of that name, and it is plain SQLite's; so does one that
+** takes "file:" away first.  Nobody means that, so a name with such a query is refused.
 */
 #ifndef ASYNC_URINAME_H
 #define ASYNC_URINAME_H

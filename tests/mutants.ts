@@ -1460,8 +1460,15 @@ export const mutants: Mutant[] = [
   {
     name: "a URI that was made absolute is taken for a name",
     file: "uriname.c",
-    from: "found != name && !async_path_is_separator(found[-1])",
-    to: "found != name",
+    from: "bool begins = at == name || async_path_is_separator(at[-1]);",
+    to: "bool begins = at == name;",
+    killers: ["plain_test a uri"],
+  },
+  {
+    name: "a URI without its scheme is taken for a name",
+    file: "uriname.c",
+    from: "if (query == NULL) return false;",
+    to: 'if (query == NULL || strstr(name, "file:") == NULL) return false;',
     killers: ["plain_test a uri"],
   },
   {

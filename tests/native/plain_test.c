@@ -224,6 +224,11 @@ static void a_uri_taken_for_a_name_is_refused_and_said_once(void) {
   refuse("file:///x/a%20b.db?vfs=sqlite3async", "file:/x/a%20b.db?vfs=sqlite3async");
   /* A driver may have made it absolute, and another one may have made such a file before. */
   refuse(test_path("file:d.db?vfs=sqlite3async"), "file:d.db?vfs=sqlite3async");
+  /* One that knows "file:" may have taken it away. */
+  refuse("f.db?vfs=sqlite3async", "f.db?vfs=sqlite3async");
+  refuse(test_path("f.db?mode=rwc&vfs=sqlite3async"), "f.db?mode=rwc&vfs=sqlite3async");
+  refuse("a?b/g.db?vfs=sqlite3async", "g.db?vfs=sqlite3async");
+  CHECK(!exists("f.db?vfs=sqlite3async"));
   sqlite3 *plain = open_plain(test_path("file:e.db?vfs=sqlite3async")); /* to SQLite, no URI */
   use(plain);
   close_database(plain);
@@ -250,8 +255,7 @@ static void other_odd_names_are_names(void) {
                          "file:a.db?mode=ro",
                          "file:a.db?vfs=sqlite3async-not",
                          "file:a.db?xvfs=sqlite3async",
-                         "profile:a.db?vfs=sqlite3async",
-                         "a.db?vfs=sqlite3async",
+                         "a.db?mode=ro",
                          "vfs=sqlite3async",
                          "a?vfs=sqlite3async-file:b"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
