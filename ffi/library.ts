@@ -8,7 +8,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { cannotOpen, isDenied, reasonOf } from "./errors.ts";
-import { currentPlatform } from "./platform.ts";
+import { currentPlatform, type Platform } from "./platform.ts";
 import { type Prebuilt, prebuiltModules } from "./prebuilt.ts";
 import type { Runtime } from "./runtime.ts";
 import type { NativeFunctions } from "./symbols.ts";
@@ -86,10 +86,18 @@ function buildPath(): string | undefined {
 
 /** The library of this platform that the package carries, unpacked. */
 async function carriedLibrary(runtime: Runtime): Promise<string> {
-  const platform = currentPlatform();
-  let prebuilt: Prebuilt;
+  const path = unpack(await carriedFor(currentPlatform()), runtime.environment);
+  return resolveLinks(path) ?? path;
+}
+
+/**
+ * What the package carries for a platform.
+ *
+ * @throws {AsyncVfsError} If it does not, as in a checkout where nothing was built.
+ */
+export async function carriedFor(platform: Platform): Promise<Prebuilt> {
   try {
-    ({ prebuilt } = await prebuiltModules[platform]());
+    return (await prebuiltModules[platform]()).prebuilt;
   } catch (cause) {
     const path = buildPath();
     const reason = reasonOf(cause);
@@ -101,8 +109,6 @@ async function carriedLibrary(runtime: Runtime): Promise<string> {
         `"./run build", or give its path as the option "library" or in ${VARIABLE}`;
     throw cannotOpen(message, path ?? null, cause);
   }
-  const path = unpack(prebuilt, runtime.environment);
-  return resolveLinks(path) ?? path;
 }
 
 /** The path without links; as it is, if it may not be looked at; undefined if nothing is there. */
@@ -124,6 +130,10 @@ export function openLibrary(runtime: Runtime, path: string): NativeFunctions {
     const message = isDenied(cause)
       ? `Cannot load the sqlite3async library "${path}": ${reason}; ` +
         "it needs --allow-ffi without a scope"
+      : /failed to map segment|not permitted/i.test(reason) // by glibc, by musl
+      ? `Cannot load the sqlite3async library "${path}": the system lets nothing be run there, ` +
+        `as on a file system with noexec (${reason}); ` +
+        `give the path of a library elsewhere as the option "library" or in ${VARIABLE}`
       : `Cannot load the sqlite3async library "${path}": ` +
         `it is not a sqlite3async library for this system, or it may not be loaded (${reason})`;
     throw cannotOpen(message, path, cause);

@@ -6,8 +6,9 @@
  * makes files as, and may be written by nobody else. Windows has no such owners and modes: there
  * the user's profile keeps others out.
  *
- * Nothing needs the user's number, for which Deno would ask another permission: who owns a new file
- * tells it.
+ * To write there needs no number of the user, for which Deno would ask another permission: who owns
+ * a new file tells it. What is there already can be used where nothing can be written, too, such as
+ * in an image that was built by root: if it is root's, or the user's where the number is known.
  *
  * @module
  */
@@ -21,6 +22,7 @@ import {
   openSync,
   realpathSync,
   rmdirSync,
+  type Stats,
   statSync,
   unlinkSync,
 } from "node:fs";
@@ -42,7 +44,7 @@ const NAME = "sqlite3async";
 const isWindows = process.platform === "win32";
 
 /** Of a mode: others than the owner may write. */
-export const WRITABLE_BY_OTHERS = 0o022;
+const WRITABLE_BY_OTHERS = 0o022;
 /** Of a folder's mode: only the owner of what is in it may rename or remove that. */
 const STICKY = 0o1000;
 
@@ -80,6 +82,44 @@ export function privateFolder(environment: Environment): PrivateFolder {
     `(${reasons.join("; ")}); let ${VARIABLES[0]} name a folder of yours, or give the path of a ` +
     `library as the option "library" or in SQLITE3ASYNC_LIBRARY`;
   throw cannotOpen(message, cache ?? null);
+}
+
+/**
+ * The user's cache folder as it is, for what is in it already; undefined if there is none, or if
+ * others than the user and root could have put that there. Nothing is written to find out.
+ */
+export function readyFolder(environment: Environment): string | undefined {
+  const path = cacheFolder(environment);
+  if (path === undefined || isWindows) return undefined;
+  const status = lookAt(path);
+  return status?.isDirectory() && isTrusted(status) ? path : undefined;
+}
+
+/** May what this is of be run: could only this user and root have written it? */
+export function isTrusted({ uid, mode }: Stats): boolean {
+  return (mode & WRITABLE_BY_OTHERS) === 0 && (uid === 0 || uid === currentUser());
+}
+
+/** May what this is of be run, with this user known to be ours? */
+export function isOnlyOf(user: number, { uid, mode }: Stats): boolean {
+  return isWindows || ((mode & WRITABLE_BY_OTHERS) === 0 && uid === user);
+}
+
+/** What is there, without following a link; undefined if nothing is, or it may not be seen. */
+export function lookAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (isUnwritable(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whom this process makes files as, but on some file systems; undefined if that isn't known. */
+function currentUser(): number | undefined {
+  const isKnown = !("Deno" in globalThis) ||
+    Deno.permissions.querySync({ name: "sys", kind: "uid" }).state === "granted";
+  return isKnown ? process.geteuid?.() : undefined;
 }
 
 /** Why the user's cache folder is not known; undefined if it is. */
@@ -124,22 +164,23 @@ function temporaryFolder(environment: Environment): PrivateFolder {
 }
 
 /**
- * Make a folder and those above it, unless they are there. Node's own way, as of 26, never ends
- * where a folder that is there refuses by ENOENT, as /proc does. Deno's does, and asks for no
- * permission for those above.
+ * Make a folder that others may read, since an image may be built by root and run by another, and
+ * those above it, which are the user's alone. What is there stays as it is.
+ *
+ * Node's own way to make those above, as of 26, never ends where a folder that is there refuses by
+ * ENOENT, as /proc does. Deno's does, and asks for no permission for them.
  */
-function makeFolders(path: string): void {
-  const options = { recursive: "Deno" in globalThis, mode: 0o700 };
+function makeFolders(path: string, mode: number = 0o755): void {
   for (let parentIsMade = false;; parentIsMade = true) {
     try {
-      mkdirSync(path, options);
+      mkdirSync(path, { mode });
       return;
     } catch (error) {
       const { code } = error as { code?: string };
       if (code === "EEXIST" && statSync(path).isDirectory()) return;
-      const isLast = options.recursive || parentIsMade || dirname(path) === path;
-      if (code !== "ENOENT" || isLast) throw error;
-      makeFolders(dirname(path));
+      if (code !== "ENOENT" || parentIsMade || dirname(path) === path) throw error;
+      if ("Deno" in globalThis) return void mkdirSync(path, { recursive: true, mode: 0o700 });
+      makeFolders(dirname(path), 0o700);
     }
   }
 }

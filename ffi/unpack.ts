@@ -5,7 +5,9 @@
  * asked for; what is not whole, or not a file of the user's alone, is replaced. It gets its name
  * when it is whole, so whoever looks finds all of it. Of those who unpack at the same time the
  * first one gives it the name and the others take that file, since two files would be two libraries
- * to the dynamic loader. The folder may be removed at any time: it is filled again.
+ * to the dynamic loader. The folder may be removed at any time: it is filled again. If the file is
+ * there, nothing has to be written, and root may have put it there: as in an image whose file
+ * system is read-only.
  *
  * @module
  */
@@ -14,24 +16,26 @@ import { createHash, randomUUID } from "node:crypto";
 import {
   existsSync,
   linkSync,
-  lstatSync,
   readFileSync,
   renameSync,
   rmSync,
+  type Stats,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
-import process from "node:process";
+import { dirname, join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { AsyncVfsError, cannotOpen, isDenied, reasonOf } from "./errors.ts";
+import { removeUnused, renew } from "./old_libraries.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import {
   denoFlags,
   type Environment,
-  type PrivateFolder,
+  isOnlyOf,
+  isTrusted,
+  lookAt,
   privateFolder,
+  readyFolder,
   whyUnknown,
-  WRITABLE_BY_OTHERS,
 } from "./private_folder.ts";
 
 /**
@@ -44,9 +48,18 @@ import {
  */
 export function unpack(prebuilt: Prebuilt, environment: Environment): string {
   try {
+    const name = prebuilt.file.replace(".", `-${prebuilt.sha256}.`);
+    const ready = readyFolder(environment);
+    if (ready !== undefined && isWhole(join(ready, name), prebuilt, isTrusted)) {
+      return join(ready, name);
+    }
     const folder = privateFolder(environment);
-    const path = join(folder.path, prebuilt.file.replace(".", `-${prebuilt.sha256}.`));
-    if (!isWhole(path, folder, prebuilt)) place(path, folder, prebuilt);
+    const path = join(folder.path, name);
+    const isOurs = (status: Stats) => isOnlyOf(folder.uid, status);
+    if (!isWhole(path, prebuilt, isOurs)) {
+      place(path, prebuilt, isOurs);
+      removeUnused(folder.path, isOurs);
+    }
     return path;
   } catch (cause) {
     if (cause instanceof AsyncVfsError) throw cause;
@@ -64,24 +77,31 @@ export function unpack(prebuilt: Prebuilt, environment: Environment): string {
   }
 }
 
+/** Says whether what a status is of may be used. */
+type Judge = (status: Stats) => boolean;
+
 /** Is there the library, as a file that nobody else can change? */
-function isWhole(path: string, folder: PrivateFolder, { size, sha256 }: Prebuilt): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined || !found.isFile() || found.size !== size) return false;
-  const isOurs = found.uid === folder.uid && (found.mode & WRITABLE_BY_OTHERS) === 0;
-  if (process.platform !== "win32" && !isOurs) return false;
-  return hashOf(readFileSync(path)) === sha256;
+function isWhole(path: string, { size, sha256 }: Prebuilt, isOurs: Judge): boolean {
+  const found = lookAt(path);
+  if (!found?.isFile() || found.size !== size || !isOurs(found)) return false;
+  renew(path, found); // first, for whoever removes what is not in use looks at that
+  try {
+    return hashOf(readFileSync(path)) === sha256;
+  } catch (error) {
+    if (!/^(ENOENT|EACCES)$/.test((error as { code?: string }).code ?? "")) throw error;
+    return false; // it has just gone, or this user may not read it
+  }
 }
 
 /** Put the library there, unless another process has just done so. */
-function place(path: string, folder: PrivateFolder, prebuilt: Prebuilt): void {
+function place(path: string, prebuilt: Prebuilt, isOurs: Judge): void {
   const library = libraryIn(prebuilt);
-  const temporary = join(folder.path, `.${randomUUID()}`);
+  const temporary = join(dirname(path), `.${randomUUID()}`);
   try {
-    writeFileSync(temporary, library, { flag: "wx", mode: 0o600 });
+    writeFileSync(temporary, library, { flag: "wx", mode: 0o644 });
     linkSync(temporary, path);
   } catch (cause) {
-    if (isWhole(path, folder, prebuilt)) return;
+    if (isWhole(path, prebuilt, isOurs)) return;
     if (!existsSync(temporary)) throw cause;
     // Something else is in its place, or the file system knows no links.
     renameSync(temporary, path);
@@ -99,8 +119,12 @@ function remove(temporary: string): void {
   }
 }
 
-/** The library's bytes. */
-function libraryIn({ file, size, sha256, brotli }: Prebuilt): Uint8Array {
+/**
+ * The library's bytes.
+ *
+ * @throws {AsyncVfsError} If they are not those that were packed.
+ */
+export function libraryIn({ file, size, sha256, brotli }: Prebuilt): Uint8Array {
   let reason: string;
   try {
     const library = brotliDecompressSync(Buffer.from(brotli, "base64"), { maxOutputLength: size });
@@ -115,6 +139,7 @@ function libraryIn({ file, size, sha256, brotli }: Prebuilt): Uint8Array {
   throw cannotOpen(message, null);
 }
 
-function hashOf(bytes: Uint8Array): string {
+/** SHA-256 in hexadecimal. */
+export function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }

@@ -7,12 +7,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -244,10 +246,101 @@ test("the package imports only what all runtimes have", inNode, async () => {
     "path",
     "process",
     "url",
+    "util",
     "worker_threads",
     "zlib",
   ];
   assert.deepEqual([...new Set(imported)].sort(), wanted.map((name) => `node:${name}`));
+});
+
+// ---- The command ----
+
+/** The command must make files of libraries, say where, and say what it cannot do. */
+async function assertUnpacks(site: Site, command: string[]): Promise<void> {
+  const folder = join(site.project, "lib");
+  const said = await site.must([...command, "unpack", "lib"]);
+  const path = said.slice(0, -1);
+  assert.equal(said, `${join(folder, basename(path))}\n`);
+  const assertIs = (platform: string) => {
+    const module = readFileSync(join(ROOT, `ffi/prebuilt/${platform}.ts`), "utf8");
+    const [file] = readdirSync(folder);
+    const carried = brotliDecompressSync(Buffer.from(carriedIn(module), "base64"));
+    assert.ok(carried.equals(readFileSync(join(folder, file!))), platform);
+  };
+  assertIs(currentPlatform());
+  assert.equal(statSync(path).mode & 0o777, 0o644);
+  const { ino } = statSync(path);
+  assert.equal(await site.must([...command, "unpack", folder]), said);
+  assert.equal(statSync(path).ino, ino, "what is right stays");
+  chmodSync(path, 0o600);
+  writeFileSync(path, "damaged");
+  assert.equal(await site.must([...command, "unpack", folder]), said);
+  assertIs(currentPlatform());
+  assert.equal(statSync(path).mode & 0o777, 0o644);
+  assert.deepEqual(readdirSync(folder), [basename(path)]);
+  rmSync(folder, { recursive: true });
+  await site.must([...command, "unpack", "--platform", "windows_arm64", "lib"]);
+  assert.deepEqual(readdirSync(folder), ["sqlite3async.dll"]);
+  assertIs("windows_arm64");
+  rmSync(folder, { recursive: true });
+  await assertComplains(site, command);
+  await site.must([...command, "unpack", "lib"]);
+}
+
+/** What it cannot do goes to stderr, and nothing to stdout. */
+async function assertComplains(site: Site, command: string[]): Promise<void> {
+  writeFileSync(join(site.project, "file"), "");
+  const cases: [args: string[], code: number, said: RegExp][] = [
+    [[], 2, /what is to be done\?.*\n\nUsage: sqlite3async unpack /],
+    [["pack", "lib"], 2, /there is no command "pack"\n\nUsage: /],
+    [["unpack"], 2, /into which folder\?\n\nUsage: /],
+    [["unpack", "lib", "more"], 2, /and not also "more"\n\nUsage: /],
+    [["unpack", "--plat", "lib"], 2, /--plat.*\n\nUsage: /],
+    [["unpack", "--platform=vax", "lib"], 2, /platform "vax"\n\nUsage: [^]*linux_x64_musl,/],
+    [["unpack", "file"], 1, /^sqlite3async: Cannot unpack .* into "file": .*EEXIST/m],
+    [["unpack", "file/lib"], 1, /^sqlite3async: Cannot unpack .* into "file\/lib": .*ENOTDIR/m],
+  ];
+  for (const [args, code, said] of cases) {
+    const outcome = await site.execute([...command, ...args]);
+    assert.deepEqual([outcome.code, outcome.stdout], [code, ""], args.join(" "));
+    assert.match(outcome.stderr, said);
+  }
+  assert.match(await site.must([...command, "--help"]), /^Usage: [^]*windows_arm64\n$/);
+}
+
+/** The library that was unpacked is used where it is named, and none is unpacked. */
+async function assertUsesUnpacked(site: Site, command: string[]): Promise<void> {
+  const [file] = readdirSync(join(site.project, "lib"));
+  site.env.SQLITE3ASYNC_LIBRARY = join(site.project, "lib", file!);
+  assert.equal(await site.must(command), PRINTED);
+  assert.equal(existsSync(join(site.caches, "sqlite3async")), false);
+}
+
+test("npx unpacks the library into a folder", inNode, async () => {
+  using site = new Site();
+  await site.install("npm");
+  await assertUnpacks(site, ["npx", NAME]);
+  await assertUsesUnpacked(site, [process.execPath, "program.mjs"]);
+});
+
+test("bunx unpacks the library into a folder", inBun, async () => {
+  using site = new Site();
+  await site.install("bun");
+  await assertUnpacks(site, [process.execPath, "x", NAME]);
+  await assertUsesUnpacked(site, [process.execPath, "program.mjs"]);
+});
+
+test("deno run unpacks the library into a folder, with few permissions", inDeno, async () => {
+  using site = new Site();
+  await using registry = await Registry.start(ROOT, await published());
+  site.env.JSR_URL = registry.url;
+  const flags = ["--no-prompt", "--quiet", "--allow-read=lib,file", "--allow-write=lib,file"];
+  await assertUnpacks(site, [process.execPath, "run", ...flags, `jsr:${NAME}/cli`]);
+  const few = ["--no-prompt", "--quiet", "--allow-read=lib", `jsr:${NAME}/cli`, "unpack", "lib"];
+  rmSync(join(site.project, "lib"), { recursive: true });
+  const { code, stderr } = await site.execute([process.execPath, "run", ...few]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^sqlite3async: Cannot unpack .*: Requires write access to "lib"/m);
 });
 
 /** The compressed library in the text of a module. */

@@ -19,6 +19,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
@@ -71,10 +72,11 @@ const mode = (path: string) => lstatSync(path).mode & 0o777;
 
 test("unpack() makes a file under its hash and leaves it there", () => {
   using scene = new Scene();
+  mkdirSync(scene.caches);
   const path = scene.unpack();
   assert.equal(path, join(scene.folder, `libsqlite3async-${scene.prebuilt.sha256}.so`));
   assert.deepEqual(new Uint8Array(readFileSync(path)), new Uint8Array(scene.bytes));
-  if (!isWindows) assert.deepEqual([mode(scene.folder), mode(path)], [0o700, 0o600]);
+  if (!isWindows) assert.deepEqual([mode(scene.folder), mode(path)], [0o755, 0o644]);
   const { ino } = statSync(path);
   assert.equal(scene.unpack(), path);
   assert.equal(statSync(path).ino, ino);
@@ -122,7 +124,7 @@ test("unpack() replaces a file that others may write to", onlyPosix, () => {
   const path = scene.unpack();
   chmodSync(path, 0o666);
   scene.unpack();
-  assert.equal(mode(path), 0o600);
+  assert.equal(mode(path), 0o644);
 });
 
 test("unpack() replaces a file of another user", {
@@ -198,6 +200,58 @@ test("unpack() uses no folder of another user", {
   assert.match((await errorOf(() => scene.unpack(environment))).message, /tmp" belongs to user/);
 });
 
+/** Make a file's time so many days older than now. */
+function age(path: string, days: number): void {
+  const time = new Date(Date.now() - days * 86_400_000);
+  utimesSync(path, time, time);
+}
+
+test("unpack() removes libraries that nobody has asked for in a month", () => {
+  using scene = new Scene();
+  mkdirSync(scene.folder, { recursive: true });
+  const names = (digit: string) => [
+    ...["libsqlite3async-X.so", "libsqlite3async-X.dylib", "sqlite3async-X.dll"]
+      .map((name) => name.replace("X", digit.repeat(64))),
+    `.${digit.repeat(8)}-${digit.repeat(4)}-4000-8000-${digit.repeat(12)}`,
+  ];
+  const others = ["notes", "libsqlite3async.so", `libsqlite3async-${"0".repeat(63)}.so`, ".a-b"];
+  const folder = `libsqlite3async-${"5".repeat(64)}.so`;
+  mkdirSync(join(scene.folder, folder));
+  for (const name of [...names("1"), ...names("2"), ...others]) {
+    writeFileSync(join(scene.folder, name), "");
+  }
+  for (const name of [...names("1"), ...others, folder]) age(join(scene.folder, name), 31);
+  for (const name of names("2")) age(join(scene.folder, name), 29);
+  const path = scene.unpack();
+  const wanted = [...names("2"), ...others, folder, basename(path)];
+  assert.deepEqual(readdirSync(scene.folder).sort(), wanted.sort());
+});
+
+test("unpack() leaves an old library of another user", {
+  skip: process.getuid?.() === 0 ? false : "only root can give a file away",
+}, () => {
+  using scene = new Scene();
+  using other = new Scene();
+  const environment = { XDG_CACHE_HOME: scene.caches };
+  const path = scene.unpack(environment, other.prebuilt);
+  age(path, 1000);
+  chownSync(path, 65534, 65534);
+  scene.unpack(environment);
+  assert.equal(readdirSync(scene.folder).length, 2);
+});
+
+test("unpack() notes once a day that a library was asked for", () => {
+  using scene = new Scene();
+  const path = scene.unpack();
+  const ageNow = () => (Date.now() - statSync(path).mtimeMs) / 86_400_000;
+  age(path, 0.9);
+  assert.equal(scene.unpack(), path);
+  assert.ok(ageNow() > 0.8, `${ageNow()} days`);
+  age(path, 31);
+  assert.equal(scene.unpack(), path);
+  assert.ok(ageNow() < 0.1, `${ageNow()} days`);
+});
+
 test("unpack() refuses a damaged package", async () => {
   using scene = new Scene();
   const environment = { XDG_CACHE_HOME: scene.caches };
@@ -220,6 +274,7 @@ test("unpack() finds the user's cache folder", onlyPosix, () => {
   const cache = process.platform === "darwin" ? "Library/Caches" : ".cache";
   const inHome = scene.unpack({ HOME: home, XDG_CACHE_HOME: "" });
   assert.ok(inHome.startsWith(join(home, cache, "sqlite3async/")));
+  assert.deepEqual([mode(home), mode(join(home, cache))], [0o700, 0o700]);
   const relative = scene.unpack({ HOME: home, XDG_CACHE_HOME: "relative" });
   assert.equal(relative, inHome);
 });
@@ -237,7 +292,7 @@ test("unpack() without a home takes a folder in the temporary directory", onlyPo
     assert.ok(scene.unpack({ ...home, TMPDIR }).startsWith(`${wanted}/`));
   }
   assert.deepEqual(readdirSync(TMPDIR), [`sqlite3async-${uid}`]);
-  assert.equal(mode(wanted), 0o700);
+  assert.equal(mode(wanted), 0o755);
 
   // As /tmp should be, and as it should not.
   chmodSync(TMPDIR, 0o1777);
@@ -334,6 +389,36 @@ test("install() loads the library that the package carries", async () => {
   assert.equal(readdirSync(carrier.folder).length, 1);
 });
 
+test("a library that is removed while it is in use goes on, in Workers too", {
+  skip: isWindows || process.report === undefined || currentPlatform().endsWith("musl")
+    ? "Windows does not remove it, and musl knows a library by its file"
+    : false,
+}, async () => {
+  using carrier = new Package();
+  using other = new Scene();
+  const main = pathToFileURL(carrier.file("mod.ts")).href;
+  const before = `
+    import { unpack as unpackOther } from "${pathToFileURL(carrier.file("ffi/unpack.ts")).href}";
+    import { readdirSync, utimesSync } from "node:fs";
+    import { Worker } from "node:worker_threads";
+    const vfs = await installPackage();
+    const file = (index) => readdirSync(${JSON.stringify(carrier.folder)})[index];
+    utimesSync(${JSON.stringify(carrier.folder)} + "/" + file(0), 0, 0);
+    unpackOther(${JSON.stringify(other.prebuilt)}, (name) => process.env[name]);
+    console.log(readdirSync(${JSON.stringify(carrier.folder)}).length);
+    const connection = open(vfs.uri(${JSON.stringify(carrier.file("a.db"))}));
+    insertNumbers(connection, 10);
+    await vfs.flush();
+    const text = 'import("${main}").then(async ({ install }) => {' +
+      '  const vfs = await install();' +
+      '  console.log(vfs.status(${JSON.stringify(carrier.file("a.db"))}).committed);' +
+      '})';
+    await new Promise((resolve) => new Worker(text, { eval: true }).on("exit", resolve));
+  `;
+  const { stdout, stderr } = await carrier.install({ before });
+  assert.equal(stdout, "1\n11\nsqlite3async undefined undefined", stderr);
+});
+
 test("install() of a checkout takes what was built there, and unpacks nothing", async () => {
   using carrier = new Package();
   mkdirSync(carrier.file("zig-out/lib"), { recursive: true });
@@ -412,7 +497,7 @@ test("install() from a server names the permissions that Deno lacks", onlyDeno, 
     /Cannot unpack .* XDG_CACHE_HOME and HOME name none, or --allow-env is miss/,
   );
   assert.match(unknown, /--allow-read=\$HOME\/\.?\w+.*\/sqlite3async --allow-write=/);
-  assert.deepEqual(readdirSync(folder), []);
+  assert.equal(existsSync(folder), false);
 
   // The library's own permission comes last, and without a scope.
   for (const scoped of ["--allow-env", `--allow-ffi=${folder}`]) {

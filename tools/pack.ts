@@ -45,7 +45,7 @@ console.log(
 async function compile(): Promise<void> {
   const output = ["--outDir", PACKAGE, "--rootDir", ".", "--declaration", "--noCheck"];
   const imports = ["--rewriteRelativeImportExtensions", "--types", ""];
-  await must([...TSC, ...output, ...imports, "mod.ts"]);
+  await must([...TSC, ...output, ...imports, "mod.ts", "ffi/cli.ts"]);
   // In declarations the compiler leaves imports as they are. And what is said to Deno of the
   // modules' types has no place in the package.
   for (const folder of ["", "/ffi", "/ffi/prebuilt"]) {
@@ -64,6 +64,7 @@ function writeManifest(): void {
     ".": { types: "./mod.d.ts", default: "./mod.js" },
     "./package.json": "./package.json",
   };
+  manifest.bin = { sqlite3async: "ffi/cli.js" };
   manifest.types = "./mod.d.ts"; // for those who don't know exports
   manifest.files = ["mod.js", "mod.d.ts", "ffi/", "docs/", "CHANGELOG.md"];
   Deno.writeTextFileSync(`${PACKAGE}/package.json`, JSON.stringify(manifest, null, 2) + "\n");

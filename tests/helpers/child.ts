@@ -55,35 +55,18 @@ const OF_THE_SYSTEM = new RegExp(
   "gm",
 );
 
-/** A child process that is killed, if it still runs, at the end of the scope that uses it. */
-export class Child implements Disposable {
-  readonly #folder: string = mkdtempSync(join(tmpdir(), "sqlite3async-child-"));
+/** A command that is killed, if it still runs, at the end of the scope that uses it. */
+export class Running implements Disposable {
   readonly #process: ChildProcess;
   readonly #ended: Promise<Ended>;
   #stdout = "";
   #stderr = "";
   #onOutput: () => void = () => {};
 
-  /**
-   * @param program JavaScript; `install`, `open`, `insertNumbers`, `sleep` and `process` are there.
-   * @param env Variables added to the environment.
-   * @param denoFlags Flags for Deno: besides -A, or instead of it if they say what is allowed.
-   * @param wrapper A command that runs the one that follows it.
-   */
-  constructor(
-    program: string,
-    env: Record<string, string> = {},
-    denoFlags: string[] = [],
-    wrapper: string[] = [],
-  ) {
-    const file = join(this.#folder, "program.mjs");
-    writeFileSync(file, PRELUDE + program);
-    const args = [...runtimeFlags(denoFlags), file];
-    const [command, ...rest] = [...wrapper, process.execPath, ...args] as [string, ...string[]];
-    this.#process = spawn(command, rest, {
-      env: { ...process.env, NO_COLOR: "1", ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+  /** @param env The whole environment. */
+  constructor(command: string[], env: Record<string, string | undefined>) {
+    const [program, ...args] = command as [string, ...string[]];
+    this.#process = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process.stdout!.on("data", (chunk) => {
       this.#stdout += chunk;
       this.#onOutput();
@@ -98,6 +81,11 @@ export class Child implements Disposable {
     });
   }
 
+  /** The process. */
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
   /** What it has printed so far. */
   get stdout(): string {
     return this.#stdout;
@@ -105,7 +93,7 @@ export class Child implements Disposable {
 
   /** Send a signal. Not by the ChildProcess: Deno then reports it as the cause of the end. */
   kill(signal: NodeJS.Signals): void {
-    process.kill(this.#process.pid!, signal);
+    process.kill(this.pid, signal);
   }
 
   /** Wait until it printed a text; after `timeoutMs` it is killed. */
@@ -143,6 +131,35 @@ export class Child implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#process.exitCode === null) this.#process.kill("SIGKILL");
+  }
+}
+
+/** A program in a process of its own, in this runtime. */
+export class Child extends Running {
+  readonly #folder: string;
+
+  /**
+   * @param program JavaScript; `install`, `open`, `insertNumbers`, `sleep` and `process` are there.
+   * @param env Variables added to the environment.
+   * @param denoFlags Flags for Deno: besides -A, or instead of it if they say what is allowed.
+   * @param wrapper A command that runs the one that follows it.
+   */
+  constructor(
+    program: string,
+    env: Record<string, string> = {},
+    denoFlags: string[] = [],
+    wrapper: string[] = [],
+  ) {
+    const folder = mkdtempSync(join(tmpdir(), "sqlite3async-child-"));
+    const file = join(folder, "program.mjs");
+    writeFileSync(file, PRELUDE + program);
+    const command = [...wrapper, process.execPath, ...runtimeFlags(denoFlags), file];
+    super(command, { ...process.env, NO_COLOR: "1", ...env });
+    this.#folder = folder;
+  }
+
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
     remove(this.#folder);
   }
 }

@@ -78,6 +78,6 @@ function publish(root: string, files: string[]): Map<string, Served> {
   const json = (path: string, value: unknown) =>
     served.set(`/${name}/${path}`, { type: "application/json", body: JSON.stringify(value) });
   json("meta.json", { scope, name: packageName, latest: version, versions: { [version]: {} } });
-  json(`${version}_meta.json`, { manifest, exports: { ".": exports } });
+  json(`${version}_meta.json`, { manifest, exports });
   return served;
 }

@@ -1,0 +1,156 @@
+/**
+ * A container's image: built by root, run by another user on a read-only root, without a home. What
+ * stands in docs/guides/docker.md, but for Docker itself.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { after, before, test } from "node:test";
+import { locateLibrary } from "../ffi/library.ts";
+import { currentRuntime } from "../ffi/runtime.ts";
+import { open } from "../examples/sqlite.ts";
+import { until } from "./helpers/check.ts";
+import type { Ended, Running } from "./helpers/child.ts";
+import { textOf } from "./helpers/docs.ts";
+import { RUNTIME } from "./helpers/execute.ts";
+import { childrenOf, Image, type Surroundings, USER, whyNoImage } from "./helpers/image.ts";
+
+const skip = whyNoImage();
+const library = await locateLibrary(await currentRuntime());
+
+const IMPORT = `from "./vfs/mod.ts"`;
+/** Prints the VFS's name, or why there is none. */
+const INSTALL = `
+import { install } ${IMPORT};
+const { name, message } = await install().catch((error) => error);
+console.log(...[name, message].filter(Boolean));
+`;
+const OK = "sqlite3async";
+const SERVER = textOf("docs/guides/docker.md").match(/^```ts file=server\.ts\n(.*?)^```$/ms)![1]!
+  .replace(`from "@sqlite3async/vfs"`, IMPORT);
+
+let image: Image;
+before(async () => {
+  if (skip) return;
+  image = new Image(library);
+  writeFileSync(image.within("app/install.ts"), INSTALL);
+  writeFileSync(image.within("app/server.ts"), SERVER);
+  // Deno keeps what it has made of the sources.
+  const env = { SQLITE3ASYNC_LIBRARY: "/no/such" };
+  if (RUNTIME === "deno") await image.build(["/app/install.ts"], env);
+});
+after(() => image?.[Symbol.dispose]());
+
+/** Run a program of the image to its end. */
+async function run(surroundings: Surroundings, file = "/app/install.ts"): Promise<Ended> {
+  using running = image.start([file], surroundings);
+  return await running.ended(60_000);
+}
+
+/** A cache folder of the image, in which root or another has run the program. */
+async function cacheOf(name: string, user: number): Promise<Record<string, string>> {
+  const env = { XDG_CACHE_HOME: `/app/${name}` };
+  mkdirSync(image.within(env.XDG_CACHE_HOME), { mode: 0o755 });
+  chownSync(image.within(env.XDG_CACHE_HOME), user, user);
+  assert.equal(await image.build(["/app/install.ts"], env, user), OK);
+  return env;
+}
+
+/** What Deno is allowed, as the guide says. Of a checkout it sees that nothing was built there. */
+const denoFlags = (env: string) => [
+  ...["--cached-only", "--allow-ffi", "--allow-net", `--allow-env=PORT,${env}`],
+  ...["--allow-read=/data,/app/cache/sqlite3async,/app/vfs", "--allow-write=/data"],
+];
+
+/** Process 1 of a container, as this system knows it. */
+async function firstProcess(running: Running): Promise<number> {
+  await until(() => childrenOf(running.pid).length === 1);
+  return childrenOf(running.pid)[0]!;
+}
+
+/** Post requests, and end the server by a signal. What was answered must be in the database. */
+async function serve(surroundings: Surroundings): Promise<void> {
+  const env = { PORT: "0", ...surroundings.env };
+  using server = image.start(["/app/server.ts"], { ...surroundings, env });
+  await server.printed("listening on ");
+  const port = server.stdout.match(/listening on (\d+)/)![1];
+  const ask = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+  assert.equal(await ask("/health"), "running\n");
+  let last = 0;
+  for (let n = 0; n < 20; n++) last = Number(await ask("/"));
+  process.kill(await firstProcess(server), "SIGTERM");
+  const { code, stderr } = await server.ended();
+  assert.deepEqual([code, stderr], [0, ""]);
+  using database = open(join(image.data, "app.db"));
+  assert.equal(database.all("PRAGMA integrity_check")[0]!.integrity_check, "ok");
+  assert.equal(Number(database.all("SELECT count(*) AS n FROM visits")[0]!.n), last);
+  assert.ok(last >= 20, `${last}`);
+}
+
+test("an image with an unpacked library runs where only its volume can be written", {
+  skip,
+}, async () => {
+  const path = await image.build(["/app/vfs/ffi/cli.ts", "unpack", "/app/lib"]);
+  assert.equal(path, "/app/lib/libsqlite3async.so");
+  const env = { SQLITE3ASYNC_LIBRARY: path };
+  const flags = denoFlags("SQLITE3ASYNC_LIBRARY");
+  await serve({ env, flags });
+  await serve({ env, flags, tmp: "noexec" }); // with the rows of the container before
+  assert.deepEqual(readdirSync(image.data), ["app.db"]);
+});
+
+test("an image whose cache root has filled is run by another user", { skip }, async () => {
+  const env = await cacheOf("cache", 0);
+  await serve({ env, flags: denoFlags("XDG_CACHE_HOME") });
+  await serve({ env, tmp: "noexec" });
+});
+
+test("an image whose cache the user has filled needs nothing that can be written", {
+  skip,
+}, async () => {
+  const env = await cacheOf("own", USER);
+  for (const tmp of ["none", "noexec"] as const) {
+    const { stdout, stderr } = await run({ env, tmp });
+    assert.equal(stdout, OK, stderr);
+  }
+  if (RUNTIME !== "deno") return;
+  const read = "--allow-read=/app/own/sqlite3async,/app/vfs";
+  const flags = ["--allow-ffi", "--allow-env=XDG_CACHE_HOME,HOME", read];
+  assert.match((await run({ env, flags })).stdout, /Cannot unpack .*Requires write access/);
+  const { stdout, stderr } = await run({ env, flags: [...flags, "--allow-sys=uid"] });
+  assert.equal(stdout, OK, stderr);
+});
+
+test("what others could have written is not loaded from an image", { skip }, async () => {
+  const env = await cacheOf("foreign", 0);
+  const folder = image.within("app/foreign/sqlite3async");
+  const file = join(folder, readdirSync(folder)[0]!);
+  const notLoaded = async (change: () => void, restore: () => void) => {
+    change();
+    const { stdout, stderr } = await run({ env });
+    assert.match(stdout, /^AsyncVfsError Cannot unpack .*no folder can be written to/, stderr);
+    restore();
+  };
+  await notLoaded(() => chmodSync(folder, 0o777), () => chmodSync(folder, 0o755));
+  await notLoaded(() => chmodSync(file, 0o666), () => chmodSync(file, 0o644));
+  await notLoaded(() => chownSync(file, 1001, 1001), () => chownSync(file, 0, 0));
+  await notLoaded(() => chownSync(folder, 1001, 1001), () => chownSync(folder, 0, 0));
+  await notLoaded(() => chmodSync(folder, 0o700), () => chmodSync(folder, 0o755));
+  await notLoaded(() => renameSync(file, `${file}x`), () => renameSync(`${file}x`, file));
+  assert.equal((await run({ env })).stdout, OK);
+});
+
+test("without a library in the image, install() says what is missing", { skip }, async () => {
+  const nothing = await run({});
+  assert.match(
+    nothing.stdout,
+    /^AsyncVfsError Cannot unpack .*no folder can be written to .*EROFS/,
+  );
+  const noexec = await run({ tmp: "noexec" });
+  assert.match(noexec.stdout, /^AsyncVfsError Cannot load .*noexec \(.*\); give the path/);
+  const exec = await run({ tmp: "exec" });
+  assert.equal(exec.stdout, OK, exec.stderr);
+});
