@@ -258,7 +258,9 @@ test("the package imports only what all runtimes have", inNode, async () => {
 /** The command must make files of libraries, say where, and say what it cannot do. */
 async function assertUnpacks(site: Site, command: string[]): Promise<void> {
   const folder = join(site.project, "lib");
+  const umask = process.umask(0o077); // everybody may read the file all the same
   const said = await site.must([...command, "unpack", "lib"]);
+  process.umask(umask);
   const path = said.slice(0, -1);
   assert.equal(said, `${join(folder, basename(path))}\n`);
   const assertIs = (platform: string) => {
@@ -272,11 +274,21 @@ async function assertUnpacks(site: Site, command: string[]): Promise<void> {
   const { ino } = statSync(path);
   assert.equal(await site.must([...command, "unpack", folder]), said);
   assert.equal(statSync(path).ino, ino, "what is right stays");
-  chmodSync(path, 0o600);
-  writeFileSync(path, "damaged");
-  assert.equal(await site.must([...command, "unpack", folder]), said);
-  assertIs(currentPlatform());
-  assert.equal(statSync(path).mode & 0o777, 0o644);
+  const faults = [
+    () => chmodSync(path, 0o600),
+    () => writeFileSync(path, "damaged"),
+    () => {
+      const bytes = readFileSync(path);
+      bytes[4000]! ^= 1;
+      writeFileSync(path, bytes);
+    },
+  ];
+  for (const damage of faults) {
+    damage();
+    assert.equal(await site.must([...command, "unpack", folder]), said);
+    assertIs(currentPlatform());
+    assert.equal(statSync(path).mode & 0o777, 0o644);
+  }
   assert.deepEqual(readdirSync(folder), [basename(path)]);
   rmSync(folder, { recursive: true });
   await site.must([...command, "unpack", "--platform", "windows_arm64", "lib"]);
@@ -333,12 +345,18 @@ test("bunx unpacks the library into a folder", inBun, async () => {
 test("deno run unpacks the library into a folder, with few permissions", inDeno, async () => {
   using site = new Site();
   await using registry = await Registry.start(ROOT, await published());
-  site.env.JSR_URL = registry.url;
-  const flags = ["--no-prompt", "--quiet", "--allow-read=lib,file", "--allow-write=lib,file"];
-  await assertUnpacks(site, [process.execPath, "run", ...flags, `jsr:${NAME}/cli`]);
-  const few = ["--no-prompt", "--quiet", "--allow-read=lib", `jsr:${NAME}/cli`, "unpack", "lib"];
+  await addFrom(site, registry);
+  const run = [process.execPath, "run", "--no-prompt", "--quiet"];
+  const flags = ["--allow-read=lib,file", "--allow-write=lib,file"];
+  await assertUnpacks(site, [...run, ...flags, `jsr:${NAME}/cli`]);
+  await registry.stop();
   rmSync(join(site.project, "lib"), { recursive: true });
-  const { code, stderr } = await site.execute([process.execPath, "run", ...few]);
+  // By the name in deno.json, so in the version of the lock file.
+  await site.must([...run, ...flags, "--cached-only", `${NAME}/cli`, "unpack", "lib"]);
+  await assertUsesUnpacked(site, [...run, "-A", "program.mjs"]);
+  rmSync(join(site.project, "lib"), { recursive: true });
+  const few = ["--allow-read=lib", "--cached-only", `${NAME}/cli`, "unpack", "lib"];
+  const { code, stderr } = await site.execute([...run, ...few]);
   assert.equal(code, 1);
   assert.match(stderr, /^sqlite3async: Cannot unpack .*: Requires write access to "lib"/m);
 });

@@ -33,7 +33,7 @@ export function olderNodes(): OlderNode[] {
   if (node22 !== undefined) {
     const command = [node22, "--experimental-strip-types"];
     // The programs on the pages are written for newer ones.
-    const without = ["docs.test.ts", "drivers.test.ts"];
+    const without = ["docs.test.ts", "drivers.test.ts", "image.test.ts"];
     nodes.push({ name: "node22", command, folder: LOWERED, without });
   }
   if (node24 !== undefined) {

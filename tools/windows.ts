@@ -61,7 +61,7 @@ export function windowsEnvironment(): Record<string, string> {
 }
 
 /** Tests that need a shell, npm or a C compiler. */
-export const NOT_ON_WINDOWS = ["bench", "docs", "drivers", "package"].map((name) =>
+export const NOT_ON_WINDOWS = ["bench", "docs", "drivers", "image", "package"].map((name) =>
   `${name}.test.ts`
 );
 

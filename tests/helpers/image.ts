@@ -19,6 +19,16 @@ import { Folder } from "./folder.ts";
 /** Who runs what is in the image, and to whom its data belongs. */
 export const USER = 1000;
 
+/** What an image has besides the package. */
+export interface Base {
+  /** The root folder of the system; "" is this one's. */
+  root: string;
+  /** The path of the runtime's program, outside of the image. */
+  runtime: string;
+  /** The path of the library that the package carries. */
+  library: string;
+}
+
 /** What a command finds. */
 export interface Surroundings {
   env?: Record<string, string>;
@@ -35,11 +45,11 @@ export interface Surroundings {
 /** Mounts what a container has, and runs what follows the first arguments. */
 const ENTER = `
 set -eu
-root=$1 data=$2 runtime=$3 writable=$4 tmp=$5 user=$6
-shift 6
+root=$1 base=$2 data=$3 runtime=$4 writable=$5 tmp=$6 user=$7
+shift 7
 mount --bind "$root" "$root"
 for name in usr bin sbin lib lib64; do
-  [ -L "$root/$name" ] || [ ! -d "/$name" ] || mount --bind "/$name" "$root/$name"
+  [ -L "$root/$name" ] || [ ! -d "$base/$name" ] || mount --bind "$base/$name" "$root/$name"
 done
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
@@ -56,17 +66,19 @@ export class Image extends Folder {
   readonly data: string = this.file("data");
   readonly #root: string = this.file("root");
   readonly #enter: string = this.file("enter.sh");
+  readonly #base: string;
   /** By another path: if a command names its own, Deno gives it further flags. */
-  readonly #runtime: string = this.file(basename(process.execPath));
+  readonly #runtime: string;
 
-  /** @param library The path of the library that the package carries. */
-  constructor(library: string) {
+  constructor({ root: base, runtime, library }: Base) {
     super();
+    this.#base = base;
+    this.#runtime = this.file(basename(runtime));
     for (const name of ["proc", "dev", "data", "tmp", "opt", "app/vfs/ffi/prebuilt"]) {
       mkdirSync(this.within(name), { recursive: true });
     }
     for (const name of ["usr", "bin", "sbin", "lib", "lib64"]) this.#provide(name);
-    symlinkSync(process.execPath, this.#runtime);
+    symlinkSync(runtime, this.#runtime);
     writeFileSync(this.within(`opt/${basename(this.#runtime)}`), "");
     writeFileSync(this.#enter, ENTER);
     mkdirSync(this.data);
@@ -89,15 +101,16 @@ export class Image extends Folder {
 
   /** A folder of the system, which is mounted; a link stays one. */
   #provide(name: string): void {
-    if (!existsSync(`/${name}`)) return;
-    if (!lstatSync(`/${name}`).isSymbolicLink()) mkdirSync(this.within(name));
-    else symlinkSync(readlinkSync(`/${name}`), this.within(name));
+    const folder = `${this.#base}/${name}`;
+    if (!existsSync(folder)) return;
+    if (!lstatSync(folder).isSymbolicLink()) mkdirSync(this.within(name));
+    else symlinkSync(readlinkSync(folder), this.within(name));
   }
 
   /** Start a file of the image by this runtime. */
   start(args: string[], surroundings: Surroundings = {}): Running {
     const { env, user = USER, writable = false, tmp = "none", flags } = surroundings;
-    const enter = [this.#root, this.data, this.#runtime, `${writable}`, tmp, `${user}`];
+    const enter = [this.#root, this.#base, this.data, this.#runtime, `${writable}`, tmp, `${user}`];
     const denoFlags = ["run", "--no-prompt", "--no-check", ...(flags ?? ["-A"])];
     const runtime = `/opt/${basename(this.#runtime)}`;
     const inside = [runtime, ...(RUNTIME === "deno" ? denoFlags : []), ...args];
