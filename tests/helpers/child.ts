@@ -100,7 +100,7 @@ export class Running implements Disposable {
   async printed(text: string, timeoutMs: number = 30_000): Promise<void> {
     let ended = false;
     this.#ended.then(() => ended = true);
-    const timer = setTimeout(() => this.#process.kill("SIGKILL"), timeoutMs);
+    const timer = setTimeout(() => this.end(), timeoutMs);
     try {
       while (!this.#stdout.includes(text)) {
         if (ended) throw new Error(`child ended without printing "${text}": ${this.#stderr}`);
@@ -117,7 +117,7 @@ export class Running implements Disposable {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
-      this.#process.kill("SIGKILL");
+      this.end();
     }, timeoutMs);
     try {
       const ended = await this.#ended;
@@ -130,7 +130,13 @@ export class Running implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#process.exitCode === null) this.#process.kill("SIGKILL");
+    const { exitCode, signalCode } = this.#process;
+    if (exitCode === null && signalCode === null) this.end();
+  }
+
+  /** Make it end, at once. */
+  protected end(): void {
+    this.#process.kill("SIGKILL");
   }
 }
 

@@ -60,6 +60,27 @@ mount --bind "$runtime" "$root/opt/\${runtime##*/}"
 exec chroot --userspec="$user:$user" --groups= "$root" "$@"
 `;
 
+/** What runs in an image. */
+export class Container extends Running {
+  /** Its process 1, as this system knows it, that is, the child of unshare. */
+  #first(): number | undefined {
+    const text = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, "utf8");
+    return text === "" ? undefined : Number(text);
+  }
+
+  /** Send a signal to process 1. */
+  override kill(signal: NodeJS.Signals): void {
+    process.kill(this.#first()!, signal);
+  }
+
+  /** Not unshare alone: another user's process does not hear of its end. */
+  protected override end(): void {
+    const first = this.#first();
+    if (first !== undefined) process.kill(first, "SIGKILL");
+    super.end();
+  }
+}
+
 /** An image with the package in /app/vfs, its volume, and what is left of both when it has run. */
 export class Image extends Folder {
   /** The volume at /data. */
@@ -107,17 +128,18 @@ export class Image extends Folder {
     else symlinkSync(readlinkSync(folder), this.within(name));
   }
 
-  /** Start a file of the image by this runtime. */
-  start(args: string[], surroundings: Surroundings = {}): Running {
+  /** Start this runtime with arguments: the first one is a file of the image, or the runtime's. */
+  start(args: string[], surroundings: Surroundings = {}): Container {
     const { env, user = USER, writable = false, tmp = "none", flags } = surroundings;
     const enter = [this.#root, this.#base, this.data, this.#runtime, `${writable}`, tmp, `${user}`];
     const denoFlags = ["run", "--no-prompt", "--no-check", ...(flags ?? ["-A"])];
     const runtime = `/opt/${basename(this.#runtime)}`;
-    const inside = [runtime, ...(RUNTIME === "deno" ? denoFlags : []), ...args];
+    const isFile = args[0]!.startsWith("/");
+    const inside = [runtime, ...(RUNTIME === "deno" && isFile ? denoFlags : []), ...args];
     const namespaces = ["--mount", "--pid", "--fork", "--kill-child"];
     const command = ["unshare", ...namespaces, "--", "bash", this.#enter, ...enter];
     const path = "/usr/sbin:/usr/bin:/sbin:/bin";
-    return new Running([...command, ...inside], {
+    return new Container([...command, ...inside], {
       PATH: path,
       DENO_DIR: "/app/deno",
       NO_COLOR: "1",
@@ -145,10 +167,4 @@ export function whyNoImage(): string | false {
   } catch (error) {
     return `unshare: ${(error as Error).message.trim()}`;
   }
-}
-
-/** The processes that a process has started. */
-export function childrenOf(pid: number): number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-  return text.trim().split(" ").filter((word) => word !== "").map(Number);
 }
