@@ -64,6 +64,8 @@ export async function install(options: InstallOptions = {}): Promise<AsyncVfs> {
   const runtime = await currentRuntime();
   // Before more is asked for that would be of no use.
   if (checked.host === undefined) runtime.checkExtensions();
+  // A Worker, or another copy of this module, may have closed the VFS of the process.
+  if (installation?.native.isRegistered() === false) installation = undefined;
   const isWanted = installation === undefined || checked.library !== undefined;
   const library = isWanted ? await locateLibrary(runtime, checked.library) : undefined;
   // From here on nothing is awaited, so two calls cannot get mixed up.

@@ -9,6 +9,7 @@ import { AsyncVfsError, misuse } from "./errors.ts";
 import type { NativeFunctions } from "./symbols.ts";
 
 const SQLITE_OK = 0;
+const SQLITE_MISUSE = 21;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -57,6 +58,11 @@ export class Native {
     const subject = { operation: "install" };
     const name = cString(parent, subject);
     this.#check(this.#functions.sqlite3async_prepare(name, makeDefault ? 1 : 0), subject);
+  }
+
+  /** Does SQLite have the VFS? Whoever closes it takes it from all threads. */
+  isRegistered(): boolean {
+    return this.#functions.sqlite3async_is_open(emptyText) !== -SQLITE_MISUSE;
   }
 
   set(verb: number, value: number, operation: string): void {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { cpSync } from "node:fs";
 import { test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { numbersIn, numbersTo } from "./helpers/check.ts";
 import { runProgram } from "./helpers/child.ts";
 import { Folder, MEMORY } from "./helpers/folder.ts";
@@ -60,6 +62,29 @@ test("calls after close() throw, install() installs anew", async () => {
     await again.flush();
     connection.close();
     console.log(again !== vfs);
+  `);
+  assert.equal(stdout, "true", stderr);
+  assert.deepEqual(numbersIn(path), numbersTo(3));
+});
+
+test("install() installs anew what another copy of the module has closed", async () => {
+  await using folder = new Folder();
+  const path = folder.file("a.db");
+  cpSync(fileURLToPath(new URL("../ffi", import.meta.url)), folder.file("ffi"), {
+    recursive: true,
+  });
+  const copy = pathToFileURL(folder.file("ffi/install.ts")).href;
+  const { stdout, stderr } = await runProgram(`
+    const copy = await import(${JSON.stringify(copy)});
+    const vfs = await install();
+    const ofCopy = await copy.install();
+    await ofCopy.close();
+    const again = await install();
+    const connection = open(again.uri(${JSON.stringify(path)}));
+    insertNumbers(connection, 3);
+    await vfs.flush(); // the object from before is of the same VFS
+    connection.close();
+    console.log(ofCopy !== vfs);
   `);
   assert.equal(stdout, "true", stderr);
   assert.deepEqual(numbersIn(path), numbersTo(3));

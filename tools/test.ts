@@ -123,10 +123,11 @@ async function build(): Promise<void> {
     const { ok, output } = await zigBuild(...args);
     if (!ok) fail(`zig build ${args.join(" ")}`, output);
   }
-  if (programs.some(({ name }) => name.endsWith("/package.test.ts"))) {
+  const ofPackage = full ? /\/(package|test_runners)\.test\.ts$/ : /\/package\.test\.ts$/;
+  if (programs.some(({ name }) => ofPackage.test(name))) {
     for (const tool of ["tools/prebuilt.ts", "tools/pack.ts"]) {
       const { ok, output } = await run(["deno", "run", "-A", tool], { timeoutMs: 1_200_000 });
-      if (!ok) fail(`${tool}, for package.test.ts`, output);
+      if (!ok) fail(`${tool}, for the tests of the package`, output);
     }
   }
   if (full && olderNodes().length === 0) {

@@ -124,13 +124,24 @@ function blocksOf(path: string): Block[] {
   return blocks;
 }
 
+/** The name of the file that a block is, if it is one. */
+function fileOf({ words }: Block): string | undefined {
+  return words.find((word) => word.startsWith("file="))?.slice("file=".length);
+}
+
+/** The files that a page has, by name, as they stand there. */
+export function filesOf(path: string): Map<string, string> {
+  const blocks = blocksOf(path).filter((block) => fileOf(block) !== undefined);
+  return new Map(blocks.map((block) => [fileOf(block)!, block.lines.join("\n") + "\n"]));
+}
+
 /** The programs of a page. Throws if a block is neither run nor says why not. */
 export function programsOf(path: string): Program[] {
   const programs: Program[] = [];
   const files = new Map<string, string>();
   for (const block of blocksOf(path)) {
     if (block.language === "text" || block.notRun !== undefined) continue;
-    const file = block.words.find((word) => word.startsWith("file="))?.slice("file=".length);
+    const file = fileOf(block);
     if (file !== undefined) files.set(file, resolveImports(block.lines.join("\n")));
     else addBlock(programs, block, files);
   }
