@@ -16,8 +16,9 @@ import { Folder } from "./helpers/folder.ts";
 import { cMessages, piecesOf, typeScriptMessages } from "./helpers/messages.ts";
 
 const guides = pages().filter((path) => path === "README.md" || path.startsWith("docs/guides/"));
-// docs/drivers/ has a test of its own, which brings the drivers.
-const withPrograms = [...pages(), ...sources()].filter((path) => !path.startsWith("docs/drivers/"));
+// docs/drivers/ has a test of its own, which brings the drivers; frameworks.md one with Hono.
+const withPrograms = [...pages(), ...sources()]
+  .filter((path) => !path.startsWith("docs/drivers/") && path !== "docs/guides/frameworks.md");
 const programs = withPrograms.flatMap((path) => programsOf(path)).filter(runsHere);
 
 /** At a time: most of their time they wait. */

@@ -42,7 +42,7 @@ export function whyNoPackages(page: string): string | false {
 }
 
 /** Let the imports of a program in this folder find this package, others and the library. */
-function furnish(folder: Folder, packages: string | undefined): void {
+export function furnish(folder: Folder, packages: string | undefined): void {
   const library = process.env.SQLITE3ASYNC_LIBRARY ?? join(ROOT, "zig-out/lib/libsqlite3async.so");
   symlinkSync(library, folder.file("libsqlite3async.so"));
   mkdirSync(folder.file("node_modules/@sqlite3async"), { recursive: true });
