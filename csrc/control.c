@@ -7,6 +7,7 @@
 #include "checkpoint.h"
 #include "config.h"
 #include "doorbell.h"
+#include "ending.h"
 #include "event.h"
 #include "exit.h"
 #include "fence.h"
@@ -212,6 +213,7 @@ int sqlite3async_start(void) {
   if (!started && !ran) async_writer_stop();
   if (started) {
     async_checkpoint_pause(false); /* after a drain for an end that did not come */
+    async_ending_cancel();
     async_writer_expect(async_registry_count());
     if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
     if (!max_delay_ms_set) async_config.max_delay_ms = 1000;

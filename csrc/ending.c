@@ -14,6 +14,8 @@ void async_ending_begin(void) {
   if (began_us == 0) began_us = async_os_now_us();
 }
 
+void async_ending_cancel(void) { began_us = 0; }
+
 bool async_ending_is_over(void) {
   int64_t began = began_us;
   if (began == 0) return false;

@@ -11,6 +11,9 @@
 /* It begins; further calls change nothing. */
 void async_ending_begin(void);
 
+/* It did not come: the process lives on, as after a reload by `deno --watch`. */
+void async_ending_cancel(void);
+
 /* Has it begun, and is the time over in which what is queued can be waited for? */
 bool async_ending_is_over(void);
 

@@ -234,7 +234,7 @@ SQLITE3ASYNC_API int sqlite3async_drain(void);
 /*
 ** The process is ending: a last close waits from here on no longer than until EXIT_DRAIN_MS have
 ** passed, and not at all without DRAIN_ON_EXIT.  For runtimes that close databases before exit
-** handlers are called.  Always SQLITE_OK.
+** handlers are called.  Always SQLITE_OK.  If the end does not come, sqlite3async_start() says so.
 */
 SQLITE3ASYNC_API int sqlite3async_ending(void);
 

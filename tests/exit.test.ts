@@ -26,6 +26,24 @@ function program(path: string, ending: string, options: string = "{}", delayMs =
   `;
 }
 
+// `deno test` tells so of the end of each file, `deno run --watch` of a reload.
+test("an end that did not come is forgotten by the next install()", async () => {
+  await using folder = new Folder();
+  const path = folder.file("a.db");
+  const { stderr } = await runProgram(`
+    const vfs = await install({ exitDrainMs: 20 });
+    ${isDeno ? 'globalThis.dispatchEvent(new Event("unload"))' : 'process.emit("exit", 0)'};
+    await sleep(50);
+    await install();
+    const connection = open(vfs.uri(${JSON.stringify(path)}));
+    vfs.delayMs = 1;
+    insertNumbers(connection, ${ROWS});
+    connection.close(); // waits until all is in the file
+    process.kill(process.pid, "SIGKILL");
+  `);
+  assert.deepEqual(numbersIn(path), numbersTo(ROWS), stderr);
+});
+
 const endings = {
   "at its normal end": { ending: "", code: 0 },
   "after closing the connection": { ending: "connection.close();", code: 0 },
