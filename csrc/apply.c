@@ -5,7 +5,7 @@
 
 #include "config.h"
 #include "failure.h"
-#include "fence.h"
+#include "barrier.h"
 #include "file.h"
 #include "moved.h"
 #include "parent.h"
@@ -37,7 +37,7 @@ static int call_parent(AsyncStream *stream, const AsyncOp *op, bool moved) {
     return file->nameless ? SQLITE_OK : async_sync_parent(stream, parent, op->flags);
   case ASYNC_OP_DELETE:
     return async_file_apply_delete(file, op->flags, file->nameless || without_name);
-  case ASYNC_OP_FENCE:
+  case ASYNC_OP_BARRIER:
     break;
   }
   return SQLITE_OK;
@@ -51,26 +51,26 @@ static AsyncStep stuck_until_woken(int64_t *due_us) {
   return ASYNC_STEP_STUCK;
 }
 
-static AsyncStep step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
-  AsyncFence *fence = op->fence;
+static AsyncStep step_barrier(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
+  AsyncBarrier *barrier = op->barrier;
   int code = SQLITE_OK;
   async_mutex_leave(&stream->mutex);
-  AsyncFenceState state = async_fence_arrive(fence, stream, &code);
-  if (state == ASYNC_FENCE_OPEN) async_fence_leave(fence, stream, SQLITE_OK);
+  AsyncBarrierState state = async_barrier_arrive(barrier, stream, &code);
+  if (state == ASYNC_BARRIER_OPEN) async_barrier_leave(barrier, stream, SQLITE_OK);
   async_mutex_enter(&stream->mutex);
   switch (state) {
-  case ASYNC_FENCE_OPEN:
+  case ASYNC_BARRIER_OPEN:
     async_file_retire(stream);
     async_sync_publish_if_clean(stream);
     return ASYNC_STEP_DONE;
-  case ASYNC_FENCE_CLOSED:
+  case ASYNC_BARRIER_CLOSED:
     if (!async_failure_is_closed_for_long(stream)) return stuck_until_woken(due_us);
     code = SQLITE_FULL; /* what another database waits for so long */
     break;
-  case ASYNC_FENCE_BROKEN:
+  case ASYNC_BARRIER_BROKEN:
     break;
   }
-  async_failure_fail(stream, code, async_failure_operation(ASYNC_OP_FENCE), stream->path);
+  async_failure_fail(stream, code, async_failure_operation(ASYNC_OP_BARRIER), stream->path);
   return ASYNC_STEP_FAILED;
 }
 
@@ -79,17 +79,17 @@ static AsyncStep step_fence(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
 ** it names have come so far it is deleted, and if not, it stays.  Nobody fails for it.
 */
 static AsyncStep step_delete_behind(AsyncStream *stream, AsyncOp *op, int64_t *due_us) {
-  AsyncFence *fence = op->fence;
+  AsyncBarrier *barrier = op->barrier;
   int code = SQLITE_OK;
   async_mutex_leave(&stream->mutex);
-  AsyncFenceState state = async_fence_arrive(fence, stream, &code);
+  AsyncBarrierState state = async_barrier_arrive(barrier, stream, &code);
   async_mutex_enter(&stream->mutex);
-  if (state == ASYNC_FENCE_CLOSED) return stuck_until_woken(due_us);
+  if (state == ASYNC_BARRIER_CLOSED) return stuck_until_woken(due_us);
   op->under_way = true;
-  op->fence = NULL;
+  op->barrier = NULL;
   async_mutex_leave(&stream->mutex);
-  async_fence_leave(fence, stream, SQLITE_OK);
-  if (state == ASYNC_FENCE_OPEN) code = call_parent(stream, op, false);
+  async_barrier_leave(barrier, stream, SQLITE_OK);
+  if (state == ASYNC_BARRIER_OPEN) code = call_parent(stream, op, false);
   if (code != SQLITE_OK) sqlite3_log(code, "sqlite3async: %s is left behind", op->file->path);
   async_mutex_enter(&stream->mutex);
   async_file_retire(stream);
@@ -126,7 +126,7 @@ static bool must_flush_before(AsyncStream *stream, const AsyncOp *op) {
           async_sync_first_dirty(stream) != NULL);
 }
 
-/* Would the op be the first change of a journal that was found on disk?  See doubt_journal(). */
+/* Would the op be the first change of a journal that was found on disk?  See suspect_journal(). */
 static bool must_sync_before(const AsyncOp *op) {
   bool changes = op->kind == ASYNC_OP_WRITE || op->kind == ASYNC_OP_TRUNCATE;
   return changes && op->file->sync_first;
@@ -150,8 +150,8 @@ static AsyncStep op_failed(AsyncStream *stream, AsyncOp *op, int rc, int shortag
   const char *operation = async_failure_operation(op->kind);
   const char *path = op->file->path;
   if (shortage != SQLITE_OK) rc = shortage;
-  bool goes_on = shortage != SQLITE_OK &&
-                 async_failure_hold(stream, &stream->op_held_since_us, rc, operation, path, due_us);
+  bool goes_on = shortage != SQLITE_OK && async_failure_stall(stream, &stream->op_stalled_since_us,
+                                                              rc, operation, path, due_us);
   if (goes_on) return ASYNC_STEP_STUCK;
   async_failure_fail(stream, rc, operation, path);
   return ASYNC_STEP_FAILED;
@@ -159,7 +159,8 @@ static AsyncStep op_failed(AsyncStream *stream, AsyncOp *op, int rc, int shortag
 
 /* What must be done before the op; ASYNC_STEP_NOTHING if nothing must. */
 static AsyncStep step_before(AsyncStream *stream, AsyncOp *op, bool may_sync) {
-  if (!async_file_is_append(op) && op->wal_sync > stream->durable.seq) return flush_before(stream);
+  if (!async_file_is_append(op) && op->wal_sync_seq > stream->durable.seq)
+    return flush_before(stream);
   if (must_flush_before(stream, op)) return flush_before(stream);
   if (must_sync_before(op)) return may_sync ? step_sync_first(stream, op->file) : ASYNC_STEP_SYNC;
   if (!is_sync(op)) return ASYNC_STEP_NOTHING;
@@ -172,8 +173,8 @@ static AsyncStep step_before(AsyncStream *stream, AsyncOp *op, bool may_sync) {
 static AsyncStep step_op(AsyncStream *stream, AsyncOp *op, bool may_sync, int64_t *due_us) {
   AsyncStep before = step_before(stream, op, may_sync);
   if (before != ASYNC_STEP_NOTHING) return before;
-  if (op->kind == ASYNC_OP_FENCE) return step_fence(stream, op, due_us);
-  if (op->kind == ASYNC_OP_DELETE && op->fence != NULL) {
+  if (op->kind == ASYNC_OP_BARRIER) return step_barrier(stream, op, due_us);
+  if (op->kind == ASYNC_OP_DELETE && op->barrier != NULL) {
     return step_delete_behind(stream, op, due_us);
   }
   op->under_way = true;
@@ -206,7 +207,7 @@ static AsyncStep step_op(AsyncStream *stream, AsyncOp *op, bool may_sync, int64_
   async_file_retire(stream);
   async_stream_room_made(stream);
   async_sync_publish_if_clean(stream);
-  async_failure_resume(stream, &stream->op_held_since_us, "write");
+  async_failure_resume(stream, &stream->op_stalled_since_us, "write");
   return ASYNC_STEP_DONE;
 }
 
@@ -239,8 +240,8 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, bool may_sync,
   async_mutex_enter(&stream->mutex);
   stream->awake = stream->hurried = true;
   for (int i = 0; i < max_steps && last == ASYNC_STEP_DONE; i++) {
-    bool hurry_back = async_scheduler.interrupt || async_config.delay_ms > 0;
-    if (i > 0 && hurry_back && stream->queue.head != NULL) break;
+    bool returns_soon = async_scheduler.interrupt || async_config.delay_ms > 0;
+    if (i > 0 && returns_soon && stream->queue.head != NULL) break;
     last = step(stream, may_sync, due_us);
   }
   bool dry = stream->queue.head == NULL;
@@ -250,8 +251,8 @@ AsyncOutcome async_stream_run(AsyncStream *stream, int max_steps, bool may_sync,
   async_mutex_leave(&stream->mutex);
 
   if (dry) {
-    async_file_collect(stream); /* how a journal was left is looked at under the lock */
-    async_lock_settle(stream);  /* first: what carries it may be closed next */
+    async_file_collect(stream);         /* how a journal was left is looked at under the lock */
+    async_lock_release_if_idle(stream); /* first: what carries it may be closed next */
   }
   async_file_collect(stream);
   switch (last) {

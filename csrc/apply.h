@@ -11,7 +11,7 @@
 ** before it and behind it.  A thread of the lane WRITE (scheduler.h) leaves them to the lane
 ** SYNC; what waits for the disk and orders nothing is no op at all (sync.h).
 **
-** A sync of the WAL is a position, wal_sync: it works like a flush that nobody
+** A sync of the WAL is a position, wal_sync_seq: it works like a flush that nobody
 ** waits for, but nothing else than further frames is applied before it.
 */
 #ifndef ASYNC_APPLY_H

@@ -48,14 +48,14 @@ void async_arena_free(AsyncArena *arena);
 
 /*
 ** Have a few spare chunks ready: are there fewer than that, and make one more, which takes
-** about 100 us.  For a moment of rest: a commit that needs one does not have to wait for it
+** about 100 us.  For an idle moment: a commit that needs one does not have to wait for it
 ** then.
 */
 bool async_arena_wants_spare(void);
 void async_arena_prepare_spare(void);
 
 /*
-** Give spare chunks back to the system, but for a few.  For a moment of rest:
+** Give spare chunks back to the system, but for a few.  For an idle moment:
 ** whoever commits next has to ask for them again.
 */
 void async_arena_trim_spares(void);

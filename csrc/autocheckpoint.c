@@ -29,9 +29,9 @@ static bool is_main(AsyncHandle *handle) {
 }
 
 void async_autocheckpoint_adopt(AsyncHandle *handle) {
-  if (handle->db == NULL || handle->autocheckpoint_settled) return;
-  if (handle->wal.is_checkpointer || !async_checkpoint_is_active() || !is_main(handle)) return;
-  handle->autocheckpoint_settled = true;
+  if (handle->db == NULL || handle->autocheckpoint_decided) return;
+  if (handle->shm.is_checkpointer || !async_checkpoint_is_active() || !is_main(handle)) return;
+  handle->autocheckpoint_decided = true;
   /* The argument of SQLite's own hook is the number of frames. */
   intptr_t frames = (intptr_t)sqlite3_wal_hook(*handle->db, NULL, NULL);
   if (frames > 0 && frames == default_frames()) {
@@ -53,13 +53,13 @@ static void give_back(AsyncHandle *handle) {
 }
 
 void async_autocheckpoint_note_commit(AsyncHandle *handle) {
-  if (handle->stream->wal.unfit || !async_checkpoint_is_active()) give_back(handle);
+  if (handle->stream->wal.cannot_checkpoint || !async_checkpoint_is_active()) give_back(handle);
 }
 
 void async_autocheckpoint_note_pragma(AsyncHandle *handle, const char *name, const char *value) {
   if (value == NULL) return;
   if (sqlite3_stricmp(name, "wal_autocheckpoint") == 0) {
-    handle->autocheckpoint_settled = true;
+    handle->autocheckpoint_decided = true;
     handle->autocheckpoint_off = false;
   }
   /* Then nobody else gets in, the checkpointer included. */
@@ -67,6 +67,6 @@ void async_autocheckpoint_note_pragma(AsyncHandle *handle, const char *name, con
       sqlite3_stricmp(name, "locking_mode") == 0 && sqlite3_stricmp(value, "exclusive") == 0;
   if (exclusive && handle->db != NULL && is_main(handle)) {
     give_back(handle);
-    handle->autocheckpoint_settled = true;
+    handle->autocheckpoint_decided = true;
   }
 }

@@ -16,11 +16,11 @@
 #include <stdlib.h>
 
 /* It is copied until no more than this is left; but not for ever, if others write faster than the
-** disk syncs: so many times what a checkpoint is called for. */
+** disk syncs: so many times what a checkpoint is requested for. */
 #define LAST_BYTES (512 * 1024)
 #define COPY_TIMES 8
 /* So often the WAL is synced just before. */
-#define SETTLE_ROUNDS 4
+#define SYNC_ROUNDS 4
 /* When to come again if memory is out. */
 #define NO_MEMORY_RETRY_US 50000
 /* At its bound, so many checkpoints of a WAL are waited for, in case the first ones are in
@@ -67,11 +67,11 @@ bool async_checkpoint_is_at(const AsyncStream *stream) { return checkpointed == 
 
 /* For the checkpointer: others wait for it to go. */
 static const atomic_bool *stop_of(const AsyncStream *stream) {
-  return is_checkpointer ? &stream->walindex.hurry : NULL;
+  return is_checkpointer ? &stream->walindex.interrupted : NULL;
 }
 
 int async_checkpoint_write(AsyncFile *file, const void *data, int n, int64_t offset) {
-  if (is_checkpointer && file->stream->walindex.hurry) return SQLITE_INTERRUPT;
+  if (is_checkpointer && file->stream->walindex.interrupted) return SQLITE_INTERRUPT;
   if (wal_is_synced) return async_file_write_through(file, data, n, offset);
   copies_unsynced = true;
   return async_file_write(file, data, n, offset);
@@ -93,8 +93,8 @@ static int queue_sync(AsyncFile *file, int flags) {
 int async_checkpoint_sync(AsyncFile *file, int flags) {
   AsyncStream *stream = file->stream;
   int rc = await_pushed(stream);
-  bool hurries = is_checkpointer && stream->walindex.hurry;
-  if (rc == SQLITE_INTERRUPT && !hurries) return queue_sync(file, flags);
+  bool is_interrupted = is_checkpointer && stream->walindex.interrupted;
+  if (rc == SQLITE_INTERRUPT && !is_interrupted) return queue_sync(file, flags);
   if (rc == SQLITE_OK) rc = async_sync_beside(stream, file);
   if (file->role != ASYNC_ROLE_WAL) return rc;
   wal_is_synced = rc == SQLITE_OK;
@@ -127,7 +127,7 @@ void async_checkpoint_ends(AsyncStream *stream) {
 bool async_checkpoint_may_restart(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   const AsyncWal *wal = &stream->wal;
-  bool may = wal->header == ASYNC_WAL_VOID || wal->free_to_restart || wal->unfit;
+  bool may = wal->header == ASYNC_WAL_VOID || wal->free_to_restart || wal->cannot_checkpoint;
   async_mutex_leave(&stream->mutex);
   return may || !async_checkpoint_is_active();
 }
@@ -170,7 +170,7 @@ static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_
 ** Sync a file beside the writer, with all that was pushed up to now.  So the
 ** syncs that SQLite asks for at the end of a checkpoint find little to do.
 */
-static void settle(AsyncStream *stream, AsyncRole role) {
+static void sync_role_first(AsyncStream *stream, AsyncRole role) {
   if (await_pushed(stream) == SQLITE_OK) async_sync_role(stream, role);
 }
 
@@ -193,7 +193,7 @@ static int checkpoint_once(Session *session, int mode) {
   int frames = 0;
   int copied = 0;
   int rc = sqlite3_wal_checkpoint_v2(session->db, "main", mode, &frames, &copied);
-  settle(stream, ASYNC_ROLE_DATABASE);
+  sync_role_first(stream, ASYNC_ROLE_DATABASE);
 
   session->copied = copied > 0 ? async_wal_end_of_frame(copied, session->page_size) : 0;
   async_mutex_enter(&stream->mutex);
@@ -232,18 +232,18 @@ static int64_t read_position(AsyncStream *stream, const int64_t *position) {
 }
 
 /* The WAL is synced before, so that little of that is left to do while others are held up. */
-static void settle_wal(AsyncStream *stream) {
+static void sync_wal_first(AsyncStream *stream) {
   int64_t grown = LAST_BYTES + 1;
-  for (int i = 0; i < SETTLE_ROUNDS && grown > LAST_BYTES; i++) {
+  for (int i = 0; i < SYNC_ROUNDS && grown > LAST_BYTES; i++) {
     int64_t before = read_position(stream, &stream->wal.end);
-    settle(stream, ASYNC_ROLE_WAL);
+    sync_role_first(stream, ASYNC_ROLE_WAL);
     grown = read_position(stream, &stream->wal.end) - before;
   }
 }
 
 /* Others are held up from here on, until the WAL can start anew. */
 static int close(Session *session) {
-  settle_wal(session->stream);
+  sync_wal_first(session->stream);
   return checkpoint_once(session, SQLITE_CHECKPOINT_FULL);
 }
 
@@ -264,8 +264,9 @@ static AsyncWalOutcome checkpoint(AsyncStream *stream) {
     outcome.code = copy(&session);
     if (outcome.code == SQLITE_OK && must_end(stream)) outcome.code = close(&session);
     sqlite3_close(session.db);
-    /* In a hurry it does not wait for a moment without transactions. */
-    if (outcome.code == SQLITE_BUSY && stream->walindex.hurry) outcome.code = SQLITE_INTERRUPT;
+    /* Interrupted it does not wait for a moment without transactions. */
+    if (outcome.code == SQLITE_BUSY && stream->walindex.interrupted)
+      outcome.code = SQLITE_INTERRUPT;
     outcome.readers = session.left > 0 && async_walindex_has_readers(&stream->walindex);
   }
   is_checkpointer = false;
@@ -285,7 +286,7 @@ static void sync_early(AsyncStream *stream) {
   stream->wal.wants_sync = false;
   if (wanted) stream->wal.sync_from = stream->wal.end;
   async_mutex_leave(&stream->mutex);
-  if (wanted) settle(stream, ASYNC_ROLE_WAL);
+  if (wanted) sync_role_first(stream, ASYNC_ROLE_WAL);
 }
 
 /* Under the mutex: when to do something for the stream; -1: never. */
@@ -333,7 +334,7 @@ int64_t async_checkpoint_step(void) {
     int64_t due = look_at(*stream);
     if (due >= 0 && (next_us < 0 || due < next_us)) next_us = due;
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   if (next_us < 0) return -1;
   int64_t left_us = next_us - async_os_now_us();
   return left_us > 0 ? left_us : 0;
@@ -358,19 +359,19 @@ bool async_checkpoint_start(void) {
   return started;
 }
 
-static void tell_all_to_hurry(void) {
+static void interrupt_all(void) {
   AsyncStream **streams = async_registry_all();
   for (AsyncStream **stream = streams; streams != NULL && *stream != NULL; stream++) {
-    async_walindex_hurry(&(*stream)->walindex);
+    async_walindex_interrupt(&(*stream)->walindex);
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   async_doorbell_ring();
 }
 
 void async_checkpoint_pause(bool on) {
   paused = on;
   if (on) {
-    tell_all_to_hurry();
+    interrupt_all();
   } else {
     async_doorbell_ring();
   }
@@ -380,7 +381,7 @@ bool async_checkpoint_stop(void) {
   if (!started) return false;
   async_checkpoint_note_thread(false);
   stopping = true;
-  tell_all_to_hurry();
+  interrupt_all();
   async_os_thread_join(&thread);
   started = false;
   return true;
@@ -389,8 +390,8 @@ bool async_checkpoint_stop(void) {
 /* ---- The bound of the WAL ---- */
 
 /* Under the mutex. */
-static bool is_over(const AsyncStream *stream) {
-  return async_wal_is_over(&stream->wal) && async_checkpoint_is_active();
+static bool is_over_limit(const AsyncStream *stream) {
+  return async_wal_is_over_limit(&stream->wal) && async_checkpoint_is_active();
 }
 
 /* Under the mutex: by a transaction that looks at the index now. */
@@ -398,10 +399,10 @@ static bool can_restart(const AsyncStream *stream) {
   return stream->wal.end <= stream->wal.backfilled && stream->wal.header == ASYNC_WAL_VOID;
 }
 
-bool async_checkpoint_is_over(AsyncStream *stream) {
+bool async_checkpoint_is_over_limit(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  bool over = is_over(stream);
-  bool ring = over && async_wal_call_now(&stream->wal);
+  bool over = is_over_limit(stream);
+  bool ring = over && async_wal_request_now(&stream->wal);
   async_mutex_leave(&stream->mutex);
   if (ring) async_doorbell_ring();
   return over;
@@ -412,7 +413,8 @@ bool async_checkpoint_await(AsyncStream *stream) {
   /* One that is under way may have met the caller's own last transaction. */
   int64_t first = stream->wal.begun + 1;
   bool waited = false;
-  while (is_over(stream) && !can_restart(stream) && stream->wal.ended < first + AWAIT_ATTEMPTS &&
+  while (is_over_limit(stream) && !can_restart(stream) &&
+         stream->wal.ended < first + AWAIT_ATTEMPTS &&
          !(stream->wal.blocked && stream->wal.ended >= first)) {
     async_stream_wait(stream, &stream->checkpointed, AWAIT_POLL_US);
     waited = true;

@@ -5,7 +5,7 @@
 ** It has no access of its own to the files: it opens a connection through the
 ** VFS and calls sqlite3_wal_checkpoint_v2(), like any program.
 **
-** It is called by a commit that makes the WAL longer than checkpointBytes, and makes
+** It is asked by a commit that makes the WAL longer than checkpointBytes, and makes
 ** PASSIVE checkpoints, while others go on committing: each syncs the WAL, writes and
 ** syncs the database on its own thread, past the queue, so that nobody waits for it.
 ** Once all has been copied the WAL is voided (void.h), and can start anew.
@@ -74,8 +74,8 @@ int async_checkpoint_sync(AsyncFile *file, int flags);
 
 /* ---- The bound of the WAL ---- */
 
-/* Is the WAL at maxWalBytes?  Then the checkpointer is called. */
-bool async_checkpoint_is_over(AsyncStream *stream);
+/* Is the WAL at maxWalBytes?  Then a checkpoint is requested. */
+bool async_checkpoint_is_over_limit(AsyncStream *stream);
 
 /*
 ** A transaction is about to begin, and the WAL is at its bound: wait until the

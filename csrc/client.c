@@ -69,7 +69,7 @@ void async_client_release_abandoned(void) {
     async_mutex_leave(&(*stream)->mutex);
     if (is_abandoned) async_closing_release(*stream);
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
 }
 
 #if SQLITE_VERSION_NUMBER < OLDEST_WITH_CLIENT_DATA

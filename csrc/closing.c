@@ -99,7 +99,7 @@ static void wait_for_change(AsyncStream *stream) {
 
 static void await(AsyncStream *stream) {
   if (async_forked) return;
-  if (async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
+  if (async_config.delay_ms > 0) async_writer_limits_changed(); /* it may be in a pause */
   async_mutex_enter(&stream->mutex);
   while (shall_wait(stream)) {
     async_mutex_leave(&stream->mutex);
@@ -117,7 +117,7 @@ static void await(AsyncStream *stream) {
 /* Under the mutex: are there ops up to there, and somebody who applies them? */
 static bool shall_wait_for(const AsyncStream *stream, int64_t seq) {
   return stream->applied.seq < seq && stream->error.code == SQLITE_OK &&
-         !async_stream_is_held(stream) && async_scheduler_has_own_runner() &&
+         !async_stream_is_stalled(stream) && async_scheduler_has_own_runner() &&
          !async_ending_is_over();
 }
 
@@ -169,7 +169,7 @@ void async_closing_release(AsyncStream *stream) {
 /* Under the mutex: it shall be cut off, or not, if there was no time for it. */
 static void set_cut_off(AsyncStream *stream, bool on) {
   stream->cut_off = on;
-  stream->strained = true; /* so that a transaction that begins looks */
+  stream->under_pressure = true; /* so that a transaction that begins looks */
 }
 
 /* Ends because whoever runs the stream fails it when all is durable; or with the time. */

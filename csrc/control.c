@@ -10,7 +10,7 @@
 #include "ending.h"
 #include "event.h"
 #include "exit.h"
-#include "fence.h"
+#include "barrier.h"
 #include "known.h"
 #include "napi.h"
 #include "notify.h"
@@ -55,7 +55,7 @@ static _Thread_local char message[MESSAGE_MAX];
 static void init_once(void) {
   async_mutex_init(&control_mutex, ASYNC_RANK_CONTROL);
   async_registry_init();
-  async_fence_init();
+  async_barrier_init();
   async_scheduler_init();
   async_doorbell_init();
   async_event_init();
@@ -134,7 +134,7 @@ int async_control_full_path(const char *zPath, char **full) {
 static AsyncStream *find_by_name(const char *zPath) {
   AsyncStream *stream = zPath[0] == '/' ? async_registry_find(zPath) : NULL;
   if (stream == NULL || !stream->is_link) return stream;
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return NULL;
 }
 
@@ -214,7 +214,7 @@ int sqlite3async_start(void) {
   if (started) {
     async_checkpoint_pause(false); /* after a drain for an end that did not come */
     async_ending_cancel();
-    async_writer_expect(async_registry_count());
+    async_writer_ensure_threads(async_registry_count());
     if (!max_queue_bytes_set) async_config.max_queue_bytes = 64 * 1024 * 1024;
     if (!max_delay_ms_set) async_config.max_delay_ms = 1000;
     max_queue_bytes_set = max_delay_ms_set = true;
@@ -307,8 +307,8 @@ static int set_parameter(Parameter *parameter, int64_t value) {
   *parameter->value = value;
   if (parameter->op == SQLITEASYNC_MAX_DELAY_MS) async_registry_rearm();
   if (parameter->op == SQLITEASYNC_WRITERS) {
-    async_writer_expect(async_registry_count());
-    async_writer_tell();
+    async_writer_ensure_threads(async_registry_count());
+    async_writer_limits_changed();
   }
   async_doorbell_ring(); /* the checkpointer may have something to do now */
   return SQLITE_OK;

@@ -60,7 +60,7 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
     int one = async_flush_until(*stream, until_us);
     if (one != SQLITE_OK && rc == SQLITE_OK) rc = report(one, (*stream)->path);
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   if (rc == SQLITE_OK) rc = report_past_failure(zPath);
   return rc == SQLITE_OK ? report_outside(zPath, found) : rc;
 }
@@ -86,7 +86,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
     }
     count++;
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   if (rc == SQLITE_OK) rc = report_past_failure(zPath);
   if (rc == SQLITE_OK) rc = report_outside(zPath, found);
   return rc != SQLITE_OK ? -rc : count;
@@ -100,7 +100,7 @@ int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair)
 static int try_release(AsyncStream *stream, int64_t until_us) {
   int rc = async_flush_until(stream, until_us);
   if (rc != SQLITE_OK) return rc;
-  async_lock_await_checkpoint(stream, 0); /* tell it to hurry */
+  async_lock_await_checkpoint(stream, 0); /* interrupt it */
   return async_lock_hand_over(stream);
 }
 
@@ -118,7 +118,7 @@ int sqlite3async_release(const char *zPath, int timeoutMs) {
       rc = try_release(streams[0], until_us);
     }
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   switch (rc) {
   case SQLITE_OK:
     return rc;

@@ -30,7 +30,7 @@ void async_event_publish(AsyncEventKind kind, int code, const char *operation, c
   async_notify();
 }
 
-int64_t async_event_latest(void) {
+int64_t async_event_count(void) {
   async_mutex_enter(&event_mutex);
   int64_t count = event_count;
   async_mutex_leave(&event_mutex);

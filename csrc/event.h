@@ -35,7 +35,7 @@ void async_event_publish(AsyncEventKind kind, int code, const char *operation, c
                          const char *database);
 
 /* How many there have been. */
-int64_t async_event_latest(void);
+int64_t async_event_count(void);
 
 /*
 ** The first event at or behind position *cursor that is still kept; *cursor

@@ -12,7 +12,7 @@
 #include "checkpoint.h"
 #include "config.h"
 #include "ending.h"
-#include "hold.h"
+#include "gate.h"
 #include "loss.h"
 #include "registry.h"
 #include "router.h"
@@ -41,7 +41,7 @@ static void report_lost(bool drained) {
                       code == SQLITE_OK ? deadline : sqlite3_errstr(code));
     }
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   AsyncFailure failure;
   while (async_registry_take_failure(NULL, &failure)) {
     if (failure.lost > 0) {
@@ -64,24 +64,24 @@ static void drain(void) {
 
 /*
 ** If the process may live on, commits go on until what was queued at the signal is written, so
-** they are held only for as long as the rest takes.  That is written twice: somebody may be
-** about to queue what was looked at before all were held.
+** the gate is closed only for as long as the remainder takes.  The queue is written twice: a thread
+** may be about to queue what it looked at before the gate was closed.
 */
 static void on_signal(bool may_live) {
   int64_t timeout_us = async_config.exit_drain_ms * 1000;
   int64_t until_us = async_os_now_us() + timeout_us;
   if (may_live) async_writer_finish(timeout_us);
-  async_hold_commits(timeout_us + PASS_US);
+  async_gate_close(timeout_us + PASS_US);
   async_checkpoint_pause(true);
   bool drained = async_writer_finish(until_us - async_os_now_us());
   if (drained) drained = async_writer_finish(until_us - async_os_now_us());
   report_lost(drained);
-  async_hold_commits(PASS_US);
+  async_gate_close(PASS_US);
 }
 
 /* The program has caught it, and lives on. */
 static void on_signal_passed(void) {
-  async_hold_release();
+  async_gate_open();
   async_checkpoint_pause(false);
 }
 

@@ -5,7 +5,7 @@
 
 #include "config.h"
 #include "event.h"
-#include "fence.h"
+#include "barrier.h"
 #include "moved.h"
 #include "parent.h"
 
@@ -30,7 +30,7 @@ const char *async_failure_operation(AsyncOpKind kind) {
     return "sync";
   case ASYNC_OP_DELETE:
     return "delete";
-  case ASYNC_OP_FENCE:
+  case ASYNC_OP_BARRIER:
     return "multi-database commit";
   }
   return "";
@@ -80,12 +80,12 @@ static bool look_whether_moved(AsyncStream *stream) {
 static void drop_queue(AsyncStream *stream) {
   while (stream->queue.head != NULL) {
     AsyncOp *op = stream->queue.head;
-    bool has_fence = op->kind == ASYNC_OP_FENCE || op->kind == ASYNC_OP_DELETE;
-    AsyncFence *fence = has_fence ? op->fence : NULL;
+    bool has_barrier = op->kind == ASYNC_OP_BARRIER || op->kind == ASYNC_OP_DELETE;
+    AsyncBarrier *barrier = has_barrier ? op->barrier : NULL;
     async_file_drop(stream);
-    if (fence != NULL) {
+    if (barrier != NULL) {
       async_mutex_leave(&stream->mutex);
-      async_fence_leave(fence, stream, stream->error.code);
+      async_barrier_leave(barrier, stream, stream->error.code);
       async_mutex_enter(&stream->mutex);
     }
   }
@@ -103,8 +103,8 @@ void async_failure_fail(AsyncStream *stream, int code, const char *operation, co
   async_mutex_enter(&stream->mutex);
   stream->is_deleted = deleted;
   stream->error.code = code;
-  stream->strained = true;
-  stream->op_held_since_us = stream->folder_held_since_us = 0;
+  stream->under_pressure = true;
+  stream->op_stalled_since_us = stream->folder_stalled_since_us = 0;
   drop_queue(stream);
   /* Nothing waits to be synced any more. */
   AsyncFile *older;
@@ -154,8 +154,8 @@ static bool is_hopeless(const AsyncStream *stream, int64_t since_us) {
   return now_us - since_us >= async_config.exit_drain_ms * 1000;
 }
 
-bool async_failure_hold(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
-                        const char *path, int64_t *due_us) {
+bool async_failure_stall(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
+                         const char *path, int64_t *due_us) {
   int64_t now_us = async_os_now_us();
   bool is_new = *since_us == 0;
   if (is_new) *since_us = now_us;

@@ -45,8 +45,8 @@ void async_failure_note(AsyncStream *stream, int code, AsyncOpKind kind, const c
 ** True if the step is to be tried again at *due_us; false if that has gone on since *since_us for
 ** too long, and is to fail the stream.  Under the mutex, which it leaves meanwhile.
 */
-bool async_failure_hold(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
-                        const char *path, int64_t *due_us);
+bool async_failure_stall(AsyncStream *stream, int64_t *since_us, int code, const char *operation,
+                         const char *path, int64_t *due_us);
 /* It has been done.  Likewise. */
 void async_failure_resume(AsyncStream *stream, int64_t *since_us, const char *operation);
 

@@ -4,7 +4,7 @@
 */
 #include "file.h"
 
-#include "hold.h"
+#include "gate.h"
 #include "parent.h"
 
 #include <assert.h>
@@ -25,13 +25,13 @@ static int know_size(AsyncFile *file) {
     file->size = size;
     file->size_known = true;
   }
-  return rc != SQLITE_OK ? rc : async_stream_error(file->stream);
+  return rc != SQLITE_OK ? rc : async_stream_report_error(file->stream);
 }
 
 int async_file_size(AsyncFile *file, int64_t *size) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   bool ask = rc == SQLITE_OK && !file->size_known;
   if (!ask) *size = file->size;
   async_mutex_leave(&stream->mutex);
@@ -82,7 +82,7 @@ static bool read_disk(AsyncFile *file, unsigned char *buf, int64_t offset, int n
 int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   if (rc != SQLITE_OK || (file->pending == 0 && file->parent != NULL)) {
     async_mutex_leave(&stream->mutex);
     if (rc != SQLITE_OK) return rc;
@@ -99,7 +99,7 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
   size_t covered = async_overlay_read(&file->overlay, offset, (size_t)inside, buf);
   while (rc == SQLITE_OK && covered < (size_t)inside) {
     bool fresh = read_disk(file, buf, offset, inside, &rc);
-    if (rc == SQLITE_OK) rc = async_stream_error(stream); /* the overlay may be gone */
+    if (rc == SQLITE_OK) rc = async_stream_report_error(stream); /* the overlay may be gone */
     covered = async_overlay_read(&file->overlay, offset, (size_t)inside, buf);
     if (fresh) break;
   }
@@ -117,7 +117,7 @@ int async_file_read(AsyncFile *file, void *buf, int n, int64_t offset) {
 */
 static int error_of(const AsyncFile *file) {
   if (file->role == ASYNC_ROLE_JOURNAL) return async_stream_error_untold(file->stream);
-  return async_stream_error(file->stream);
+  return async_stream_report_error(file->stream);
 }
 
 /* Under the mutex: with a WAL open, only checkpoints write to the database. */
@@ -131,14 +131,14 @@ static bool is_of_checkpoint(const AsyncFile *file) {
 static bool is_like_tail(const AsyncFile *file, bool of_checkpoint) {
   const AsyncOp *tail = file->stream->queue.tail;
   if (tail == NULL || tail->of_checkpoint != of_checkpoint) return false;
-  return async_file_is_append(tail) || tail->wal_sync == file->stream->wal_sync;
+  return async_file_is_append(tail) || tail->wal_sync_seq == file->stream->wal_sync_seq;
 }
 
 /* Under the mutex: queue up to ASYNC_WRITE_MAX bytes. */
 static int push_write(AsyncFile *file, const unsigned char *data, uint32_t n, int64_t offset) {
   AsyncStream *stream = file->stream;
   bool of_checkpoint = is_of_checkpoint(file);
-  async_overlay_expect(&file->overlay, offset); /* while the bytes are copied */
+  async_overlay_prefetch(&file->overlay, offset); /* while the bytes are copied */
   unsigned char *place = NULL;
   if (is_like_tail(file, of_checkpoint)) {
     place = async_queue_continue(&stream->queue, file, offset, n);
@@ -187,7 +187,7 @@ static int get_ready(AsyncFile *file) {
   do {
     rc = error_of(file);
     if (rc == SQLITE_OK) rc = know_size(file);
-  } while (rc == SQLITE_OK && async_hold_wait(&stream->mutex));
+  } while (rc == SQLITE_OK && async_gate_wait(&stream->mutex));
   return rc;
 }
 
@@ -303,7 +303,7 @@ int async_file_write(AsyncFile *file, const void *data, int n, int64_t offset) {
 int async_file_write_through(AsyncFile *file, const void *data, int n, int64_t offset) {
   AsyncStream *stream = file->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   if (rc == SQLITE_OK) rc = know_size(file);
   bool direct = rc == SQLITE_OK && file->pending == 0 && file->parent != NULL;
   async_mutex_leave(&stream->mutex);
@@ -345,8 +345,8 @@ static int push_alone(AsyncFile *file, AsyncOpKind kind, int64_t offset, int fla
 }
 
 /*
-** A sync of the WAL is no op but a mark.  Frames may be applied behind it, and
-** marks that only frames separate become one sync: so commits that came while
+** A sync of the WAL is no op but a position.  Frames may be applied behind it, and
+** positions that only frames separate become one sync: so commits that came while
 ** one was under way share the next.  Nothing else is applied before it is done.
 **
 ** The sync that SQLite makes after it has written the header of a WAL that
@@ -360,7 +360,7 @@ int async_file_sync(AsyncFile *file, int flags, int64_t *await) {
   async_mutex_enter(&stream->mutex);
   int rc = error_of(file);
   if (rc == SQLITE_OK && file->role == ASYNC_ROLE_WAL) sync = async_wal_note_sync(&stream->wal);
-  if (sync == ASYNC_WAL_SYNC_LATER) stream->wal_sync = stream->pushed.seq;
+  if (sync == ASYNC_WAL_SYNC_LATER) stream->wal_sync_seq = stream->pushed.seq;
   if (sync != ASYNC_WAL_SYNC_NOW || rc != SQLITE_OK) {
     async_stream_leave_later(stream);
     return rc;

@@ -62,10 +62,10 @@ struct AsyncFile {
   ** it wrote is in the WAL as well, so it need not be synced before that is
   ** written over. */
   bool backfilled;
-  bool doubted;    /* it is dirty only because others may not have synced it */
-  bool sync_first; /* a journal that others may not have synced: before it is written to */
-  bool syncing;    /* a thread is at it */
-  int64_t flushes; /* of the stream's, the last one that was at it */
+  bool maybe_unsynced; /* it is dirty only because others may not have synced it */
+  bool sync_first;     /* a journal that others may not have synced: before it is written to */
+  bool syncing;        /* a thread is at it */
+  int64_t flushes;     /* of the stream's, the last one that was at it */
   AsyncChanges changes;
   int in_use; /* threads that use `parent` without the mutex, and no handle: it must not end */
 
@@ -140,16 +140,16 @@ int async_file_size(AsyncFile *file, int64_t *size);
 int async_file_size_hint(AsyncFile *file, int64_t size);
 int async_file_delete(AsyncStream *stream, const char *path, int sync_directory);
 /*
-** The same when the one-sided fence that the stream waits at is open; if it is broken,
-** or the deletion fails, the file stays, and that is all.  On SQLITE_OK the fence has
+** The same when the one-sided barrier that the stream waits at is open; if it is broken,
+** or the deletion fails, the file stays, and that is all.  On SQLITE_OK the barrier has
 ** been taken over.
 */
-struct AsyncFence;
+struct AsyncBarrier;
 int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
-                             struct AsyncFence *fence);
-/* As the first, or with a fence as the second, under the mutex; the caller wakes a writer. */
+                             struct AsyncBarrier *barrier);
+/* As the first, or with a barrier as the second, under the mutex; the caller wakes a writer. */
 int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory,
-                           struct AsyncFence *fence);
+                           struct AsyncBarrier *barrier);
 /* False if only the disk knows. */
 bool async_file_knows(AsyncStream *stream, const char *path, int *exists);
 

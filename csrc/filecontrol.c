@@ -141,7 +141,7 @@ static int control_sync(AsyncHandle *handle, const char *super) {
 ** EXCLUSIVE there is no other writer, and SQLite no longer takes that lock.  The result is the
 ** commit's. */
 static int control_committed(AsyncHandle *handle) {
-  bool shared = handle->wal.mapped && handle->lock.level < SQLITE_LOCK_EXCLUSIVE;
+  bool shared = handle->shm.mapped && handle->lock.level < SQLITE_LOCK_EXCLUSIVE;
   AsyncCommit commit = handle->commit;
   handle->commit = (AsyncCommit){0};
   if (!shared) {

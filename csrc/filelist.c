@@ -121,8 +121,9 @@ static void discard(AsyncFile *file) {
 void async_file_let_go(AsyncFile *file) {
   AsyncStream *stream = file->stream;
   if (file->handles > 0 || file->pending > 0 || file->in_use > 0) return;
-  if (file->role == ASYNC_ROLE_DATABASE && stream->carries_lock) return;
-  bool unsynced = file->dirty && !file->doubted && !file->gone && stream->error.code == SQLITE_OK;
+  if (file->role == ASYNC_ROLE_DATABASE && stream->pinned_by_lock) return;
+  bool unsynced =
+      file->dirty && !file->maybe_unsynced && !file->gone && stream->error.code == SQLITE_OK;
   if (unsynced) {
     if (file->role == ASYNC_ROLE_JOURNAL) stream->files.unsynced_journal = file;
     return;
@@ -135,7 +136,7 @@ void async_file_collect(AsyncStream *stream) {
   bool any = stream->files.garbage != NULL;
   async_mutex_leave(&stream->mutex);
   if (!any) return;
-  async_os_hold_end(); /* nobody else would close what is off the list */
+  async_os_block_exit(); /* nobody else would close what is off the list */
   async_mutex_enter(&stream->mutex);
   AsyncFile *garbage = stream->files.garbage;
   stream->files.garbage = NULL;
@@ -152,7 +153,7 @@ void async_file_collect(AsyncStream *stream) {
     }
     async_file_free(file);
   }
-  async_os_release_end();
+  async_os_unblock_exit();
   async_mutex_enter(&stream->mutex);
   if (journal) stream->left_journal = left;
   stream->files.closing--;

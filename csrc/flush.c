@@ -19,7 +19,7 @@ static int64_t want(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   int64_t ticket = stream->pushed.seq;
   bool past = is_past(stream);
-  int rc = past ? SQLITE_OK : async_stream_error(stream);
+  int rc = past ? SQLITE_OK : async_stream_report_error(stream);
   if (rc != SQLITE_OK) {
     ticket = -rc;
   } else if (past || stream->durable.seq >= ticket) {
@@ -43,7 +43,7 @@ static int wait_for(AsyncStream *stream, int64_t ticket, int64_t until_us) {
   int rc = SQLITE_OK;
   async_mutex_enter(&stream->mutex);
   while (stream->durable.seq < ticket) {
-    rc = async_stream_error(stream);
+    rc = async_stream_report_error(stream);
     if (rc != SQLITE_OK) break;
     int64_t slice_us = ASYNC_STOPPED_POLL_US;
     if (until_us >= 0) {
@@ -78,7 +78,7 @@ static int look_whether_applied(AsyncStream *stream, int64_t seq, const atomic_b
   if (rc != SQLITE_OK) return rc;
   bool stopped = stop != NULL && *stop;
   bool nobody = !async_scheduler_has_runner() || async_ending_is_over();
-  return stopped || nobody || async_stream_is_held(stream) ? SQLITE_INTERRUPT : SQLITE_BUSY;
+  return stopped || nobody || async_stream_is_stalled(stream) ? SQLITE_INTERRUPT : SQLITE_BUSY;
 }
 
 int async_flush_await_applied(AsyncStream *stream, int64_t seq, const atomic_bool *stop) {

@@ -28,13 +28,13 @@
 static AsyncHandle *handle_of(sqlite3_file *base) { return (AsyncHandle *)base; }
 
 static bool has_exclusive(const AsyncHandle *handle, int lock) {
-  return (handle->wal.exclusive & (1u << lock)) != 0;
+  return (handle->shm.exclusive & (1u << lock)) != 0;
 }
 
 /* A transaction of the connection that writes to the WAL has ended. */
 static void end_wal_write(AsyncHandle *handle) {
-  if (handle->wal.is_checkpointer || !has_exclusive(handle, ASYNC_WAL_WRITE)) return;
-  atomic_store_explicit(&handle->stream->wal_writing, false, memory_order_release);
+  if (handle->shm.is_checkpointer || !has_exclusive(handle, ASYNC_WAL_WRITE)) return;
+  atomic_store_explicit(&handle->stream->wal_writer_active, false, memory_order_release);
   int level = async_client_level(handle);
   handle->commit = (AsyncCommit){level, async_stream_wal_write_ended(handle->stream, level)};
 }
@@ -54,7 +54,7 @@ static void unmap(AsyncHandle *handle) {
   end_wal_write(handle);
   forget_commit(handle);
   if (has_exclusive(handle, ASYNC_WAL_CHECKPOINT)) async_checkpoint_forget();
-  async_walindex_unmap(&handle->stream->walindex, &handle->wal);
+  async_walindex_unmap(&handle->stream->walindex, &handle->shm);
 }
 
 static int handle_close(sqlite3_file *base) {
@@ -83,7 +83,7 @@ static int handle_close(sqlite3_file *base) {
   } else if (is_connection) {
     async_closing_await_applied(stream);
   }
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return SQLITE_OK;
 }
 
@@ -135,7 +135,7 @@ static int handle_sync(sqlite3_file *base, int flags) {
   if (rc == SQLITE_OK && await > 0) rc = async_flush_await_applied(file->stream, await, NULL);
   if (rc == SQLITE_INTERRUPT) rc = SQLITE_OK; /* it is in order, whenever that will be */
   if (rc != SQLITE_OK || file->role != ASYNC_ROLE_SUPER_JOURNAL) return rc;
-  return async_super_fence_sync(file);
+  return async_super_barrier_sync(file);
 }
 
 static int handle_file_size(sqlite3_file *base, sqlite3_int64 *size) {
@@ -160,7 +160,7 @@ static int handle_lock(sqlite3_file *base, int level) {
   AsyncHandle *handle = handle_of(base);
   AsyncStream *stream = handle->stream;
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   bool full = async_stream_is_full(stream);
   async_mutex_leave(&stream->mutex);
   bool writes = level == SQLITE_LOCK_RESERVED && handle->lock.level < level;
@@ -207,14 +207,14 @@ static int handle_shm_map(sqlite3_file *base, int region, int size, int extend,
   *address = NULL;
   if (async_forked) return SQLITE_IOERR_SHMMAP;
   AsyncHandle *handle = handle_of(base);
-  if (!handle->wal.mapped) {
+  if (!handle->shm.mapped) {
     int rc = async_lock_own(handle->stream);
     /* SQLITE_BUSY itself SQLite takes for a matter of moments, and tries for 10 s. */
     if (rc == SQLITE_BUSY) return SQLITE_BUSY_RECOVERY;
     if (rc != SQLITE_OK) return rc;
     async_autocheckpoint_adopt(handle);
   }
-  return async_walindex_map(&handle->stream->walindex, &handle->wal, region, size, extend != 0,
+  return async_walindex_map(&handle->stream->walindex, &handle->shm, region, size, extend != 0,
                             address);
 }
 
@@ -222,15 +222,15 @@ static int handle_shm_map(sqlite3_file *base, int region, int size, int extend,
 ** also to recover the index and to checkpoint, without reading. */
 static bool begins_write(const AsyncHandle *handle, int first, int flags) {
   return first == ASYNC_WAL_WRITE && flags == (SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) &&
-         handle->wal.shared != 0;
+         handle->shm.shared != 0;
 }
 
-/* A transaction begins, and the stream is strained: is it still, and by what? */
+/* A transaction begins, and the stream is under_pressure: is it still, and by what? */
 static int look_closer(AsyncStream *stream, bool *full) {
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   *full = async_stream_is_full(stream);
-  stream->strained = rc != SQLITE_OK || *full || async_wal_is_full(&stream->wal);
+  stream->under_pressure = rc != SQLITE_OK || *full || async_wal_is_full(&stream->wal);
   async_mutex_leave(&stream->mutex);
   return rc;
 }
@@ -239,24 +239,25 @@ static int look_closer(AsyncStream *stream, bool *full) {
 static int check_bounds(AsyncHandle *handle, int first, int flags) {
   AsyncStream *stream = handle->stream;
   /* Who has the WRITE lock is in the middle of a transaction, and the checkpointer waits for it. */
-  bool reads = async_walindex_begins_read(&handle->wal, first, flags) &&
+  bool reads = async_walindex_begins_read(&handle->shm, first, flags) &&
                !has_exclusive(handle, ASYNC_WAL_WRITE);
   bool writes = begins_write(handle, first, flags);
-  if (!stream->strained || !(reads || writes) || handle->wal.is_checkpointer) return SQLITE_OK;
+  if (!stream->under_pressure || !(reads || writes) || handle->shm.is_checkpointer)
+    return SQLITE_OK;
   bool full;
   int rc = look_closer(stream, &full);
   if (rc != SQLITE_OK) return rc;
   if (reads) {
     bool waits = async_config.on_queue_full == SQLITEASYNC_FULL_BLOCK;
-    bool copied = waits && async_checkpoint_is_over(stream) && async_checkpoint_await(stream);
+    bool copied = waits && async_checkpoint_is_over_limit(stream) && async_checkpoint_await(stream);
     /* SQLITE_BUSY makes SQLite choose its read lock anew, now that it needs no frame. */
     return copied && first > ASYNC_WAL_READ_0 ? SQLITE_BUSY : SQLITE_OK;
   }
   if (full) rc = refusal_when_full(handle);
   /* One that reads nothing from the WAL will start it anew. */
   bool starts_anew =
-      (handle->wal.shared & (1u << ASYNC_WAL_READ_0)) != 0 && async_checkpoint_may_restart(stream);
-  if (rc == SQLITE_OK && !starts_anew && async_checkpoint_is_over(stream)) rc = SQLITE_BUSY;
+      (handle->shm.shared & (1u << ASYNC_WAL_READ_0)) != 0 && async_checkpoint_may_restart(stream);
+  if (rc == SQLITE_OK && !starts_anew && async_checkpoint_is_over_limit(stream)) rc = SQLITE_BUSY;
   return rc;
 }
 
@@ -270,18 +271,18 @@ static bool restarts(const AsyncHandle *handle, int first, int n, int flags) {
 
 static int lock_index(AsyncHandle *handle, int first, int n, int flags) {
   AsyncWalIndex *index = &handle->stream->walindex;
-  int rc = async_walindex_lock(index, &handle->wal, first, n, flags);
+  int rc = async_walindex_lock(index, &handle->shm, first, n, flags);
   if (rc != SQLITE_LOCKED) return rc;
   /* Another process was given the database. */
   rc = async_lock_own(handle->stream);
-  if (rc == SQLITE_OK) rc = async_walindex_lock(index, &handle->wal, first, n, flags);
+  if (rc == SQLITE_OK) rc = async_walindex_lock(index, &handle->shm, first, n, flags);
   return rc == SQLITE_LOCKED ? SQLITE_BUSY : rc; /* given to another one again */
 }
 
 static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
   if (async_forked) return flags & SQLITE_SHM_UNLOCK ? SQLITE_OK : SQLITE_IOERR_SHMLOCK;
   AsyncHandle *handle = handle_of(base);
-  if (!handle->wal.mapped)
+  if (!handle->shm.mapped)
     return SQLITE_IOERR_SHMLOCK; /* as the unix VFS: nobody would unlock it */
   if (flags & SQLITE_SHM_UNLOCK) {
     if (first == ASYNC_WAL_WRITE) {
@@ -291,7 +292,7 @@ static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
       forget_commit(handle);
     }
     if (first == ASYNC_WAL_CHECKPOINT) async_checkpoint_ends(handle->stream);
-    return async_walindex_lock(&handle->stream->walindex, &handle->wal, first, n, flags);
+    return async_walindex_lock(&handle->stream->walindex, &handle->shm, first, n, flags);
   }
   int rc = check_bounds(handle, first, flags);
   if (rc == SQLITE_OK && restarts(handle, first, n, flags)) {
@@ -302,8 +303,8 @@ static int handle_shm_lock(sqlite3_file *base, int first, int n, int flags) {
   if (rc == SQLITE_OK && first == ASYNC_WAL_CHECKPOINT && n == 1 && exclusive) {
     async_checkpoint_begins(handle->stream);
   }
-  bool writes = rc == SQLITE_OK && first == ASYNC_WAL_WRITE && !handle->wal.is_checkpointer;
-  if (writes) atomic_store_explicit(&handle->stream->wal_writing, true, memory_order_relaxed);
+  bool writes = rc == SQLITE_OK && first == ASYNC_WAL_WRITE && !handle->shm.is_checkpointer;
+  if (writes) atomic_store_explicit(&handle->stream->wal_writer_active, true, memory_order_relaxed);
   return rc;
 }
 
@@ -351,7 +352,7 @@ void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file
   bool is_checkpointer = async_checkpoint_is_this_thread();
   *handle = (AsyncHandle){.stream = stream, .file = file, .level = ASYNC_LEVEL_UNSET};
   handle->lock.read_only = file->role == ASYNC_ROLE_DATABASE && (flags & SQLITE_OPEN_READONLY);
-  handle->lock.is_checkpointer = handle->wal.is_checkpointer = is_checkpointer;
+  handle->lock.is_checkpointer = handle->shm.is_checkpointer = is_checkpointer;
   handle->persist_wal = is_checkpointer; /* it is for others to end */
   handle->base.pMethods = &handle_methods;
   if (async_handle_is_connection(handle)) {

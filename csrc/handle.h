@@ -17,7 +17,7 @@ struct AsyncHandle {
   AsyncStream *stream; /* with a reference */
   AsyncFile *file;
   AsyncHolder lock;
-  AsyncWalUser wal;
+  AsyncShmUser shm;
   AsyncNames names;         /* of a database's journals; linked while it is open */
   bool is_shared_cache;     /* several connections may use it */
   sqlite3 **db;             /* where SQLite keeps the connection that uses it now; or NULL */
@@ -29,7 +29,7 @@ struct AsyncHandle {
   bool is_ending;              /* SQLite is closing the connection, and gives no code to anybody, */
   bool knew_error;             /* and the program knew of the stream's error by then */
   bool is_abandoned;           /* the program has closed the connection, SQLite not yet */
-  bool autocheckpoint_settled; /* it is as it is to be */
+  bool autocheckpoint_decided; /* it is as it is to be */
   bool autocheckpoint_off;     /* we turned it off */
   bool persist_wal;
   bool powersafe_overwrite;

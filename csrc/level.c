@@ -5,7 +5,7 @@
 
 #include "config.h"
 #include "ending.h"
-#include "fence.h"
+#include "barrier.h"
 #include "registry.h"
 #include "writer.h"
 
@@ -33,14 +33,14 @@ int async_level_of_name(const char *name) {
 /* ---- What is to be done; under the stream's mutex ---- */
 
 static bool is_reached(const AsyncStream *stream, AsyncCommit commit) {
-  const AsyncMark *mark =
+  const AsyncWatermark *watermark =
       commit.level == SQLITEASYNC_COMMIT_DURABLE ? &stream->durable : &stream->applied;
-  return mark->seq >= commit.seq;
+  return watermark->seq >= commit.seq;
 }
 
 /* Is there nothing to be done before the writer tries again what is held? */
 static bool is_left_to_writer(const AsyncStream *stream) {
-  return async_stream_is_held(stream) && async_scheduler_has_runner();
+  return async_stream_is_stalled(stream) && async_scheduler_has_runner();
 }
 
 /* Is nothing left to be done by who runs the ops: all of the commit, of what others wait for,
@@ -82,7 +82,7 @@ static bool sync_if_ops_wait(AsyncStream *stream) {
   return wait && sync_once(stream);
 }
 
-/* One that others wait for at a fence.  False if nothing came of it. */
+/* One that others wait for at a barrier.  False if nothing came of it. */
 static bool run_other(AsyncStream *stream) {
   if (!async_writer_claim(&stream->task)) return false;
   int64_t due_us;
@@ -92,21 +92,21 @@ static bool run_other(AsyncStream *stream) {
   return sync_if_ops_wait(stream) || went_on;
 }
 
-/* This thread has the stream, which is stuck: if that is at a fence, run those that have not
-** come there.  While it has the stream the fence stays. */
+/* This thread has the stream, which is stuck: if that is at a barrier, run those that have not
+** come there.  While it has the stream the barrier stays. */
 static bool run_those_before(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   const AsyncOp *op = stream->queue.head;
-  bool has_fence = op != NULL && (op->kind == ASYNC_OP_FENCE || op->kind == ASYNC_OP_DELETE);
-  AsyncFence *fence = has_fence ? op->fence : NULL;
+  bool has_barrier = op != NULL && (op->kind == ASYNC_OP_BARRIER || op->kind == ASYNC_OP_DELETE);
+  AsyncBarrier *barrier = has_barrier ? op->barrier : NULL;
   async_mutex_leave(&stream->mutex);
-  if (fence == NULL) return false;
+  if (barrier == NULL) return false;
   bool went_on = false;
   AsyncStream **streams = async_registry_all();
   for (AsyncStream **other = streams; other != NULL && *other != NULL; other++) {
-    if (async_fence_waits_for(fence, *other) && run_other(*other)) went_on = true;
+    if (async_barrier_waits_for(barrier, *other) && run_other(*other)) went_on = true;
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   return went_on;
 }
 
@@ -138,7 +138,7 @@ static void wait_for_change(AsyncStream *stream, AsyncCommit commit) {
     signal = &stream->applied_moved;
     if (stream->applied_wanted > commit.seq) stream->applied_wanted = commit.seq;
   }
-  bool told = async_scheduler_has_runner() || async_stream_is_held(stream);
+  bool told = async_scheduler_has_runner() || async_stream_is_stalled(stream);
   async_stream_arm_sync(stream);
   async_stream_wait(stream, signal, told ? ASYNC_STOPPED_POLL_US : LOOK_US);
 }
@@ -149,7 +149,7 @@ static int await(AsyncStream *stream, AsyncCommit commit, bool past_end) {
     stream->flush_wanted = commit.seq;
   }
   while (!is_reached(stream, commit)) {
-    if (stream->error.code != SQLITE_OK) return async_stream_error(stream);
+    if (stream->error.code != SQLITE_OK) return async_stream_report_error(stream);
     bool helps = !is_left_to_writer(stream);
     async_mutex_leave(&stream->mutex);
     bool went_on = helps && help(stream, commit);

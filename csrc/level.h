@@ -14,7 +14,7 @@
 **
 ** 1. Who commits does the writer's work itself, if no other thread is at it, and so far
 **    only as its own commit needs, or what others wait for to be applied: one write, mostly.
-**    No writer is woken for it, and none naps because of it.
+**    No writer is woken for it, and none polls because of it.
 ** 2. At level applied it waits for no sync but such as order the ops of a rollback journal's
 **    transaction; at level durable, if nobody is at it, it syncs itself.
 ** 3. Halting the writers, or a pause of theirs (delay), is not for who asks by a level.
@@ -24,10 +24,10 @@
 **
 ** WHY THE WAIT ENDS  All that is queued is applied, or fails the stream, which is looked at
 ** in each round: an op that waits for space fails it after diskFullRetryMs.  Either another
-** thread runs the stream, and tells when the mark has moved, or this one does.  A run that
+** thread runs the stream, and tells when the watermark has moved, or this one does.  A run that
 ** another one has left unfinished is a writer's, who is told; with no writer, this thread
-** looks again.  At a fence it runs the streams that have not come there yet; what holds them
-** up are older fences at most, so there is no circle.
+** looks again.  At a barrier it runs the streams that have not come there yet; what holds them
+** up are older barriers at most, so there is no circle.
 */
 #ifndef ASYNC_LEVEL_H
 #define ASYNC_LEVEL_H

@@ -75,7 +75,7 @@ static int refuse_open_databases(void) {
     length += (size_t)snprintf(names + length, sizeof names - length, "%s%s",
                                length == 0 ? "" : ", ", (*stream)->path);
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   if (length == 0) return SQLITE_OK;
   if (!all_abandoned) {
     return async_control_error(
@@ -94,7 +94,7 @@ static int cut_off_open_databases(int timeoutMs) {
   for (AsyncStream **stream = streams; *stream != NULL && rc == SQLITE_OK; stream++) {
     rc = async_closing_cut_off(*stream, until_us);
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   if (rc == SQLITE_OK) return rc;
   return async_control_error(rc, "close: not all was durable within %d ms", timeoutMs);
 }
@@ -110,7 +110,7 @@ static int refuse_queued(Changes *changes, int timeoutMs) {
   if (!async_scheduler_has_runner() && async_writer_halt() == SQLITEASYNC_HALT_NEVER) {
     async_control_enter();
     changes->started_writer = async_writer_start();
-    async_writer_expect(async_registry_count());
+    async_writer_ensure_threads(async_registry_count());
     async_control_leave();
     if (!changes->started_writer) {
       return async_control_error(SQLITE_ERROR, "close: the system gives no thread");

@@ -70,7 +70,7 @@ static bool is_read_only(AsyncStream *stream) {
 /* The file must stay until the lock is given back, that is, until the queue is dry. */
 static void keep_database(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  stream->carries_lock = true;
+  stream->pinned_by_lock = true;
   async_mutex_leave(&stream->mutex);
 }
 
@@ -125,8 +125,8 @@ static int take_os_lock(AsyncStream *stream, sqlite3_file *parent) {
   AsyncLock *lock = &stream->lock;
   int rc = lock_parent(stream, parent, SQLITE_LOCK_SHARED);
   if (rc != SQLITE_OK) return rc;
-  rc = read_mode(stream, parent, &lock->wal);
-  if (rc == SQLITE_OK && lock->wal) {
+  rc = read_mode(stream, parent, &lock->is_wal_mode);
+  if (rc == SQLITE_OK && lock->is_wal_mode) {
     rc = lock_parent(stream, parent, SQLITE_LOCK_EXCLUSIVE);
     bool refused = rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY;
     if (refused && is_read_only(stream)) rc = SQLITE_READONLY_CANTLOCK;
@@ -152,7 +152,7 @@ static int needed_level(const AsyncLock *lock) {
   if (lock->cut_off) return SQLITE_LOCK_NONE;
   if (lock->writer != NULL) return SQLITE_LOCK_EXCLUSIVE;
   if (lock->shared == 0 || lock->handed_over) return SQLITE_LOCK_NONE;
-  return lock->wal ? SQLITE_LOCK_EXCLUSIVE : SQLITE_LOCK_SHARED;
+  return lock->is_wal_mode ? SQLITE_LOCK_EXCLUSIVE : SQLITE_LOCK_SHARED;
 }
 
 /* Give the OS lock back as far as the table and the queue allow. */
@@ -173,17 +173,17 @@ static int lower_os_lock(AsyncStream *stream) {
   if (level != SQLITE_LOCK_NONE) return rc;
 
   lock->os_locked = false;
-  lock->wal = false;
+  lock->is_wal_mode = false;
   lock->free_since_us = async_os_now_us();
   async_cond_broadcast(&lock->freed);
   async_mutex_enter(&stream->mutex);
-  stream->carries_lock = false;
+  stream->pinned_by_lock = false;
   if (stream->files.database != NULL) async_file_let_go(stream->files.database);
   async_mutex_leave(&stream->mutex);
   return rc;
 }
 
-void async_lock_settle(AsyncStream *stream) {
+void async_lock_release_if_idle(AsyncStream *stream) {
   async_mutex_enter(&stream->lock.mutex);
   int rc = lower_os_lock(stream);
   async_mutex_leave(&stream->lock.mutex);
@@ -203,14 +203,14 @@ static int64_t drain_estimate_us(AsyncStream *stream) {
 /* The queue cannot run dry: nobody is at it, or it is held. */
 static bool is_stalled(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  bool held = async_stream_is_held(stream);
+  bool held = async_stream_is_stalled(stream);
   async_mutex_leave(&stream->mutex);
   return held || !async_scheduler_has_runner();
 }
 
-static void hurry_writer(AsyncStream *stream) {
+static void wake_writer_now(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  async_stream_hurry(stream);
+  async_stream_wake_now(stream);
   async_mutex_leave(&stream->mutex);
 }
 
@@ -245,7 +245,7 @@ static void make_way(AsyncStream *stream) {
     int64_t slice_us = owed < STALLED_POLL_US ? owed : STALLED_POLL_US;
     if (lock->os_level != SQLITE_LOCK_NONE) {
       if (is_stalled(stream)) return;
-      hurry_writer(stream);
+      wake_writer_now(stream);
       slice_us = STALLED_POLL_US;
     }
     async_cond_wait(&lock->freed, &lock->mutex, slice_us);
@@ -262,7 +262,7 @@ bool async_lock_begin_checkpoint(AsyncStream *stream) {
   bool may = lock->shared > 0 && lock->writer == NULL && !lock->handed_over;
   if (may) {
     lock->checkpointing = true;
-    stream->walindex.hurry = false;
+    stream->walindex.interrupted = false;
   }
   async_mutex_leave(&lock->mutex);
   return may;
@@ -271,7 +271,7 @@ bool async_lock_begin_checkpoint(AsyncStream *stream) {
 void async_lock_end_checkpoint(AsyncStream *stream) {
   async_mutex_enter(&stream->lock.mutex);
   stream->lock.checkpointing = false;
-  stream->walindex.hurry = false;
+  stream->walindex.interrupted = false;
   async_cond_broadcast(&stream->lock.checkpointed);
   async_mutex_leave(&stream->lock.mutex);
 }
@@ -280,7 +280,7 @@ void async_lock_end_checkpoint(AsyncStream *stream) {
 static bool await_checkpoint(AsyncStream *stream, int64_t timeout_us) {
   AsyncLock *lock = &stream->lock;
   int64_t until_us = async_os_now_us() + timeout_us;
-  if (lock->checkpointing) async_walindex_hurry(&stream->walindex);
+  if (lock->checkpointing) async_walindex_interrupt(&stream->walindex);
   while (lock->checkpointing) {
     int64_t left_us = until_us - async_os_now_us();
     if (left_us <= 0) return false;
@@ -307,7 +307,7 @@ void async_lock_note_header(AsyncStream *stream, const unsigned char *header, in
   if (n < HEADER_VERSIONS + 2) return;
   async_mutex_enter(&stream->lock.mutex);
   bool mapped = async_walindex_is_mapped(&stream->walindex);
-  stream->lock.wal = mapped || says_wal(header + HEADER_VERSIONS);
+  stream->lock.is_wal_mode = mapped || says_wal(header + HEADER_VERSIONS);
   async_mutex_leave(&stream->lock.mutex);
 }
 
@@ -316,7 +316,7 @@ int async_lock_own(AsyncStream *stream) {
   async_mutex_enter(&lock->mutex);
   int rc = raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);
   if (rc == SQLITE_OK) {
-    lock->wal = true; /* a WAL may be there that the header does not speak of */
+    lock->is_wal_mode = true; /* a WAL may be there that the header does not speak of */
   } else {
     lower_os_lock(stream); /* others' readers may have stopped it at PENDING */
   }
@@ -327,7 +327,7 @@ int async_lock_own(AsyncStream *stream) {
 /* Under the mutex; the OS lock was just taken again. */
 static int take_back(AsyncStream *stream) {
   AsyncLock *lock = &stream->lock;
-  if (!lock->wal) {
+  if (!lock->is_wal_mode) {
     sqlite3_log(SQLITE_CANTOPEN,
                 "sqlite3async: the journal mode of %s was changed by another process while it "
                 "was released; close its connections and open it again",
@@ -350,7 +350,8 @@ int async_lock_hand_over(AsyncStream *stream) {
   bool whole = lock->os_level == SQLITE_LOCK_NONE || async_file_restore_wal(stream) == SQLITE_OK;
   bool dry = whole && stream->queue.head == NULL && stream->durable.seq == stream->applied.seq;
   async_stream_leave_and_wake(stream);
-  bool idle = lock->writer == NULL && !lock->checkpointing && (lock->wal || lock->shared == 0);
+  bool idle =
+      lock->writer == NULL && !lock->checkpointing && (lock->is_wal_mode || lock->shared == 0);
   bool free = lock->os_level == SQLITE_LOCK_NONE; /* others can have it already */
   int rc = free || (dry && idle) ? SQLITE_OK : SQLITE_BUSY;
   if (rc == SQLITE_OK && !free && lock->shared > 0) {
@@ -397,7 +398,7 @@ int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level) {
     /* New readers stay out from here on, also if old ones are still in. */
     lock->writer = holder;
     holder->level = SQLITE_LOCK_PENDING;
-    if (others_are_checkpointer(lock, holder)) await_checkpoint(stream, ASYNC_HURRY_US);
+    if (others_are_checkpointer(lock, holder)) await_checkpoint(stream, ASYNC_INTERRUPT_US);
     rc = lock->shared > 1 ? SQLITE_BUSY : raise_os_lock(stream, SQLITE_LOCK_EXCLUSIVE);
     if (rc != SQLITE_OK && before < SQLITE_LOCK_RESERVED) {
       /* Only who has RESERVED keeps PENDING, as in the unix VFS: with locking_mode=EXCLUSIVE

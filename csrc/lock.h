@@ -56,7 +56,7 @@ typedef struct AsyncLock {
   int64_t free_since_us;    /* last given back */
   int64_t free_total_us;    /* free moments since hold_since_us */
   int64_t contended_us;     /* when another process last stood in our way */
-  bool wal;                 /* the database is in WAL mode; known while os_level is not NONE */
+  bool is_wal_mode;         /* the database is in WAL mode; known while os_level is not NONE */
   bool cut_off;             /* its holders have nothing any more, see async_lock_cut_off() */
   bool handed_over;         /* others may have it, though connections have SHARED */
   bool checkpointer_shared; /* it is one of `shared` */
@@ -100,10 +100,10 @@ void async_lock_cut_off(struct AsyncStream *stream);
 */
 bool async_lock_begin_checkpoint(struct AsyncStream *stream);
 void async_lock_end_checkpoint(struct AsyncStream *stream);
-/* Wait until it has ended, telling it to hurry; false if that took too long. */
+/* Wait until it has ended, interrupting it; false if that took too long. */
 bool async_lock_await_checkpoint(struct AsyncStream *stream, int64_t timeout_us);
 
 /* The queue ran dry: give the OS lock back as far as nobody needs it. */
-void async_lock_settle(struct AsyncStream *stream);
+void async_lock_release_if_idle(struct AsyncStream *stream);
 
 #endif /* ASYNC_LOCK_H */

@@ -55,7 +55,7 @@ static bool works_by_name(const AsyncOp *op) {
   case ASYNC_OP_TRUNCATE:
   case ASYNC_OP_SIZE_HINT:
   case ASYNC_OP_SYNC:
-  case ASYNC_OP_FENCE:
+  case ASYNC_OP_BARRIER:
     break;
   }
   return false;
@@ -128,11 +128,11 @@ bool async_moved_look_now(AsyncStream *stream) {
 
 int async_moved_ask(AsyncStream *stream, int *moved) {
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   bool left = stream->has_left_path;
   if (rc == SQLITE_OK) {
     *moved = left ? has_moved(stream) : async_moved_look(stream);
-    rc = async_stream_error(stream); /* it may have failed, or been cut off, meanwhile */
+    rc = async_stream_report_error(stream); /* it may have failed, or been cut off, meanwhile */
   }
   async_mutex_leave(&stream->mutex);
   if (rc != SQLITE_OK || !left || *moved) return rc;

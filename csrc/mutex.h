@@ -13,7 +13,7 @@
 typedef enum AsyncRank {
   ASYNC_RANK_CONTROL = 1, /* control.c: life cycle calls, one at a time */
   ASYNC_RANK_REGISTRY,    /* registry.c: the list of streams and their references */
-  ASYNC_RANK_FENCE,       /* fence.c: which streams have arrived; the order of fences */
+  ASYNC_RANK_BARRIER,     /* barrier.c: which streams have arrived; the order of barriers */
   ASYNC_RANK_LOCK,        /* lock.c: a stream's lock table and its parent handle's lock */
   ASYNC_RANK_WALINDEX,    /* walindex.h: a stream's wal-index and its locks */
   ASYNC_RANK_STREAM,      /* stream.h: a stream's queue, overlays, watermarks */

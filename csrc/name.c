@@ -7,7 +7,7 @@
 */
 #include "doorbell.h"
 #include "file.h"
-#include "hold.h"
+#include "gate.h"
 #include "moved.h"
 #include "parent.h"
 
@@ -67,7 +67,7 @@ int async_file_apply_open(AsyncFile *file, int flags, bool nameless) {
   if (file->parent != NULL) return SQLITE_OK;
   sqlite3_file *parent = NULL;
   int open_flags = 0;
-  async_os_hold_end();
+  async_os_block_exit();
   int rc = call_open(file, nameless ? NULL : file->path, nameless ? NAMELESS_FLAGS : flags, &parent,
                      &open_flags);
   if (rc == SQLITE_OK) {
@@ -80,7 +80,7 @@ int async_file_apply_open(AsyncFile *file, int flags, bool nameless) {
     file->nameless = nameless;
     async_mutex_leave(&file->stream->mutex);
   }
-  async_os_release_end();
+  async_os_unblock_exit();
   return rc;
 }
 
@@ -97,7 +97,7 @@ static void end_moved_journal(const AsyncFile *file, sqlite3_file *parent) {
 
 int async_file_apply_delete(AsyncFile *file, int sync_directory, bool nameless) {
   AsyncStream *stream = file->stream;
-  async_os_hold_end();
+  async_os_block_exit();
   async_mutex_enter(&stream->mutex);
   /* Unless ops on it follow, of a connection that works on a moved database, or it
   ** is being synced. */
@@ -112,7 +112,7 @@ int async_file_apply_delete(AsyncFile *file, int sync_directory, bool nameless) 
   if (closing != NULL) closing->pMethods->xClose(closing);
   sqlite3_vfs *vfs = stream->parent;
   int rc = nameless ? SQLITE_OK : vfs->xDelete(vfs, file->path, sync_directory);
-  async_os_release_end();
+  async_os_unblock_exit();
   return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
 
@@ -159,7 +159,7 @@ static int open_database_anew(AsyncStream *stream, const char *path, int flags) 
 static int open_database_locked(AsyncStream *stream, const char *path, int flags) {
   async_mutex_enter(&stream->mutex);
   int rc = async_moved_look(stream) ? SQLITE_READONLY_DBMOVED : SQLITE_OK;
-  if (rc == SQLITE_OK) rc = async_stream_error(stream);
+  if (rc == SQLITE_OK) rc = async_stream_report_error(stream);
   AsyncFile *file = stream->files.database;
   if (rc == SQLITE_OK && file != NULL) file->handles++;
   async_mutex_leave(&stream->mutex);
@@ -235,9 +235,9 @@ static int open_known_journal(AsyncFile *file, int flags) {
 ** Under the mutex: the WAL was found on disk, and who wrote it may not have synced
 ** it.  So the first sync that SQLite asks for is one, and what it is for waits.
 */
-static void doubt_wal(AsyncFile *file) {
+static void suspect_wal(AsyncFile *file) {
   async_file_make_dirty(file);
-  file->doubted = true;
+  file->maybe_unsynced = true;
   file->stream->wal.header = ASYNC_WAL_VALID;
   file->stream->wal.header_unsynced = true;
 }
@@ -257,14 +257,14 @@ static bool was_left_so(const AsyncFile *file) {
 ** before it is written to; but not one that this stream has not synced itself, since SQLite did
 ** not ask for it (synchronous=OFF).
 */
-static void doubt_journal(AsyncFile *file) {
+static void suspect_journal(AsyncFile *file) {
   file->sync_first = !file->dirty && !was_left_so(file);
 }
 
 /* Under the mutex: a new file, opened already or to be opened by the writer. */
 static int admit_journal(AsyncFile *file, int flags, bool defer) {
   AsyncStream *stream = file->stream;
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   if (rc != SQLITE_OK) return rc;
   if (defer) {
     AsyncOp *op = async_stream_push(stream, ASYNC_OP_CREATE, file, 0);
@@ -279,8 +279,8 @@ static int admit_journal(AsyncFile *file, int flags, bool defer) {
   async_file_link(file);
   if (!defer) async_file_inherit_unsynced(file);
   if (defer && file->role == ASYNC_ROLE_WAL) async_wal_is_new(&stream->wal);
-  if (!defer && file->role == ASYNC_ROLE_WAL) doubt_wal(file);
-  if (!defer && file->role == ASYNC_ROLE_JOURNAL) doubt_journal(file);
+  if (!defer && file->role == ASYNC_ROLE_WAL) suspect_wal(file);
+  if (!defer && file->role == ASYNC_ROLE_JOURNAL) suspect_journal(file);
   return SQLITE_OK;
 }
 
@@ -297,7 +297,7 @@ static void await_sync_of_closed(AsyncStream *stream, const char *path) {
 static int open_journal(AsyncStream *stream, const char *path, int flags, AsyncFile **file,
                         int *out_flags) {
   async_mutex_enter(&stream->mutex);
-  int rc = async_stream_error(stream);
+  int rc = async_stream_report_error(stream);
   AsyncFile *known = rc == SQLITE_OK ? async_file_find(stream, path) : NULL;
   if (known != NULL) rc = open_known_journal(known, flags);
   /* What lies under the name of a database that has moved is another one's. */
@@ -369,9 +369,9 @@ int async_file_reopen_wal(AsyncStream *stream) {
   file->in_use--;
   file->size_known = false;
   file->parent = parent;
-  doubt_wal(file);
+  suspect_wal(file);
   async_wal_forget(&stream->wal);
-  stream->wal.call = ASYNC_WAL_CALL_LATER; /* what the other has left is to be copied */
+  stream->wal.request = ASYNC_CHECKPOINT_WHEN_IDLE; /* what the other has left is to be copied */
   stream->wal.written_us = async_os_now_us();
   stream->directory_dirty = true; /* it may have been made just now */
   async_mutex_leave(&stream->mutex);
@@ -393,7 +393,7 @@ void async_file_close(AsyncFile *file) {
 }
 
 int async_file_push_delete(AsyncStream *stream, const char *path, int sync_directory,
-                           struct AsyncFence *fence) {
+                           struct AsyncBarrier *barrier) {
   AsyncFile *fresh = NULL;
   int rc = async_stream_error_untold(stream); /* see error_of() in file.c */
   AsyncFile *file = async_file_find(stream, path);
@@ -411,7 +411,7 @@ int async_file_push_delete(AsyncStream *stream, const char *path, int sync_direc
   }
   if (op != NULL) {
     op->flags = sync_directory;
-    op->fence = fence;
+    op->barrier = barrier;
     file->pending++;
     file->exists = false;
     if (file->role == ASYNC_ROLE_WAL) async_wal_forget(&stream->wal);
@@ -422,10 +422,10 @@ int async_file_push_delete(AsyncStream *stream, const char *path, int sync_direc
 }
 
 int async_file_delete_behind(AsyncStream *stream, const char *path, int sync_directory,
-                             struct AsyncFence *fence) {
+                             struct AsyncBarrier *barrier) {
   async_mutex_enter(&stream->mutex);
-  async_hold_wait(&stream->mutex);
-  int rc = async_file_push_delete(stream, path, sync_directory, fence);
+  async_gate_wait(&stream->mutex);
+  int rc = async_file_push_delete(stream, path, sync_directory, barrier);
   async_stream_leave_and_wake(stream);
   return rc;
 }

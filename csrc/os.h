@@ -129,8 +129,8 @@ bool async_os_is_last_thread(void);
 ** dead can never be closed, and on Windows not be deleted.  They do not nest, and none of our
 ** mutexes may be held.  Elsewhere they do nothing.
 */
-void async_os_hold_end(void);
-void async_os_release_end(void);
+void async_os_block_exit(void);
+void async_os_unblock_exit(void);
 /* Of every fork(): run before() on the thread that forks, then in_parent() and in_child(). */
 void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 

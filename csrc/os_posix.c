@@ -340,9 +340,9 @@ void async_os_at_exit(void (*handler)(void)) {
 /* Threads live on while handlers run. */
 bool async_os_is_last_thread(void) { return false; }
 
-void async_os_hold_end(void) {}
+void async_os_block_exit(void) {}
 
-void async_os_release_end(void) {}
+void async_os_unblock_exit(void) {}
 
 void async_os_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {
   pthread_atfork(before, in_parent, in_child);

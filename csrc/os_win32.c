@@ -11,7 +11,7 @@
 ** the loader's lock.  Files can be written there, for SQLite and the heap still work
 ** (ExitProcess() holds the heap's lock while it kills).  What a writer was at is done
 ** again.  But a file that it was opening or deleting could have been left open for good;
-** that it is killed there is prevented, by async_os_hold_end().  And a mutex that a dead
+** that it is killed there is prevented, by async_os_block_exit().  And a mutex that a dead
 ** thread was in is never left.  So from then on nobody waits for anything: who finds
 ** a mutex held, or would sleep until it is woken, jumps back to DllMain(), which tells
 ** that the drain was given up.
@@ -284,12 +284,12 @@ static void find_loader_lock(void) {
   memcpy(&unlock_loader, &unlock, sizeof unlock);
 }
 
-void async_os_hold_end(void) {
+void async_os_block_exit(void) {
   ULONG_PTR cookie;
   if (lock_loader != NULL && lock_loader(0, NULL, &cookie) == 0) loader_cookie = cookie;
 }
 
-void async_os_release_end(void) {
+void async_os_unblock_exit(void) {
   if (unlock_loader != NULL) unlock_loader(0, loader_cookie);
 }
 

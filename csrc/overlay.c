@@ -180,7 +180,7 @@ static AsyncSegment *cut_block(AsyncOverlay *overlay, AsyncSegmentPool *pool, in
   return before;
 }
 
-void async_overlay_expect(const AsyncOverlay *overlay, int64_t offset) {
+void async_overlay_prefetch(const AsyncOverlay *overlay, int64_t offset) {
 #if defined(__GNUC__)
   if (overlay->buckets != NULL) __builtin_prefetch(bucket_of(overlay, block_at(overlay, offset)));
 #else

@@ -66,7 +66,7 @@ bool async_overlay_write(AsyncOverlay *overlay, AsyncSegmentPool *pool, AsyncSeg
                          int64_t offset, const unsigned char *data, size_t n);
 
 /* A write at offset will follow: fetch what it will look at, meanwhile. */
-void async_overlay_expect(const AsyncOverlay *overlay, int64_t offset);
+void async_overlay_prefetch(const AsyncOverlay *overlay, int64_t offset);
 
 /*
 ** Copy to out the bytes that the overlay has of [offset, offset + n), each to

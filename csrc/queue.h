@@ -24,7 +24,7 @@ typedef enum AsyncOpKind {
   ASYNC_OP_SIZE_HINT, /* the file will soon have size offset */
   ASYNC_OP_SYNC,      /* flags: for xSync */
   ASYNC_OP_DELETE,    /* flags: sync the folder too */
-  ASYNC_OP_FENCE,     /* meet other streams, see fence.h */
+  ASYNC_OP_BARRIER,   /* meet other streams, see barrier.h */
 } AsyncOpKind;
 
 typedef struct AsyncOp AsyncOp;
@@ -34,7 +34,7 @@ struct AsyncOp {
   struct AsyncFile *file;
   AsyncSegment *segments; /* of a write: where the overlay shows it */
   union {
-    struct AsyncFence *fence; /* of a fence; of a delete that waits at one, or NULL */
+    struct AsyncBarrier *barrier; /* of a barrier; of a delete that waits at one, or NULL */
     struct {
       AsyncOp *next; /* of a truncate: see file.h */
       AsyncOp *prev;
@@ -43,7 +43,7 @@ struct AsyncOp {
   int64_t seq;          /* position in the stream, from 1 */
   int64_t transactions; /* that are complete once this op is applied */
   int64_t queued_us;
-  int64_t wal_sync; /* the WAL must be synced up to here first, unless this appends to it */
+  int64_t wal_sync_seq; /* the WAL must be synced up to here first, unless this appends to it */
   int64_t offset;
   uint32_t length; /* of the payload */
   uint32_t writes; /* of SQLite's, that it was made of: 1 if nothing was merged into it */

@@ -67,7 +67,7 @@ void async_registry_note_link(const char *path) {
   AsyncStream *stream = async_registry_find(path);
   if (stream == NULL) return;
   stream->is_link = true;
-  async_registry_release(stream);
+  async_registry_unref(stream);
 }
 
 AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent) {
@@ -125,9 +125,9 @@ AsyncStream *async_registry_find_by_names(const char *name) {
   return found;
 }
 
-static void add_marks(AsyncMark *sum, const AsyncMark *mark) {
-  sum->seq += mark->seq;
-  sum->transactions += mark->transactions;
+static void add_watermarks(AsyncWatermark *sum, const AsyncWatermark *watermark) {
+  sum->seq += watermark->seq;
+  sum->transactions += watermark->transactions;
 }
 
 static void unlink_path(AsyncStream *stream) {
@@ -175,9 +175,9 @@ static void unlink_stream(AsyncStream *stream) {
   stream_count--;
 
   async_stats_add(&past.stats, &stream->stats);
-  add_marks(&past.pushed, &stream->pushed);
-  add_marks(&past.applied, &stream->applied);
-  add_marks(&past.durable, &stream->durable);
+  add_watermarks(&past.pushed, &stream->pushed);
+  add_watermarks(&past.applied, &stream->applied);
+  add_watermarks(&past.durable, &stream->durable);
   /* Nothing is lost of what was cut off, or deleted by its owner. */
   bool lost = stream->error.code != SQLITE_OK && !stream->cut_off && !stream->is_deleted;
   if (lost) note_failure(stream);
@@ -185,7 +185,7 @@ static void unlink_stream(AsyncStream *stream) {
 
 /* Under the stream's mutex: nobody refers to it any more; does it end here? */
 static bool ends_now(AsyncStream *stream) {
-  return stream->references == 0 && async_stream_is_settled(stream) &&
+  return stream->references == 0 && async_stream_is_drained(stream) &&
          async_scheduler_forget(&stream->task) && async_scheduler_forget(&stream->sync_task);
 }
 
@@ -237,7 +237,7 @@ static void note_last_flush(AsyncStream *stream) {
   }
 }
 
-void async_registry_release(AsyncStream *stream) {
+void async_registry_unref(AsyncStream *stream) {
   async_mutex_enter(&registry_mutex);
   assert(stream->references > 0);
   stream->references--;
@@ -245,7 +245,7 @@ void async_registry_release(AsyncStream *stream) {
   forget_path_if_failed(stream);
   bool end = ends_now(stream);
   bool wake = false;
-  if (stream->references == 0 && !async_stream_is_settled(stream)) {
+  if (stream->references == 0 && !async_stream_is_drained(stream)) {
     note_last_flush(stream);
     async_stream_arm_sync(stream);
     wake = !stream->awake;
@@ -265,7 +265,7 @@ static bool is_idle(const AsyncStream *stream, const AsyncTask *task) {
   return !is_ops || stream->error.code != SQLITE_OK || stream->queue.head == NULL;
 }
 
-bool async_registry_rest(AsyncStream *stream, AsyncTask *task) {
+bool async_registry_end_run(AsyncStream *stream, AsyncTask *task) {
   async_mutex_enter(&registry_mutex);
   async_mutex_enter(&stream->mutex);
   bool idle = is_idle(stream, task);
@@ -305,9 +305,9 @@ AsyncStream **async_registry_all(void) {
   return streams;
 }
 
-void async_registry_release_all(AsyncStream **streams) {
+void async_registry_unref_all(AsyncStream **streams) {
   if (streams == NULL) return;
-  for (AsyncStream **stream = streams; *stream != NULL; stream++) async_registry_release(*stream);
+  for (AsyncStream **stream = streams; *stream != NULL; stream++) async_registry_unref(*stream);
   free(streams);
 }
 
@@ -318,7 +318,7 @@ int64_t async_registry_durable(int64_t id) {
   while (stream != NULL && stream->id != id) stream = stream->id_next;
   if (stream != NULL) {
     async_mutex_enter(&stream->mutex);
-    int code = async_stream_error(stream);
+    int code = async_stream_report_error(stream);
     result = code != SQLITE_OK ? -code : stream->durable.seq;
     async_mutex_leave(&stream->mutex);
   } else {
@@ -364,7 +364,7 @@ static bool is_in_use(AsyncStream *stream) {
   return stream->handles > 0 || stream->queue.head != NULL || stream->close_queued;
 }
 
-bool async_registry_hurry(void) { return async_registry_any(async_stream_hurry); }
+bool async_registry_wake_if_queued(void) { return async_registry_any(async_stream_wake_now); }
 
 static bool take_over(AsyncStream *stream) {
   for (AsyncFile *file = stream->files.newest; file != NULL; file = file->older) {
@@ -392,11 +392,11 @@ static bool note_queued(AsyncStream *stream) {
 
 void async_registry_note_queued(void) { async_registry_any(note_queued); }
 
-static bool hurry_noted(AsyncStream *stream) {
-  return async_stream_hurry(stream) && stream->queue.head->seq <= stream->exit_wanted;
+static bool wake_if_noted(AsyncStream *stream) {
+  return async_stream_wake_now(stream) && stream->queue.head->seq <= stream->exit_wanted;
 }
 
-bool async_registry_hurry_noted(void) { return async_registry_any(hurry_noted); }
+bool async_registry_wake_if_noted(void) { return async_registry_any(wake_if_noted); }
 
 static bool rearm(AsyncStream *stream) {
   stream->sync_armed = false;

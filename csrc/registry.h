@@ -5,7 +5,7 @@
 ** A reference keeps a stream in being: each handle of SQLite has one, and
 ** each function that looks one up has one until it is done.  Besides, a
 ** stream lives as long as its writer is awake or it has something left to
-** do; async_registry_rest() and async_registry_release() end it under the
+** do; async_registry_end_run() and async_registry_unref() end it under the
 ** registry's mutex, so that nobody can find it while it goes.
 */
 #ifndef ASYNC_REGISTRY_H
@@ -46,7 +46,7 @@ void async_registry_forget_path(AsyncStream *stream);
 ** has_left_path. */
 bool async_registry_regain_path(AsyncStream *stream);
 
-void async_registry_release(AsyncStream *stream);
+void async_registry_unref(AsyncStream *stream);
 
 /* How many streams there are. */
 int async_registry_count(void);
@@ -56,14 +56,14 @@ int async_registry_count(void);
 ** thread must not touch the stream from here on.  False if there is something: then the run is
 ** not over.
 */
-bool async_registry_rest(AsyncStream *stream, AsyncTask *task);
+bool async_registry_end_run(AsyncStream *stream, AsyncTask *task);
 
 /*
 ** All streams, with a reference each, as an array that ends with NULL; give
-** it back with async_registry_release_all().  NULL if memory is out.
+** it back with async_registry_unref_all().  NULL if memory is out.
 */
 AsyncStream **async_registry_all(void);
-void async_registry_release_all(AsyncStream **streams);
+void async_registry_unref_all(AsyncStream **streams);
 
 /* The state of a stream by its id, after it has gone as well: see
 ** sqlite3async_durable(). */
@@ -88,21 +88,21 @@ bool async_registry_take_failure(const char *path, AsyncFailure *failure);
 /* What all streams that have gone had done, for the status of all. */
 typedef struct AsyncPast {
   AsyncStats stats;
-  AsyncMark pushed;
-  AsyncMark applied;
-  AsyncMark durable;
+  AsyncWatermark pushed;
+  AsyncWatermark applied;
+  AsyncWatermark durable;
 } AsyncPast;
 AsyncPast async_registry_past(void);
 
 /* Is it so for any stream?  Called under the registry's mutex and the stream's. */
 bool async_registry_any(bool (*test)(AsyncStream *));
 
-/* If anything is queued, hurry a writer to it, for the caller waits.  False if nothing is. */
-bool async_registry_hurry(void);
-/* What is queued now is what async_registry_hurry_noted() is about. */
+/* If anything is queued, wake a writer at once, for the caller waits.  False if nothing is. */
+bool async_registry_wake_if_queued(void);
+/* What is queued now is what async_registry_wake_if_noted() is about. */
 void async_registry_note_queued(void);
 /* The same, only for what was queued then: others may go on committing. */
-bool async_registry_hurry_noted(void);
+bool async_registry_wake_if_noted(void);
 /* All threads but this one are gone, some in the middle of a run or of a sync: what
 ** they were at is to be done anew. */
 void async_registry_take_over(void);

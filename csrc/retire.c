@@ -36,7 +36,7 @@ bool async_file_is_append(const AsyncOp *op) {
 
 /* The op has changed the file on disk. */
 static void note_change(AsyncFile *file, const AsyncOp *op) {
-  file->doubted = false;
+  file->maybe_unsynced = false;
   if (op->of_checkpoint) {
     file->changes.by_checkpoints++;
     file->backfilled = true;
@@ -114,7 +114,7 @@ static void note_applied(AsyncStream *stream, AsyncOp *op) {
     if (op->flags == 0) stream->directory_dirty = true;
     break;
   case ASYNC_OP_SIZE_HINT:
-  case ASYNC_OP_FENCE:
+  case ASYNC_OP_BARRIER:
     break;
   }
 }
@@ -139,7 +139,7 @@ static void move_marks(AsyncStream *stream, const AsyncOp *op) {
   if (op->transactions > stream->applied.transactions && stream->unsynced_since_us == 0) {
     stream->unsynced_since_us = op->queued_us;
   }
-  stream->applied = (AsyncMark){.seq = op->seq, .transactions = op->transactions};
+  stream->applied = (AsyncWatermark){.seq = op->seq, .transactions = op->transactions};
   if (stream->applied.seq >= stream->applied_wanted) {
     stream->applied_wanted = INT64_MAX;
     async_stream_signal(&stream->applied_moved);

@@ -116,7 +116,7 @@ static void take_off(Route **link) {
 }
 
 /* The route by which a database is to be opened, which stays until that is done; or NULL. */
-static Route *hold_route(const char *name) {
+static Route *pin_route(const char *name) {
   if (name == NULL || route_count == 0) return NULL;
   async_mutex_enter(&router_mutex);
   Route *route = route_of(name);
@@ -138,7 +138,7 @@ static void let_route_go(Route *route) {
 
 static int open_database(sqlite3_vfs *router, const char *name, sqlite3_file *base, int flags,
                          int *out_flags) {
-  Route *route = hold_route(name);
+  Route *route = pin_route(name);
   sqlite3_vfs *target = route != NULL ? async_vfs() : router->pAppData;
   int rc = target->xOpen(target, name, base, flags, out_flags);
   if (route != NULL) let_route_go(route);
@@ -354,7 +354,7 @@ static bool has_ended(const char *full) {
     bool ended = is_file_only(stream);
     bool ending = stream->handles == 0 && stream->queue.head == NULL;
     async_mutex_leave(&stream->mutex);
-    async_registry_release(stream);
+    async_registry_unref(stream);
     if (ended || !ending || !async_scheduler_has_runner() || async_os_now_us() >= until_us) {
       return ended;
     }

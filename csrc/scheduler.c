@@ -98,33 +98,33 @@ static bool take_out(AsyncTask *task) {
 
 /* ---- Who is woken ---- */
 
-static void end_rest(AsyncRunner *runner) {
+static void end_park(AsyncRunner *runner) {
   AsyncLane *lane = async_scheduler_lane(runner->lane);
-  AsyncRunner **link = &lane->resting;
+  AsyncRunner **link = &lane->parked;
   while (*link != runner) link = &(*link)->next;
   *link = runner->next;
-  runner->resting = false;
-  if (runner->napping) lane->napping--;
+  runner->parked = false;
+  if (runner->polling) lane->polling--;
 }
 
 static void wake_runner(AsyncRunner *runner) {
-  end_rest(runner);
+  end_park(runner);
   async_scheduler_lane(runner->lane)->coming++;
   async_cond_broadcast(&runner->cond);
 }
 
-/* Will a runner that rests look by itself in time? */
+/* True if a parked runner will look by itself in time. */
 static bool is_watched(const AsyncLane *lane, int64_t due_us) {
-  const AsyncRunner *runner = lane->resting;
+  const AsyncRunner *runner = lane->parked;
   while (runner != NULL && runner->until_us > due_us) runner = runner->next;
   return runner != NULL;
 }
 
 static void delegate(AsyncLane *lane) {
-  if (lane->resting == NULL) return;
+  if (lane->parked == NULL) return;
   const AsyncTask *next = lane->delayed.first;
   bool due = next != NULL && lane->coming == 0 && !is_watched(lane, next->due_us);
-  if (due || lane->ready.count > lane->coming) wake_runner(lane->resting);
+  if (due || lane->ready.count > lane->coming) wake_runner(lane->parked);
 }
 
 void async_scheduler_delegate(void) {
@@ -136,7 +136,7 @@ void async_scheduler_changed(void) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
   if (async_scheduler.waiting > 0) async_cond_broadcast(&async_scheduler.changed);
   for (int i = 0; i < ASYNC_LANES; i++) {
-    while (async_scheduler_lane(i)->resting != NULL) wake_runner(async_scheduler_lane(i)->resting);
+    while (async_scheduler_lane(i)->parked != NULL) wake_runner(async_scheduler_lane(i)->parked);
   }
 }
 
@@ -183,7 +183,7 @@ void async_scheduler_wake(AsyncTask *task, AsyncWake how) {
   case ASYNC_TASK_DELAYED:
     take_out(task);
     make_ready(task, task->home);
-    if (how == ASYNC_WAKE_NOW || lane_of(task)->napping == 0) delegate(lane_of(task));
+    if (how == ASYNC_WAKE_NOW || lane_of(task)->polling == 0) delegate(lane_of(task));
     break;
   }
   async_mutex_leave(&async_scheduler.mutex);
@@ -284,8 +284,8 @@ void async_scheduler_take_over(void) {
   async_scheduler.running = async_scheduler.waiting = 0;
   for (int i = 0; i < ASYNC_LANES; i++) {
     AsyncLane *lane = async_scheduler_lane(i);
-    lane->resting = NULL;
-    lane->napping = lane->coming = lane->looping = lane->threads = lane->parked = 0;
+    lane->parked = NULL;
+    lane->polling = lane->coming = lane->looping = lane->threads = lane->suspended = 0;
   }
   sort_into_lanes();
   async_mutex_leave(&async_scheduler.mutex);
@@ -300,7 +300,7 @@ void async_scheduler_reclaim(AsyncTask *task) {
 
 /* ---- Resting ---- */
 
-static bool rest(AsyncRunner *runner, int64_t timeout_us, bool nap) {
+static bool park(AsyncRunner *runner, int64_t timeout_us, bool polls) {
   assert(async_mutex_is_held(&async_scheduler.mutex));
   AsyncLane *lane = async_scheduler_lane(runner->lane);
   const AsyncTask *next = lane->delayed.first;
@@ -310,27 +310,27 @@ static bool rest(AsyncRunner *runner, int64_t timeout_us, bool nap) {
   bool bounded = runner->until_us != INT64_MAX;
   if (bounded && runner->until_us <= now_us) return true; /* something is due */
 
-  runner->resting = true;
-  runner->napping = nap;
-  if (nap) lane->napping++;
-  runner->next = lane->resting;
-  lane->resting = runner;
+  runner->parked = true;
+  runner->polling = polls;
+  if (polls) lane->polling++;
+  runner->next = lane->parked;
+  lane->parked = runner;
   async_cond_wait(&runner->cond, &async_scheduler.mutex, bounded ? runner->until_us - now_us : -1);
-  bool woken = !runner->resting;
+  bool woken = !runner->parked;
   if (woken) {
     lane->coming--;
   } else {
-    end_rest(runner);
+    end_park(runner);
   }
   return woken;
 }
 
-bool async_scheduler_rest(AsyncRunner *runner, int64_t timeout_us) {
-  return rest(runner, timeout_us, false);
+bool async_scheduler_park(AsyncRunner *runner, int64_t timeout_us) {
+  return park(runner, timeout_us, false);
 }
 
-void async_scheduler_nap(AsyncRunner *runner, int64_t timeout_us) {
-  rest(runner, timeout_us, true);
+void async_scheduler_poll(AsyncRunner *runner, int64_t timeout_us) {
+  park(runner, timeout_us, true);
 }
 
 void async_scheduler_pause(int64_t timeout_us) {
@@ -342,7 +342,7 @@ void async_scheduler_pause(int64_t timeout_us) {
 /* Under the mutex: is there one of our own threads, now and until further notice? */
 static bool has_own(void) {
   const AsyncLane *lane = async_scheduler_lane(ASYNC_LANE_WRITE);
-  int idle = async_scheduler.halt == HALT_NEVER ? 0 : lane->parked;
+  int idle = async_scheduler.halt == HALT_NEVER ? 0 : lane->suspended;
   return lane->threads > idle && !async_scheduler.stopping;
 }
 

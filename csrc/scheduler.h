@@ -15,15 +15,15 @@
 ** Each stream has a second task for the syncs that order nothing (sync.h), at home in that
 ** lane.  While no runner is in the lane SYNC, those of the other do its work.
 **
-** A runner is a thread in the loop of writer.c.  Without a task it rests, on a
-** condition variable of its own.  One runner is woken for a task that is ready,
-** the one that went to rest last: its caches are the warmest.  A runner that
+** A runner is a thread in the loop of writer.c.  Without a task it parks on a
+** condition variable of its own.  For a task that becomes ready one runner is woken,
+** the one that parked last: its caches are the warmest.  A runner that
 ** takes a task sees to it that another one comes for what else is ready or will
 ** be due, for its own may wait for a disk.
 **
-** A runner that has just had work naps before it rests for good: it looks again by
-** itself after pollUs.  So who commits needs to signal nobody, a system call that
-** takes longer than the commit.  Who waits for the work asks for it at once.
+** A runner that has just had work polls before it parks: it looks again by itself after
+** pollUs.  So a commit needs no signal, a system call that takes longer than the commit
+** itself.  A thread that waits for the work has a runner woken at once.
 **
 ** One mutex guards all of it, and what runners are told (halt, stop).
 */
@@ -56,7 +56,7 @@ struct AsyncTask {
   AsyncLaneName home; /* constant: where it is woken */
   AsyncLaneName lane; /* where it is now */
   int64_t due_us;     /* of a delayed task */
-  bool is_callers; /* who has it commits, and is no reason for runners to nap; cleared by finish */
+  bool is_callers; /* who has it commits, and is no reason for runners to poll; cleared by finish */
 };
 
 /* In the order in which they became ready; or the delayed ones, the first due first. */
@@ -69,11 +69,11 @@ typedef struct AsyncTaskList {
 /* A thread that runs tasks; on its stack. */
 typedef struct AsyncRunner AsyncRunner;
 struct AsyncRunner {
-  AsyncRunner *next; /* of those that rest: the one that did before */
+  AsyncRunner *next; /* of the parked ones: the one that parked before */
   AsyncLaneName lane;
   AsyncCond cond;
-  bool resting;      /* on the list; who wakes it takes it off */
-  bool napping;      /* and will look again by itself */
+  bool parked;       /* on the list; who wakes it takes it off */
+  bool polling;      /* and will look again by itself */
   int64_t until_us;  /* when it will look again by itself */
   int64_t worked_us; /* when it last had a task */
 };
@@ -82,13 +82,13 @@ typedef struct AsyncLane {
   AsyncTaskList ready;
   AsyncTaskList delayed;
 
-  AsyncRunner *resting; /* the last one first */
-  int napping;          /* of them */
-  int coming;           /* runners that were woken, and have not looked yet */
+  AsyncRunner *parked; /* the last one first */
+  int polling;         /* of them */
+  int coming;          /* runners that were woken, and have not looked yet */
 
-  int looping; /* threads in the loop, or on their way to it */
-  int threads; /* of our own that were started */
-  int parked;  /* of them that wait until halt becomes NEVER, or there are to be more */
+  int looping;   /* threads in the loop, or on their way to it */
+  int threads;   /* of our own that were started */
+  int suspended; /* of them that wait until halt becomes NEVER, or there are to be more */
 } AsyncLane;
 
 typedef struct AsyncScheduler {
@@ -118,7 +118,7 @@ AsyncLane *async_scheduler_lane(AsyncLaneName name);
 
 /* How soon a runner is to look at a task. */
 typedef enum AsyncWake {
-  ASYNC_WAKE_SOON, /* one that naps needs no signal */
+  ASYNC_WAKE_SOON, /* one that polls needs no signal */
   ASYNC_WAKE_NOW,  /* somebody waits */
 } AsyncWake;
 
@@ -170,11 +170,11 @@ void async_scheduler_move(AsyncTask *task);
 void async_scheduler_delegate(void);
 
 /*
-** rest: until the runner is woken, a delayed task is due, or the time is over; < 0: no
-** bound.  False if nobody woke it.  nap: the same, and who wakes it soon need not.
+** park: until the runner is woken, a delayed task is due, or the time is over; < 0: no
+** bound.  False if nobody woke it.  poll: the same, and ASYNC_WAKE_SOON need not wake it.
 */
-bool async_scheduler_rest(AsyncRunner *runner, int64_t timeout_us);
-void async_scheduler_nap(AsyncRunner *runner, int64_t timeout_us);
+bool async_scheduler_park(AsyncRunner *runner, int64_t timeout_us);
+void async_scheduler_poll(AsyncRunner *runner, int64_t timeout_us);
 
 /* pause: until what runners are told has changed.  changed: it has. */
 void async_scheduler_pause(int64_t timeout_us);

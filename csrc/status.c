@@ -59,7 +59,7 @@ static void add_stream(Status *status, AsyncStream *stream) {
   status->wal_bytes += stream->wal.end;
   if (stream->wal.blocked) status->checkpoint_blocked = true;
   if (status->checkpoint_code == SQLITE_OK) status->checkpoint_code = stream->wal.code;
-  if (async_stream_is_held(stream)) status->held = true;
+  if (async_stream_is_stalled(stream)) status->held = true;
   if (stream->error.code != SQLITE_OK && status->error == SQLITE_OK) {
     status->error = stream->error.code;
     status->error_operation = stream->error.operation;
@@ -143,7 +143,7 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
   rc = async_control_find(zPath, &streams);
   if (rc != SQLITE_OK) return -async_control_error(rc, "status: %s", sqlite3_errstr(rc));
   if (!all && (streams[0] == NULL || is_over(streams[0]))) {
-    async_registry_release_all(streams);
+    async_registry_unref_all(streams);
     return -async_outside_error("tell the status of", zPath, false);
   }
   Status status = {.level = (int)async_config.commit};
@@ -155,7 +155,7 @@ int sqlite3async_status(const char *zPath, char *buf, int n) {
     status.durable += past.durable.transactions;
     async_stats_add(&status.stats, &past.stats);
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   return write_status(&status, buf, buf == NULL || n < 0 ? 0 : (size_t)n);
 }
 
@@ -188,7 +188,7 @@ int sqlite3async_databases(char *buf, int n) {
     write_members(&json, &status);
     async_json_close(&json);
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   async_json_close_list(&json);
   return (int)json.length;
 }
@@ -203,7 +203,7 @@ int sqlite3async_is_open(const char *zPath) {
   for (AsyncStream **stream = streams; *stream != NULL && !is_open; stream++) {
     is_open = look_at(*stream) > 0;
   }
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   return is_open;
 }
 
@@ -226,7 +226,7 @@ int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n) {
   async_control_init();
   if (cursor == NULL) return 0;
   if (buf == NULL) {
-    *cursor = async_event_latest();
+    *cursor = async_event_count();
     return 0;
   }
   AsyncEvent event;

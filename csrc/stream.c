@@ -1,5 +1,5 @@
 /*
-** Streams: pushing, marks, the bound of the queue.  See stream.h.
+** Streams: pushing, watermarks, the bound of the queue.  See stream.h.
 */
 #include "stream.h"
 
@@ -66,7 +66,7 @@ void async_stream_free(AsyncStream *stream) {
 
 int64_t async_stream_sync_target(AsyncStream *stream) {
   int64_t wanted = stream->flush_wanted;
-  if (wanted < stream->wal_sync) wanted = stream->wal_sync;
+  if (wanted < stream->wal_sync_seq) wanted = stream->wal_sync_seq;
   if (wanted <= stream->durable.seq) return 0;
   if (stream->flush_target <= stream->durable.seq) stream->flush_target = wanted;
   return stream->flush_target;
@@ -86,7 +86,7 @@ void async_stream_arm_sync(AsyncStream *stream) {
   }
 }
 
-bool async_stream_hurry(AsyncStream *stream) {
+bool async_stream_wake_now(AsyncStream *stream) {
   bool queued = stream->queue.head != NULL;
   if (queued && !stream->hurried) {
     stream->awake = stream->hurried = true;
@@ -95,7 +95,7 @@ bool async_stream_hurry(AsyncStream *stream) {
   return queued;
 }
 
-void async_stream_leave_and_hurry(AsyncStream *stream) {
+void async_stream_leave_and_wake_now(AsyncStream *stream) {
   bool wake = !stream->hurried;
   stream->awake = stream->hurried = true;
   async_mutex_leave(&stream->mutex);
@@ -104,7 +104,7 @@ void async_stream_leave_and_hurry(AsyncStream *stream) {
 
 void async_stream_leave_and_wake(AsyncStream *stream) {
   if (stream->queue.bytes >= LONG_BYTES || stream->full) {
-    async_stream_leave_and_hurry(stream);
+    async_stream_leave_and_wake_now(stream);
     return;
   }
   bool wake = !stream->awake;
@@ -114,7 +114,7 @@ void async_stream_leave_and_wake(AsyncStream *stream) {
 }
 
 void async_stream_leave_later(AsyncStream *stream) {
-  if (stream->wal_writing && stream->queue.bytes < LONG_BYTES) {
+  if (stream->wal_writer_active && stream->queue.bytes < LONG_BYTES) {
     async_mutex_leave(&stream->mutex);
   } else {
     async_stream_leave_and_wake(stream);
@@ -144,14 +144,14 @@ int async_stream_error_untold(const AsyncStream *stream) {
   return stream->error.code;
 }
 
-int async_stream_error(AsyncStream *stream) {
+int async_stream_report_error(AsyncStream *stream) {
   int rc = async_stream_error_untold(stream);
   if (stream->error.code != SQLITE_OK) stream->error_told = true;
   return rc;
 }
 
 void async_stream_wait(AsyncStream *stream, AsyncSignal *signal, int64_t timeout_us) {
-  async_stream_hurry(stream);
+  async_stream_wake_now(stream);
   signal->waiting++;
   async_cond_wait(&signal->cond, &stream->mutex, timeout_us);
   signal->waiting--;
@@ -174,11 +174,11 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
   assert(stream->error.code == SQLITE_OK);
   AsyncOp *op = async_queue_push(&stream->queue, kind, file, length);
   if (op == NULL) return NULL;
-  if (async_stream_is_full(stream)) stream->strained = true;
+  if (async_stream_is_full(stream)) stream->under_pressure = true;
   op->seq = ++stream->pushed.seq;
   op->transactions = stream->pushed.transactions;
   op->queued_us = async_os_now_us();
-  op->wal_sync = stream->wal_sync;
+  op->wal_sync_seq = stream->wal_sync_seq;
   return op;
 }
 
@@ -212,7 +212,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
   int64_t start_us = async_os_now_us();
   stream->stats.full_waits++;
   stream->full = true;
-  stream->strained = true;
+  stream->under_pressure = true;
   int rc = SQLITE_OK;
   /* Ends because the writer applies ops or fails the stream; and if there is
   ** no writer any more, that is seen by looking. */
@@ -222,7 +222,7 @@ int async_stream_wait_for_room(AsyncStream *stream, int64_t n, bool may_fail) {
       break;
     }
     async_stream_wait(stream, &stream->room_made, ASYNC_STOPPED_POLL_US);
-    rc = async_stream_error(stream);
+    rc = async_stream_report_error(stream);
     max = async_config.max_queue_bytes;
   }
   stream->stats.full_wait_us += async_os_now_us() - start_us;
@@ -260,7 +260,7 @@ static int64_t end_transaction(AsyncStream *stream, bool committed, int level) {
   if (committed) note_commit(stream);
   stream->changes_committed = stream->changes;
   bool ring = async_wal_end_transaction(&stream->wal, committed);
-  if (async_wal_is_full(&stream->wal)) stream->strained = true;
+  if (async_wal_is_full(&stream->wal)) stream->under_pressure = true;
   if (stream->error.code == SQLITE_OK && stream->queue.head != NULL && !is_callers) {
     async_stream_leave_and_wake(stream); /* see async_stream_leave_later */
   } else {
@@ -295,8 +295,8 @@ int64_t async_stream_delay_ends_us(const AsyncStream *stream) {
   return (since_us > stream->flushed_us ? since_us : stream->flushed_us) + max_delay_us;
 }
 
-bool async_stream_is_held(const AsyncStream *stream) {
-  return stream->op_held_since_us != 0 || stream->folder_held_since_us != 0;
+bool async_stream_is_stalled(const AsyncStream *stream) {
+  return stream->op_stalled_since_us != 0 || stream->folder_stalled_since_us != 0;
 }
 
 int64_t async_stream_lost(const AsyncStream *stream) {
@@ -306,7 +306,7 @@ int64_t async_stream_lost(const AsyncStream *stream) {
   return stream->pushed.transactions - stream->applied.transactions - stream->refused;
 }
 
-bool async_stream_is_settled(const AsyncStream *stream) {
+bool async_stream_is_drained(const AsyncStream *stream) {
   if (stream->close_queued) return false;
   if (stream->error.code != SQLITE_OK) return stream->queue.head == NULL;
   if (stream->queue.head != NULL || stream->side_error.code != SQLITE_OK) return false;

@@ -8,7 +8,7 @@
 ** it failed, until the last handle is closed.  registry.h has the list and
 ** the counting of references.
 **
-** Marks are positions: everything up to one has been pushed, applied or made
+** Watermarks are positions: everything up to one has been pushed, applied or made
 ** durable.  pushed >= applied >= durable, always.
 **
 ** Everything below is guarded by the mutex, but for what says otherwise.  No
@@ -28,10 +28,10 @@
 typedef struct AsyncStream AsyncStream;
 struct AsyncFile;
 
-typedef struct AsyncMark {
+typedef struct AsyncWatermark {
   int64_t seq;          /* of the last op */
   int64_t transactions; /* committed ones, up to there */
-} AsyncMark;
+} AsyncWatermark;
 
 /* The first background error.  Once code is set it never changes. */
 typedef struct AsyncError {
@@ -142,13 +142,13 @@ struct AsyncStream {
   int64_t refused;           /* counted as committed, but failed before their commits returned */
   int64_t changes;           /* ops of transactions pushed, merged ones too */
   int64_t changes_committed; /* what `changes` was at the last commit */
-  AsyncMark pushed;
-  AsyncMark applied;
-  AsyncMark durable;
+  AsyncWatermark pushed;
+  AsyncWatermark applied;
+  AsyncWatermark durable;
   int64_t applied_wanted;    /* the smallest seq that somebody waits for, or INT64_MAX */
   int64_t flush_wanted;      /* seq that somebody wants durable */
   int64_t flush_target;      /* the part of it that the next sync will do */
-  int64_t wal_sync;          /* seq up to which the WAL is to be synced, see apply.h */
+  int64_t wal_sync_seq;      /* seq up to which the WAL is to be synced, see apply.h */
   int64_t sync_at;           /* seq that is applied when the sync task is to be woken */
   bool sync_armed;           /* it comes when maxDelayMs asks for it */
   int64_t flushes;           /* how many have begun */
@@ -159,7 +159,7 @@ struct AsyncStream {
   int64_t flushed_us;        /* when the last sync of all files ended */
   int64_t unsynced_since_us; /* when the oldest applied, not durable commit was made; or 0 */
   int64_t syncing_since_us;  /* the same of those that a sync under way is about */
-  bool carries_lock;         /* the database's handle must stay; see lock.c */
+  bool pinned_by_lock;       /* the database's handle must stay; see lock.c */
   bool directory_dirty;      /* a name was made or deleted, and the folder not synced */
   bool directory_syncing;    /* it is being synced; dirty only of what came since */
   int64_t closing_since_us;  /* when the last connection was closed; see closing.h */
@@ -172,8 +172,8 @@ struct AsyncStream {
   bool has_left_path;              /* and the path may be another stream's */
   bool by_name;                    /* the writer does something by name */
   int removing;                    /* so many remove journals, see moved.c */
-  int64_t op_held_since_us;        /* the first op waits for what may be there again; or 0 */
-  int64_t folder_held_since_us;    /* so does the folder's sync; or 0 */
+  int64_t op_stalled_since_us;     /* the first op waits for what may be there again; or 0 */
+  int64_t folder_stalled_since_us; /* so does the folder's sync; or 0 */
   /* What was opened last as the journal, if it is closed and not deleted: it may still be hot. */
   AsyncOsFileState closed_journal;
   AsyncOsFileState left_journal; /* the journal, when it was last closed here */
@@ -183,11 +183,11 @@ struct AsyncStream {
   AsyncWal wal;
   AsyncSideError side_error;
   /* No lock, but only who has the WAL's WRITE lock writes it: somebody has. */
-  atomic_bool wal_writing;
+  atomic_bool wal_writer_active;
 
   /* No lock: the queue or the WAL is at its bound, or the stream has failed; so a
   ** transaction that begins must look closer.  May stay set for longer. */
-  atomic_bool strained;
+  atomic_bool under_pressure;
 
   int awaiting; /* threads that wait until something is applied, and want no pauses */
   /* No lock: one does, so that a writer must not pause.  Set and cleared under the mutex. */
@@ -208,11 +208,11 @@ void async_stream_free(AsyncStream *stream);
 
 /*
 ** The caller has given the stream something to do, and holds its mutex, which
-** this leaves.  If no writer knows of it, one that naps will look soon, and otherwise
-** one is woken.  hurry: the caller is going to wait for it, so it is to be at once.
+** this leaves.  If no writer knows of it, one that polls will look soon, and otherwise
+** one is woken.  now: the caller is going to wait for it, so it is to be at once.
 */
 void async_stream_leave_and_wake(AsyncStream *stream);
-void async_stream_leave_and_hurry(AsyncStream *stream);
+void async_stream_leave_and_wake_now(AsyncStream *stream);
 
 /* Under the mutex: up to where the next sync is wanted, or 0.  Whoever wants more from here on
 ** waits for the one after it, so that this one is not put off for ever. */
@@ -222,9 +222,9 @@ int64_t async_stream_sync_target(AsyncStream *stream);
 ** applied, or when maxDelayMs asks for it. */
 void async_stream_arm_sync(AsyncStream *stream);
 
-/* Under the mutex: if anything is queued, hurry a writer, for the caller waits for it.
+/* Under the mutex: if anything is queued, wake a writer at once, for the caller waits for it.
 ** True if something is. */
-bool async_stream_hurry(AsyncStream *stream);
+bool async_stream_wake_now(AsyncStream *stream);
 
 /*
 ** As async_stream_leave_and_wake(), but if a connection writes a transaction to the
@@ -235,7 +235,7 @@ void async_stream_leave_later(AsyncStream *stream);
 
 /* Under the mutex: the error, for a caller who will be told it; SQLITE_OK if
 ** there is none. */
-int async_stream_error(AsyncStream *stream);
+int async_stream_report_error(AsyncStream *stream);
 /* The same for a caller who may not be told: it stays something to tell. */
 int async_stream_error_untold(const AsyncStream *stream);
 
@@ -253,7 +253,7 @@ void async_stream_signal(AsyncSignal *signal);
 void async_stream_await_sync(AsyncStream *stream);
 
 /*
-** Append an op, under the mutex.  Numbers it and marks the time.  NULL if
+** Append an op, under the mutex.  Numbers it and notes the time.  NULL if
 ** memory is out.
 */
 AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFile *file,
@@ -304,13 +304,13 @@ int64_t async_stream_delay_ends_us(const AsyncStream *stream);
 
 /* Does the writer wait for space on the disk, or for what else others have used up?  Under
 ** the mutex. */
-bool async_stream_is_held(const AsyncStream *stream);
+bool async_stream_is_stalled(const AsyncStream *stream);
 
 /* How many committed transactions are not written, of which nobody was told on stderr yet; none of
 ** a database that its owner has deleted.  Under the mutex. */
 int64_t async_stream_lost(const AsyncStream *stream);
 
 /* Has everything been applied, and made durable or failed?  Under the mutex. */
-bool async_stream_is_settled(const AsyncStream *stream);
+bool async_stream_is_drained(const AsyncStream *stream);
 
 #endif /* ASYNC_STREAM_H */

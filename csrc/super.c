@@ -3,9 +3,9 @@
 */
 #include "super.h"
 
-#include "fence.h"
+#include "barrier.h"
 #include "flush.h"
-#include "hold.h"
+#include "gate.h"
 #include "level.h"
 #include "registry.h"
 
@@ -47,7 +47,7 @@ static AsyncSuper *super_new(const char *path) {
 
 static void super_free(AsyncSuper *super) {
   if (super == NULL) return;
-  for (int i = 0; i < super->count; i++) async_registry_release(super->members[i]);
+  for (int i = 0; i < super->count; i++) async_registry_unref(super->members[i]);
   free(super->path);
   free(super);
 }
@@ -88,7 +88,7 @@ static void add_member(AsyncSuper *super, const AsyncStream *home, AsyncStream *
   bool known = stream == home;
   for (int i = 0; i < super->count && !known; i++) known = super->members[i] == stream;
   if (known) {
-    async_registry_release(stream);
+    async_registry_unref(stream);
   } else {
     super->members[super->count++] = stream;
   }
@@ -127,22 +127,22 @@ int async_super_note_names(AsyncFile *file, const char *names, int n) {
   return SQLITE_OK;
 }
 
-/* ---- Fences ---- */
+/* ---- Barriers ---- */
 
-static int push_fence(AsyncStream *home, const AsyncSuper *super, const AsyncFenceOp *before) {
+static int push_barrier(AsyncStream *home, const AsyncSuper *super, const AsyncBarrierOp *before) {
   AsyncStream *all[MEMBERS_MAX + 1];
   memcpy(all, super->members, (size_t)super->count * sizeof(AsyncStream *));
   all[super->count] = home;
-  return async_fence_push(all, super->count + 1, before);
+  return async_barrier_push(all, super->count + 1, before);
 }
 
-int async_super_fence_sync(AsyncFile *file) {
+int async_super_barrier_sync(AsyncFile *file) {
   AsyncStream *home = file->stream;
   async_mutex_enter(&home->mutex);
   AsyncSuper *super = *find_super(home, file->path);
   async_mutex_leave(&home->mutex);
   if (super == NULL) return SQLITE_OK;
-  int rc = push_fence(home, super, NULL);
+  int rc = push_barrier(home, super, NULL);
   if (rc == SQLITE_OK && super->foreign) rc = async_flush_stream(home, -1);
   return rc;
 }
@@ -156,7 +156,7 @@ int async_super_sync_child(AsyncStream *child, const char *super, int level) {
     ours = found != NULL;
     if (ours) found->level = level;
     async_mutex_leave(&home->mutex);
-    async_registry_release(home);
+    async_registry_unref(home);
   }
   return ours ? SQLITE_OK : async_flush_stream(child, -1);
 }
@@ -204,13 +204,13 @@ static int push_deletion(AsyncStream *home, void *arg) {
   return async_file_push_delete(home, deletion->path, deletion->sync_directory, NULL);
 }
 
-/* The deletion and the fence behind it are one: if only it could be queued, it would
+/* The deletion and the barrier behind it are one: if only it could be queued, it would
 ** commit what SQLite, which is told that it failed, rolls back. */
-static int delete_fenced(AsyncStream *home, const AsyncSuper *super, int sync_directory) {
+static int delete_barrierd(AsyncStream *home, const AsyncSuper *super, int sync_directory) {
   Deletion deletion = {super->path, sync_directory};
-  AsyncFenceOp op = {push_deletion, &deletion};
-  int rc = push_fence(home, super, NULL);
-  return rc == SQLITE_OK ? push_fence(home, super, &op) : rc;
+  AsyncBarrierOp op = {push_deletion, &deletion};
+  int rc = push_barrier(home, super, NULL);
+  return rc == SQLITE_OK ? push_barrier(home, super, &op) : rc;
 }
 
 /* The databases of a transaction have come to its level. */
@@ -230,9 +230,10 @@ static int await_members(AsyncStream *home, const AsyncSuper *super) {
 ** until it is applied, which makes it durable, or all the databases fail.
 */
 static int delete_at_level(AsyncStream *home, const AsyncSuper *super, int sync_directory) {
-  if (super->level == SQLITEASYNC_COMMIT_QUEUED) return delete_fenced(home, super, sync_directory);
+  if (super->level == SQLITEASYNC_COMMIT_QUEUED)
+    return delete_barrierd(home, super, sync_directory);
   int rc = await_members(home, super);
-  if (rc == SQLITE_OK) rc = delete_fenced(home, super, sync_directory);
+  if (rc == SQLITE_OK) rc = delete_barrierd(home, super, sync_directory);
   return rc == SQLITE_OK ? async_level_await_applied(home) : rc;
 }
 
@@ -254,15 +255,15 @@ static int delete_found(sqlite3_vfs *parent, const char *path, int sync_director
   int rc = SQLITE_IOERR_NOMEM;
   if (home != NULL) {
     rc = read_names(parent, home, super);
-    AsyncFence *fence = NULL;
+    AsyncBarrier *barrier = NULL;
     if (rc == SQLITE_OK) {
-      rc = async_fence_push_before(home, super->members, super->count, &fence);
+      rc = async_barrier_push_before(home, super->members, super->count, &barrier);
     }
     if (rc == SQLITE_OK) {
-      rc = async_file_delete_behind(home, path, sync_directory, fence);
-      if (rc != SQLITE_OK) async_fence_leave(fence, home, SQLITE_OK);
+      rc = async_file_delete_behind(home, path, sync_directory, barrier);
+      if (rc != SQLITE_OK) async_barrier_leave(barrier, home, SQLITE_OK);
     }
-    async_registry_release(home);
+    async_registry_unref(home);
   }
   super_free(super);
   return rc;
@@ -272,7 +273,7 @@ int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory
   AsyncStream *home = async_registry_find_owner(path);
   if (home != NULL) {
     async_mutex_enter(&home->mutex);
-    async_hold_wait(&home->mutex);
+    async_gate_wait(&home->mutex);
     async_mutex_leave(&home->mutex);
   }
   AsyncSuper *super = home == NULL ? NULL : take_super(home, path);
@@ -284,6 +285,6 @@ int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory
     if (rc == SQLITE_OK && super->foreign) rc = async_flush_stream(home, -1);
     super_free(super);
   }
-  if (home != NULL) async_registry_release(home);
+  if (home != NULL) async_registry_unref(home);
   return rc;
 }

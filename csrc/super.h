@@ -8,7 +8,7 @@
 **
 ** The super-journal belongs to the stream of the connection's main database,
 ** which remembers, by the super-journal's name, whose transaction it is: the
-** names written to it say so.  They all get a fence after its sync, and one
+** names written to it say so.  They all get a barrier after its sync, and one
 ** before and one behind its deletion.
 **
 ** A journal named there that is no stream's of ours belongs to a database on
@@ -36,7 +36,7 @@
 int async_super_note_names(AsyncFile *file, const char *names, int n);
 
 /* Behind the super-journal's sync, which was just queued. */
-int async_super_fence_sync(AsyncFile *file);
+int async_super_barrier_sync(AsyncFile *file);
 
 /* As xDelete, for a super-journal. */
 int async_super_delete(sqlite3_vfs *parent, const char *path, int sync_directory);

@@ -14,22 +14,22 @@
 /* ---- Telling ---- */
 
 /*
-** Everything up to the mark is on stable storage: tell those who wait.  If that is all there is,
-** they may expect the OS lock to be free, so it is given back first.
+** Everything up to the watermark is on stable storage: tell those who wait.  If that is all there
+** is, they may expect the OS lock to be free, so it is given back first.
 */
-static void publish(AsyncStream *stream, AsyncMark mark) {
+static void publish(AsyncStream *stream, AsyncWatermark watermark) {
   if (stream->queue.head == NULL) {
     async_mutex_leave(&stream->mutex);
-    async_lock_settle(stream);
+    async_lock_release_if_idle(stream);
     async_mutex_enter(&stream->mutex);
   }
   bool wanted = stream->flush_wanted > stream->durable.seq;
-  if (mark.seq < stream->durable.seq) return; /* another sync was faster */
-  if (mark.seq == stream->applied.seq) {
-    mark = stream->applied; /* a commit noted meanwhile, all of it applied, is durable too */
+  if (watermark.seq < stream->durable.seq) return; /* another sync was faster */
+  if (watermark.seq == stream->applied.seq) {
+    watermark = stream->applied; /* a commit noted meanwhile, all of it applied, is durable too */
     stream->unsynced_since_us = 0;
   }
-  stream->durable = mark;
+  stream->durable = watermark;
   async_stream_signal(&stream->durable_moved);
   if (!wanted) return;
   async_mutex_leave(&stream->mutex);
@@ -163,13 +163,13 @@ static AsyncStep sync_folder(AsyncStream *stream, int64_t *due_us) {
   async_mutex_enter(&stream->mutex);
   stream->directory_syncing = false;
   if (error == 0) {
-    async_failure_resume(stream, &stream->folder_held_since_us, operation);
+    async_failure_resume(stream, &stream->folder_stalled_since_us, operation);
     return ASYNC_STEP_DONE;
   }
   stream->directory_dirty = true;
   bool goes_on = error == ASYNC_OS_NOT_TRIED &&
-                 async_failure_hold(stream, &stream->folder_held_since_us, SQLITE_CANTOPEN,
-                                    operation, stream->path, due_us);
+                 async_failure_stall(stream, &stream->folder_stalled_since_us, SQLITE_CANTOPEN,
+                                     operation, stream->path, due_us);
   if (goes_on) return ASYNC_STEP_STUCK;
   int code = error == ASYNC_OS_NOT_TRIED ? SQLITE_CANTOPEN : SQLITE_IOERR_DIR_FSYNC;
   async_failure_note(stream, code, ASYNC_OP_SYNC, stream->path);
@@ -193,7 +193,7 @@ static AsyncStep flush(AsyncStream *stream, int64_t *due_us) {
     stream->sync_waits_for_sync = true;
     return ASYNC_STEP_STUCK;
   }
-  AsyncMark target = stream->applied;
+  AsyncWatermark target = stream->applied;
   int64_t oldest_us = async_stream_undurable_since(stream);
   int64_t start_us = async_os_now_us();
   int64_t since_us = begin_all(stream);
@@ -240,7 +240,7 @@ AsyncOutcome async_sync_run(AsyncStream *stream, int64_t *due_us) {
   async_mutex_enter(&stream->mutex);
   stream->sync_armed = false;
   AsyncStep last = step(stream, due_us);
-  if (async_stream_sync_target(stream) > stream->applied.seq) async_stream_hurry(stream);
+  if (async_stream_sync_target(stream) > stream->applied.seq) async_stream_wake_now(stream);
   async_mutex_leave(&stream->mutex);
   async_file_collect(stream);
   if (last == ASYNC_STEP_STUCK) return ASYNC_RUN_STUCK;
@@ -270,18 +270,18 @@ static int sync_beside(AsyncStream *stream, AsyncFile *file) {
   bool needed = (file->dirty || file->backfilled) && file->parent != NULL;
   if (rc != SQLITE_OK || !needed) return rc;
   bool all = is_all(stream, file) && stream->syncing_since_us == 0;
-  AsyncMark mark = stream->applied;
+  AsyncWatermark watermark = stream->applied;
   int64_t since_us = all ? begin_all(stream) : 0;
   rc = sync_alone(stream, file);
   if (all) end_all(stream, since_us, rc == SQLITE_OK);
   if (rc != SQLITE_OK) async_failure_note(stream, rc, ASYNC_OP_SYNC, file->path);
   async_sync_wake_waiting(stream);
-  if (rc == SQLITE_OK && all && mark.seq > stream->durable.seq) publish(stream, mark);
+  if (rc == SQLITE_OK && all && watermark.seq > stream->durable.seq) publish(stream, watermark);
   return rc;
 }
 
 /* The same; the file stays meanwhile. */
-static int sync_held(AsyncStream *stream, AsyncFile *file) {
+static int sync_pinned(AsyncStream *stream, AsyncFile *file) {
   file->in_use++;
   int rc = sync_beside(stream, file);
   file->in_use--;
@@ -291,7 +291,7 @@ static int sync_held(AsyncStream *stream, AsyncFile *file) {
 
 int async_sync_beside(AsyncStream *stream, AsyncFile *file) {
   async_mutex_enter(&stream->mutex);
-  int rc = sync_held(stream, file);
+  int rc = sync_pinned(stream, file);
   async_mutex_leave(&stream->mutex);
   async_file_collect(stream);
   return rc;
@@ -300,7 +300,7 @@ int async_sync_beside(AsyncStream *stream, AsyncFile *file) {
 int async_sync_role(AsyncStream *stream, AsyncRole role) {
   async_mutex_enter(&stream->mutex);
   AsyncFile *file = role == ASYNC_ROLE_WAL ? stream->files.wal : stream->files.database;
-  int rc = file == NULL ? SQLITE_OK : sync_held(stream, file);
+  int rc = file == NULL ? SQLITE_OK : sync_pinned(stream, file);
   async_mutex_leave(&stream->mutex);
   async_file_collect(stream);
   return rc;

@@ -86,7 +86,7 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
   int rc = open_file(stream, name, flags, &file, &opened);
   if (rc != SQLITE_OK) {
     if (rc == SQLITE_READONLY_DBMOVED) async_moved_leave_path(stream);
-    async_registry_release(stream);
+    async_registry_unref(stream);
     return rc;
   }
   AsyncHandle *handle = (AsyncHandle *)base;
@@ -113,7 +113,7 @@ static AsyncStream *find_owner(const char *name) {
   if (!async_moved_has_left_path()) return stream; /* only now: it may just have happened */
   AsyncStream *own = async_registry_find_by_names(name);
   if (own == NULL) return stream;
-  if (stream != NULL) async_registry_release(stream);
+  if (stream != NULL) async_registry_unref(stream);
   return own;
 }
 
@@ -137,7 +137,7 @@ static int open_database(sqlite3_vfs *parent, const char *name, sqlite3_file *ba
     }
     if (stream == NULL) stream = async_registry_create(name, parent);
     if (stream == NULL) return SQLITE_NOMEM;
-    async_writer_expect(async_registry_count());
+    async_writer_ensure_threads(async_registry_count());
     rc = open_in_stream(stream, name, base, flags, out_flags);
   }
   if (rc == SQLITE_OK) async_known_note_open(name);
@@ -177,7 +177,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory) {
   AsyncStream *stream = find_owner(name);
   if (stream == NULL) return parent->xDelete(parent, name, sync_directory);
   int rc = async_file_delete(stream, name, sync_directory);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return rc;
 }
 
@@ -186,7 +186,7 @@ static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *result
   if (async_forked) return SQLITE_IOERR_ACCESS;
   AsyncStream *stream = find_owner(name);
   bool known = stream != NULL && async_file_knows(stream, name, result);
-  if (stream != NULL) async_registry_release(stream);
+  if (stream != NULL) async_registry_unref(stream);
   return known ? SQLITE_OK : parent->xAccess(parent, name, flags, result);
 }
 

@@ -15,7 +15,7 @@
 /* Under the mutex: has the database all of a WAL that is not void, and is nobody about to append to
 ** it?  One that was found on disk without a frame stays as it was found. */
 static bool is_copied(const AsyncStream *stream, const void *index) {
-  bool written = atomic_load_explicit(&stream->wal_writing, memory_order_acquire);
+  bool written = atomic_load_explicit(&stream->wal_writer_active, memory_order_acquire);
   int64_t copied = index == NULL || written ? -1 : async_walindex_copied(index);
   bool has_frames = copied > 0 || (copied == 0 && stream->wal.end > 0);
   return has_frames && stream->wal.header != ASYNC_WAL_VOID && stream->error.code == SQLITE_OK;
@@ -47,7 +47,7 @@ static bool begin_void(AsyncStream *stream, AsyncFile *wal, int64_t *seq) {
   return voids;
 }
 
-static AsyncFile *hold_wal(AsyncStream *stream) {
+static AsyncFile *pin_wal(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   AsyncFile *wal = stream->files.wal;
   if (wal != NULL && wal->parent == NULL) wal = NULL;
@@ -69,7 +69,7 @@ static void let_go_of(AsyncFile *wal) {
 static bool may_be_voided(AsyncStream *stream) {
   const void *index = async_walindex_header(&stream->walindex);
   async_mutex_enter(&stream->mutex);
-  bool may = is_copied(stream, index) && !async_stream_is_held(stream);
+  bool may = is_copied(stream, index) && !async_stream_is_stalled(stream);
   async_mutex_leave(&stream->mutex);
   return may;
 }
@@ -82,7 +82,7 @@ static int make_durable(AsyncStream *stream) {
 }
 
 void async_void_wal(AsyncStream *stream) {
-  AsyncFile *wal = may_be_voided(stream) ? hold_wal(stream) : NULL;
+  AsyncFile *wal = may_be_voided(stream) ? pin_wal(stream) : NULL;
   if (wal == NULL) return;
   int64_t seq = 0;
   int rc = make_durable(stream);

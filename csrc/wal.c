@@ -28,7 +28,7 @@
 void async_wal_forget(AsyncWal *wal) {
   wal->end = wal->write_end = wal->backfilled = wal->sync_from = 0;
   wal->has_commit = wal->wants_sync = wal->blocked = false;
-  wal->call = ASYNC_WAL_CALL_NONE;
+  wal->request = ASYNC_CHECKPOINT_NONE;
   wal->starts++;
 }
 
@@ -80,7 +80,7 @@ static bool is_ripe(const AsyncWal *wal) {
 bool async_wal_must_end(const AsyncWal *wal) {
   int64_t limit = async_config.checkpoint_bytes;
   bool is_too_long = limit > 0 && wal->end / PATIENCE >= limit;
-  return is_too_long || async_wal_is_over(wal);
+  return is_too_long || async_wal_is_over_limit(wal);
 }
 
 bool async_wal_is_oversized(const AsyncWal *wal, int64_t size) {
@@ -96,17 +96,19 @@ bool async_wal_is_full(const AsyncWal *wal) {
   return max > 0 && wal->end >= max;
 }
 
-bool async_wal_is_over(const AsyncWal *wal) { return async_wal_is_full(wal) && !wal->unfit; }
+bool async_wal_is_over_limit(const AsyncWal *wal) {
+  return async_wal_is_full(wal) && !wal->cannot_checkpoint;
+}
 
-/* Raise the call; true if it is a new one. */
-static bool call(AsyncWal *wal, AsyncWalCall wanted) {
-  if (wal->call >= wanted) return false;
-  wal->call = wanted;
+/* Raise the request; true if it is a new one. */
+static bool request(AsyncWal *wal, AsyncCheckpointRequest wanted) {
+  if (wal->request >= wanted) return false;
+  wal->request = wanted;
   wal->retry_us = 0;
   return true;
 }
 
-bool async_wal_call_now(AsyncWal *wal) { return call(wal, ASYNC_WAL_CALL_NOW); }
+bool async_wal_request_now(AsyncWal *wal) { return request(wal, ASYNC_CHECKPOINT_NOW); }
 
 bool async_wal_end_transaction(AsyncWal *wal, bool committed) {
   wal->has_commit = false;
@@ -121,7 +123,7 @@ bool async_wal_end_transaction(AsyncWal *wal, bool committed) {
   bool sync = wal->end - wal->sync_from >= SYNC_BYTES && !wal->header_unsynced && !wal->wants_sync;
   if (sync) wal->wants_sync = true;
   bool now = is_long(wal) || async_wal_must_end(wal);
-  return call(wal, now ? ASYNC_WAL_CALL_NOW : ASYNC_WAL_CALL_LATER) || sync;
+  return request(wal, now ? ASYNC_CHECKPOINT_NOW : ASYNC_CHECKPOINT_WHEN_IDLE) || sync;
 }
 
 void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
@@ -131,15 +133,15 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
   bool all = (ok || busy) && outcome->opened && wal->end <= wal->backfilled;
   wal->ended++;
   wal->blocked = outcome->opened && outcome->readers && !all;
-  wal->unfit = !outcome->opened && failed;
+  wal->cannot_checkpoint = !outcome->opened && failed;
   wal->code = failed ? outcome->code : SQLITE_OK;
 
-  wal->call = ASYNC_WAL_CALL_LATER;
+  wal->request = ASYNC_CHECKPOINT_WHEN_IDLE;
   int64_t pause_us = is_ripe(wal) ? GAP_RETRY_US : async_config.checkpoint_idle_ms * 1000;
   if (all) {
-    wal->call = ASYNC_WAL_CALL_NONE;
+    wal->request = ASYNC_CHECKPOINT_NONE;
   } else if (is_long(wal) || async_wal_must_end(wal)) {
-    wal->call = ASYNC_WAL_CALL_NOW;
+    wal->request = ASYNC_CHECKPOINT_NOW;
     pause_us = ok && outcome->progress ? 0 : BLOCKED_RETRY_US;
   }
   if (!outcome->opened || failed) pause_us = REFUSED_US;
@@ -149,8 +151,8 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
 int64_t async_wal_due_us(const AsyncWal *wal) {
   int64_t idle_us = async_config.checkpoint_idle_ms * 1000;
   if (is_ripe(wal) && (idle_us <= 0 || idle_us > GAP_US)) idle_us = GAP_US;
-  if (wal->call == ASYNC_WAL_CALL_NOW) return wal->retry_us;
-  if (wal->call == ASYNC_WAL_CALL_NONE || idle_us <= 0) return -1;
+  if (wal->request == ASYNC_CHECKPOINT_NOW) return wal->retry_us;
+  if (wal->request == ASYNC_CHECKPOINT_NONE || idle_us <= 0) return -1;
   int64_t idle_at_us = wal->written_us + idle_us;
   return idle_at_us > wal->retry_us ? idle_at_us : wal->retry_us;
 }

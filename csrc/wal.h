@@ -29,12 +29,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the checkpointer was called for. */
-typedef enum AsyncWalCall {
-  ASYNC_WAL_CALL_NONE,  /* nothing is to be done */
-  ASYNC_WAL_CALL_LATER, /* when the database has been idle for a while */
-  ASYNC_WAL_CALL_NOW,
-} AsyncWalCall;
+/* What the checkpointer was asked for. */
+typedef enum AsyncCheckpointRequest {
+  ASYNC_CHECKPOINT_NONE,      /* nothing is to be done */
+  ASYNC_CHECKPOINT_WHEN_IDLE, /* when the database has been idle for a while */
+  ASYNC_CHECKPOINT_NOW,
+} AsyncCheckpointRequest;
 
 /* What lies on disk where the header is. */
 typedef enum AsyncWalHeader {
@@ -62,13 +62,13 @@ typedef struct AsyncWal {
   int64_t sync_from;    /* up to here the checkpointer has synced it as it grew */
   bool wants_sync;      /* and it is to do so again */
 
-  AsyncWalCall call;
-  int64_t retry_us;  /* no checkpoint before this time */
-  int64_t begun;     /* checkpoints that the checkpointer has begun */
-  int64_t ended;     /* of them */
-  bool blocked;      /* readers kept the last one from its end */
-  int code;          /* why the last one failed; SQLITE_OK if it did not */
-  atomic_bool unfit; /* no lock: the checkpointer cannot open the database */
+  AsyncCheckpointRequest request;
+  int64_t retry_us;              /* no checkpoint before this time */
+  int64_t begun;                 /* checkpoints that the checkpointer has begun */
+  int64_t ended;                 /* of them */
+  bool blocked;                  /* readers kept the last one from its end */
+  int code;                      /* why the last one failed; SQLITE_OK if it did not */
+  atomic_bool cannot_checkpoint; /* no lock: the checkpointer cannot open the database */
 } AsyncWal;
 
 /* What came of a checkpoint. */
@@ -86,11 +86,11 @@ void async_wal_wrote(AsyncWal *wal, const unsigned char *data, int n, int64_t of
 void async_wal_forget(AsyncWal *wal);
 
 /* The transaction under way was committed, or was not.  True if the checkpointer
-** is to be called, which it does not know yet. */
+** must be asked for a checkpoint, which it does not know of yet. */
 bool async_wal_end_transaction(AsyncWal *wal, bool committed);
 
 /* The checkpointer is to come at once.  True if it does not know yet. */
-bool async_wal_call_now(AsyncWal *wal);
+bool async_wal_request_now(AsyncWal *wal);
 
 /* SQLite has asked for a sync. */
 typedef enum AsyncWalSync {
@@ -117,7 +117,7 @@ bool async_wal_is_oversized(const AsyncWal *wal, int64_t size);
 /* Is it at its bound, maxWalBytes? */
 bool async_wal_is_full(const AsyncWal *wal);
 /* Is it, and can the checkpointer do anything about it? */
-bool async_wal_is_over(const AsyncWal *wal);
+bool async_wal_is_over_limit(const AsyncWal *wal);
 
 /* A checkpoint has ended: what is to be done next? */
 void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome);

@@ -45,7 +45,7 @@ static bool extend_to(AsyncWalIndex *index, int count, int size) {
   return true;
 }
 
-int async_walindex_map(AsyncWalIndex *index, AsyncWalUser *user, int region, int size, bool extend,
+int async_walindex_map(AsyncWalIndex *index, AsyncShmUser *user, int region, int size, bool extend,
                        void volatile **address) {
   int rc = SQLITE_OK;
   async_mutex_enter(&index->mutex);
@@ -62,7 +62,7 @@ int async_walindex_map(AsyncWalIndex *index, AsyncWalUser *user, int region, int
   return rc;
 }
 
-void async_walindex_unmap(AsyncWalIndex *index, AsyncWalUser *user) {
+void async_walindex_unmap(AsyncWalIndex *index, AsyncShmUser *user) {
   if (!user->mapped) return;
   async_walindex_lock(index, user, 0, SQLITE_SHM_NLOCK, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
   async_mutex_enter(&index->mutex);
@@ -139,20 +139,20 @@ static void renew_header(AsyncWalIndex *index) {
 
 /* Somebody makes the index anew, and its header has not got its change counter yet:
 ** who saw it might take it for the one it remembers. */
-static bool is_being_renewed(const AsyncWalIndex *index, const AsyncWalUser *user) {
-  const AsyncWalUser *writer = index->exclusive[ASYNC_WAL_WRITE];
+static bool is_being_renewed(const AsyncWalIndex *index, const AsyncShmUser *user) {
+  const AsyncShmUser *writer = index->exclusive[ASYNC_WAL_WRITE];
   return index->renew && writer != NULL && writer != user;
 }
 
 /* ---- Locks ---- */
 
-bool async_walindex_begins_read(const AsyncWalUser *user, int first, int flags) {
+bool async_walindex_begins_read(const AsyncShmUser *user, int first, int flags) {
   return first >= ASYNC_WAL_READ_0 && !(flags & SQLITE_SHM_EXCLUSIVE) && user->shared == 0;
 }
 
 static unsigned mask_of(int first, int n) { return ((1u << n) - 1) << first; }
 
-static void grant(AsyncWalIndex *index, AsyncWalUser *user, int first, int n, bool exclusive) {
+static void grant(AsyncWalIndex *index, AsyncShmUser *user, int first, int n, bool exclusive) {
   uint8_t mask = (uint8_t)mask_of(first, n);
   if (exclusive) {
     for (int i = first; i < first + n; i++) index->exclusive[i] = user;
@@ -172,7 +172,7 @@ static bool is_quiet(const AsyncWalIndex *index) {
   return quiet;
 }
 
-static void unlock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n) {
+static void unlock(AsyncWalIndex *index, AsyncShmUser *user, int first, int n) {
   for (int i = first; i < first + n; i++) {
     unsigned bit = 1u << i;
     if (user->exclusive & bit) {
@@ -200,17 +200,17 @@ typedef enum Obstacle {
 } Obstacle;
 
 static bool is_closing(const AsyncWalIndex *index) {
-  const AsyncWalUser *writer = index->exclusive[ASYNC_WAL_WRITE];
+  const AsyncShmUser *writer = index->exclusive[ASYNC_WAL_WRITE];
   return writer != NULL && writer->is_checkpointer;
 }
 
-static bool has_shared(const AsyncWalUser *user, int i) {
+static bool has_shared(const AsyncShmUser *user, int i) {
   return user != NULL && (user->shared & (1u << i)) != 0;
 }
 
-static Obstacle obstacle_at(const AsyncWalIndex *index, const AsyncWalUser *user, int i,
+static Obstacle obstacle_at(const AsyncWalIndex *index, const AsyncShmUser *user, int i,
                             bool exclusive) {
-  const AsyncWalUser *holder = index->exclusive[i];
+  const AsyncShmUser *holder = index->exclusive[i];
   if (holder != NULL && !holder->is_checkpointer) return OBSTACLE_OTHERS;
   if (i == ASYNC_WAL_WRITE && holder != NULL) return OBSTACLE_CLOSER;
   if (i == ASYNC_WAL_CHECKPOINT && holder != NULL) return OBSTACLE_CHECKPOINTER;
@@ -227,7 +227,7 @@ static Obstacle obstacle_at(const AsyncWalIndex *index, const AsyncWalUser *user
   return checkpoints && only_ours ? OBSTACLE_CHECKPOINTER : OBSTACLE_OTHERS;
 }
 
-static Obstacle obstacle(const AsyncWalIndex *index, const AsyncWalUser *user, int first, int n,
+static Obstacle obstacle(const AsyncWalIndex *index, const AsyncShmUser *user, int first, int n,
                          bool exclusive) {
   Obstacle worst = OBSTACLE_NONE;
   for (int i = first; i < first + n; i++) {
@@ -248,26 +248,26 @@ static bool wait_for_change(AsyncWalIndex *index, int64_t until_us) {
 }
 
 /* It may be waiting itself. */
-static void tell_to_hurry(AsyncWalIndex *index) {
-  index->hurry = true;
+static void interrupt_checkpointer(AsyncWalIndex *index) {
+  index->interrupted = true;
   if (index->waiting > 0) async_cond_broadcast(&index->changed);
 }
 
-void async_walindex_hurry(AsyncWalIndex *index) {
+void async_walindex_interrupt(AsyncWalIndex *index) {
   async_mutex_enter(&index->mutex);
-  tell_to_hurry(index);
+  interrupt_checkpointer(index);
   async_mutex_leave(&index->mutex);
 }
 
 /* Ends when the checkpointer has come to its end, or with the time. */
-static bool wait_for_checkpointer(AsyncWalIndex *index, const AsyncWalUser *user, int first, int n,
+static bool wait_for_checkpointer(AsyncWalIndex *index, const AsyncShmUser *user, int first, int n,
                                   bool exclusive) {
-  int64_t until_us = async_os_now_us() + ASYNC_HURRY_US;
+  int64_t until_us = async_os_now_us() + ASYNC_INTERRUPT_US;
   Obstacle now = obstacle(index, user, first, n, exclusive);
   bool in_time = true;
   bool waited = false;
   while (in_time && (now == OBSTACLE_CHECKPOINTER || now == OBSTACLE_CLOSER)) {
-    if (now == OBSTACLE_CHECKPOINTER) tell_to_hurry(index);
+    if (now == OBSTACLE_CHECKPOINTER) interrupt_checkpointer(index);
     in_time = wait_for_change(index, until_us);
     waited = true;
     now = obstacle(index, user, first, n, exclusive);
@@ -279,11 +279,11 @@ static bool wait_for_checkpointer(AsyncWalIndex *index, const AsyncWalUser *user
 }
 
 /* The checkpointer wants the WRITE lock. */
-static bool wait_for_quiet(AsyncWalIndex *index, AsyncWalUser *user) {
+static bool wait_for_quiet(AsyncWalIndex *index, AsyncShmUser *user) {
   int64_t until_us = async_os_now_us() + CLOSE_WAIT_US;
   bool in_time = true;
   if (!is_quiet(index)) index->closer = user;
-  while (in_time && !index->hurry && index->closer != NULL) {
+  while (in_time && !index->interrupted && index->closer != NULL) {
     in_time = wait_for_change(index, until_us);
   }
   index->closer = NULL;
@@ -292,14 +292,14 @@ static bool wait_for_quiet(AsyncWalIndex *index, AsyncWalUser *user) {
 
 /* True if the lock can be had, maybe after waiting for the checkpointer; for the
 ** checkpointer's WRITE lock also if it has been granted meanwhile. */
-static bool wait_for_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n,
+static bool wait_for_lock(AsyncWalIndex *index, AsyncShmUser *user, int first, int n,
                           bool exclusive) {
   if (user->is_checkpointer && first == ASYNC_WAL_WRITE) return wait_for_quiet(index, user);
   if (obstacle(index, user, first, n, exclusive) == OBSTACLE_NONE) return true;
   return !user->is_checkpointer && wait_for_checkpointer(index, user, first, n, exclusive);
 }
 
-int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n, int flags) {
+int async_walindex_lock(AsyncWalIndex *index, AsyncShmUser *user, int first, int n, int flags) {
   assert(first >= 0 && n >= 1 && first + n <= SQLITE_SHM_NLOCK);
   bool exclusive = (flags & SQLITE_SHM_EXCLUSIVE) != 0;
   int rc = SQLITE_OK;

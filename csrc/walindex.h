@@ -36,17 +36,17 @@
 #define ASYNC_WAL_CHECKPOINT 1
 #define ASYNC_WAL_READ_0 3
 
-/* Nothing the checkpointer does once it is in a hurry takes this long, unless the
+/* Nothing the checkpointer does once it is interrupted takes this long, unless the
 ** disk has stopped answering. */
-#define ASYNC_HURRY_US 10000000
+#define ASYNC_INTERRUPT_US 10000000
 
 /* What a connection has mapped and locked; part of its handle. */
-typedef struct AsyncWalUser {
+typedef struct AsyncShmUser {
   bool mapped;
   bool is_checkpointer;
   uint8_t shared; /* bits; written under the mutex */
   uint8_t exclusive;
-} AsyncWalUser;
+} AsyncShmUser;
 
 typedef struct AsyncWalIndex {
   AsyncMutex mutex;
@@ -56,29 +56,29 @@ typedef struct AsyncWalIndex {
   int region_count;
   void **regions;
   int shared[SQLITE_SHM_NLOCK];              /* holders */
-  AsyncWalUser *exclusive[SQLITE_SHM_NLOCK]; /* or the one */
-  AsyncWalUser *checkpointer;                /* if it is among the users */
-  AsyncWalUser *closer;                      /* the same, waiting for the WRITE lock */
+  AsyncShmUser *exclusive[SQLITE_SHM_NLOCK]; /* or the one */
+  AsyncShmUser *checkpointer;                /* if it is among the users */
+  AsyncShmUser *closer;                      /* the same, waiting for the WRITE lock */
   bool given_up;                             /* another process may have the database */
   bool renew;                                /* the next header that is made gets ... */
   uint32_t generation;                       /* ... this as a part of its change counter */
 
   /* No lock: the checkpointer shall end what it is at. */
-  atomic_bool hurry;
+  atomic_bool interrupted;
 } AsyncWalIndex;
 
 void async_walindex_init(AsyncWalIndex *index);
 void async_walindex_free(AsyncWalIndex *index);
 
 /* As xShmMap and xShmUnmap of sqlite3_io_methods; SQLite's regions have 32 KiB. */
-int async_walindex_map(AsyncWalIndex *index, AsyncWalUser *user, int region, int size, bool extend,
+int async_walindex_map(AsyncWalIndex *index, AsyncShmUser *user, int region, int size, bool extend,
                        void volatile **address);
-void async_walindex_unmap(AsyncWalIndex *index, AsyncWalUser *user);
+void async_walindex_unmap(AsyncWalIndex *index, AsyncShmUser *user);
 
 bool async_walindex_is_mapped(AsyncWalIndex *index);
 
 /* As xShmLock.  SQLITE_LOCKED if the index was given up: own the database first. */
-int async_walindex_lock(AsyncWalIndex *index, AsyncWalUser *user, int first, int n, int flags);
+int async_walindex_lock(AsyncWalIndex *index, AsyncShmUser *user, int first, int n, int flags);
 
 /* Where the index says how much of the WAL has been copied, while the caller has it mapped; NULL if
 ** nobody has. */
@@ -92,10 +92,10 @@ int64_t async_walindex_copied(const void *header);
 bool async_walindex_has_readers(AsyncWalIndex *index);
 
 /* The checkpointer shall come to an end. */
-void async_walindex_hurry(AsyncWalIndex *index);
+void async_walindex_interrupt(AsyncWalIndex *index);
 
 /* Would this lock begin a transaction of the user's? */
-bool async_walindex_begins_read(const AsyncWalUser *user, int first, int flags);
+bool async_walindex_begins_read(const AsyncShmUser *user, int first, int flags);
 
 /* As xShmBarrier. */
 void async_walindex_barrier(void);

@@ -16,8 +16,8 @@
 /* Of a helper: what comes after what it waits for is not its work. */
 #define HELP_STEPS 16
 #define DRAIN_POLL_US 200
-/* Without work for so long, by anybody, a writer rests for good instead of napping: to look for a
-** commit that comes seldom would take more than to be woken by it. */
+/* After this long without work a writer parks instead of polling: for rare commits, waking it is
+** cheaper than polling. */
 #define LINGER_US 5000
 /* And so long, the queues' spare memory goes back to the system. */
 #define REST_US 1000000
@@ -28,7 +28,7 @@
 
 static AsyncOsThread writer_threads[ASYNC_WRITERS_MAX]; /* lanes[].threads of them */
 static AsyncOsThread syncer_threads[SYNCERS_MAX];
-static atomic_bool in_a_hurry;
+static atomic_bool skips_delay;
 
 static void enter(void) { async_mutex_enter(&async_scheduler.mutex); }
 static void leave(void) { async_mutex_leave(&async_scheduler.mutex); }
@@ -59,7 +59,7 @@ static Run run(AsyncTask *task, int max_steps, bool may_sync) {
 /* The thread has the task no longer; true if there is more to do in its lane. */
 static bool end_run(AsyncTask *task, Run done) {
   bool waits = done.outcome == ASYNC_RUN_STUCK || done.outcome == ASYNC_RUN_SYNC;
-  if (!waits && async_registry_rest(stream_of(task), task)) return false;
+  if (!waits && async_registry_end_run(stream_of(task), task)) return false;
   enter();
   if (done.outcome == ASYNC_RUN_SYNC) {
     async_scheduler_move(task);
@@ -194,12 +194,12 @@ void async_writer_no_pause(AsyncStream *stream, bool on) {
   assert(async_mutex_is_held(&stream->mutex));
   stream->awaiting += on ? 1 : -1;
   stream->is_awaited = stream->awaiting > 0;
-  if (on && async_config.delay_ms > 0) async_writer_tell(); /* it may be in a pause */
+  if (on && async_config.delay_ms > 0) async_writer_limits_changed(); /* it may be in a pause */
 }
 
 /* Does nobody wait for it? */
 static bool takes_time(const AsyncStream *stream) {
-  return !in_a_hurry && !stream->is_closing && !stream->is_awaited;
+  return !skips_delay && !stream->is_closing && !stream->is_awaited;
 }
 
 /* After an op; the stream is kept from other runners meanwhile. */
@@ -240,7 +240,7 @@ static void run_task(AsyncTask *task, Seat seat) {
 ** ours can tell? */
 static bool is_idle(void) {
   leave();
-  bool queued = async_registry_hurry();
+  bool queued = async_registry_wake_if_queued();
   enter();
   for (int i = 0; i < ASYNC_LANES; i++)
     queued = queued || async_scheduler_lane(i)->ready.first != NULL;
@@ -248,26 +248,26 @@ static bool is_idle(void) {
 }
 
 /* Of those that did nothing themselves one is enough to look for what others commit. */
-static bool shall_nap(const AsyncRunner *runner) {
+static bool shall_poll(const AsyncRunner *runner) {
   int64_t since_us = async_os_now_us() - LINGER_US;
   bool anybody_works = async_scheduler.worked_us > since_us;
-  bool is_needed = async_scheduler_lane(runner->lane)->napping == 0 || runner->worked_us > since_us;
+  bool is_needed = async_scheduler_lane(runner->lane)->polling == 0 || runner->worked_us > since_us;
   return runner->lane == ASYNC_LANE_WRITE && anybody_works && is_needed;
 }
 
-/* Nothing is to be done.  Whatever leaves the mutex here must not rest: it has to look again. */
-static void rest(AsyncRunner *runner) {
+/* Nothing is to be done.  Whatever leaves the mutex here must not park: it has to look again. */
+static void park_or_poll(AsyncRunner *runner) {
   int64_t poll_us = async_config.poll_us;
   bool surplus = runner->lane == ASYNC_LANE_WRITE && async_arena_has_surplus();
-  if (poll_us <= 0 || !shall_nap(runner)) {
-    bool woken = async_scheduler_rest(runner, surplus ? REST_US : -1);
+  if (poll_us <= 0 || !shall_poll(runner)) {
+    bool woken = async_scheduler_park(runner, surplus ? REST_US : -1);
     if (surplus && !woken && async_scheduler.running == 0) async_arena_trim_spares();
   } else if (async_arena_wants_spare()) {
     leave();
     async_arena_prepare_spare(); /* if there is no memory it is tried for LINGER_US */
     enter();
   } else {
-    async_scheduler_nap(runner, poll_us);
+    async_scheduler_poll(runner, poll_us);
   }
 }
 
@@ -288,7 +288,7 @@ static void loop(Seat seat) {
     /* Of a run that has ended while that was looked at, or of what was told, nobody will
     ** tell again. */
     bool missed = async_scheduler.ended != ended || shall_return(seat);
-    if (lane->ready.first == NULL && !missed) rest(&runner);
+    if (lane->ready.first == NULL && !missed) park_or_poll(&runner);
   }
   async_scheduler_note_looping(seat.lane, -1);
   if (lane->looping == 0) async_arena_trim_spares();
@@ -308,12 +308,12 @@ static void sit(Seat seat) {
   enter();
   loop(seat);
   while (!async_scheduler.stopping) {
-    lane->parked++;
+    lane->suspended++;
     while (!async_scheduler.stopping &&
            (async_scheduler.halt != SQLITEASYNC_HALT_NEVER || is_surplus(seat))) {
       async_scheduler_pause(-1);
     }
-    lane->parked--;
+    lane->suspended--;
     async_scheduler_note_looping(seat.lane, 1);
     loop(seat);
   }
@@ -374,7 +374,7 @@ bool async_writer_has_threads(void) {
   return has;
 }
 
-void async_writer_expect(int streams) {
+void async_writer_ensure_threads(int streams) {
   enter();
   int64_t writers = streams < async_config.writers ? streams : async_config.writers;
   /* A stream can wait for a sync of its ops and for another one that somebody asked for. */
@@ -386,7 +386,7 @@ void async_writer_expect(int streams) {
   leave();
 }
 
-void async_writer_tell(void) {
+void async_writer_limits_changed(void) {
   enter();
   async_scheduler_changed();
   leave();
@@ -446,21 +446,21 @@ static bool drain(bool (*is_left)(void), int64_t timeout_us, bool help) {
 }
 
 bool async_writer_drain(int64_t timeout_us) {
-  return drain(async_registry_hurry, timeout_us, false);
+  return drain(async_registry_wake_if_queued, timeout_us, false);
 }
 
-static void hurry(bool on) {
+static void skip_delay(bool on) {
   enter();
-  in_a_hurry = on;
+  skips_delay = on;
   async_scheduler_changed();
   leave();
 }
 
 bool async_writer_finish(int64_t timeout_us) {
   async_registry_note_queued();
-  hurry(true);
-  bool drained = drain(async_registry_hurry_noted, timeout_us, true);
-  hurry(false);
+  skip_delay(true);
+  bool drained = drain(async_registry_wake_if_noted, timeout_us, true);
+  skip_delay(false);
   return drained;
 }
 

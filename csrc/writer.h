@@ -46,9 +46,9 @@ void async_writer_no_pause(AsyncStream *stream, bool on);
 bool async_writer_start(void);
 /* There are so many streams: start the threads that are missing, if ours run.  If the system
 ** gives none, those that run do all. */
-void async_writer_expect(int streams);
+void async_writer_ensure_threads(int streams);
 /* `writers` was set: some may be one too many now, or no longer. */
-void async_writer_tell(void);
+void async_writer_limits_changed(void);
 /* Has it any? */
 bool async_writer_has_threads(void);
 /* End them after the ops under way. */

@@ -41,8 +41,8 @@ export const mutants: Mutant[] = [
   {
     name: "what must wait for the WAL's sync does not",
     file: "apply.c",
-    from: "op->wal_sync > stream->durable.seq) return flush_before(stream);",
-    to: "op->wal_sync > INT64_MAX - 1) return flush_before(stream);",
+    from: "op->wal_sync_seq > stream->durable.seq)",
+    to: "op->wal_sync_seq > INT64_MAX - 1)",
     killers: ["wal_order_test", "power_test"],
   },
   {
@@ -121,9 +121,9 @@ export const mutants: Mutant[] = [
   {
     name: "what a sync beside the writer may have missed passes for durable",
     file: "sync.c",
-    from: "if (rc == SQLITE_OK && all && mark.seq > stream->durable.seq) publish(stream, mark);",
-    to: "mark = stream->applied;\n" +
-      "  if (rc == SQLITE_OK && all && mark.seq > stream->durable.seq) publish(stream, mark);",
+    from: "if (rc == SQLITE_OK && all && watermark.seq > stream->durable.seq) ",
+    to: "watermark = stream->applied;\n" +
+      "  if (rc == SQLITE_OK && all && watermark.seq > stream->durable.seq) ",
     killers: ["beside_test", "power_test"],
   },
   {
@@ -184,7 +184,7 @@ export const mutants: Mutant[] = [
   {
     name: "a WAL that was found on disk passes for synced",
     file: "name.c",
-    from: "if (!defer && file->role == ASYNC_ROLE_WAL) doubt_wal(file);",
+    from: "if (!defer && file->role == ASYNC_ROLE_WAL) suspect_wal(file);",
     to: "",
     killers: ["wal_order_test", "power_test"],
   },
@@ -207,8 +207,8 @@ export const mutants: Mutant[] = [
   {
     name: "a checkpoint syncs the WAL with commits still queued",
     file: "checkpoint.c",
-    from: "  int rc = await_pushed(stream);\n  bool hurries",
-    to: "  int rc = SQLITE_OK;\n  bool hurries",
+    from: "  int rc = await_pushed(stream);\n  bool is_interrupted",
+    to: "  int rc = SQLITE_OK;\n  bool is_interrupted",
     killers: ["wal_order_test", "explore_void_test", "power_test"],
   },
   {
@@ -410,7 +410,7 @@ export const mutants: Mutant[] = [
   {
     name: "a WAL database's lock lets other processes read",
     file: "lock.c",
-    from: "if (rc == SQLITE_OK && lock->wal) {",
+    from: "if (rc == SQLITE_OK && lock->is_wal_mode) {",
     to: "if (false) {",
     killers: ["release_test", "wal_test"],
   },
@@ -460,38 +460,39 @@ export const mutants: Mutant[] = [
   {
     name: "the file lock is kept when the queue is dry",
     file: "apply.c",
-    from: "    async_lock_settle(stream);  /* first: what carries it may be closed next */\n",
+    from:
+      "    async_lock_release_if_idle(stream); /* first: what carries it may be closed next */\n",
     to: "",
     killers: ["lock_test"],
   },
 
   // ---- Order of several databases ----
   {
-    name: "a stream passes a fence before the others have come",
-    file: "fence.c",
-    from: "} else if (fence->waiting_for == 0 || fence->cancelled) {",
+    name: "a stream passes a barrier before the others have come",
+    file: "barrier.c",
+    from: "} else if (barrier->waiting_for == 0 || barrier->cancelled) {",
     to: "} else {",
     killers: ["super_test", "power_test"],
   },
   {
     name: "a super-journal is deleted though a database failed",
-    file: "fence.c",
-    from: "if (fence->code != SQLITE_OK) {\n    state = ASYNC_FENCE_BROKEN;",
-    to: "if (false) {\n    state = ASYNC_FENCE_BROKEN;",
+    file: "barrier.c",
+    from: "if (barrier->code != SQLITE_OK) {\n    state = ASYNC_BARRIER_BROKEN;",
+    to: "if (false) {\n    state = ASYNC_BARRIER_BROKEN;",
     killers: ["super_test", "error_test"],
   },
   {
-    name: "a super-journal is deleted without a fence before it",
+    name: "a super-journal is deleted without a barrier before it",
     file: "super.c",
-    from: "int rc = push_fence(home, super, NULL);\n  return rc",
+    from: "int rc = push_barrier(home, super, NULL);\n  return rc",
     to: "int rc = SQLITE_OK;\n  return rc",
     killers: ["super_test", "power_test"],
   },
 
   {
     name: "what a found super-journal names waits for the others",
-    file: "fence.c",
-    from: "if (fence->waiter != NULL && fence->waiter != stream) {",
+    file: "barrier.c",
+    from: "if (barrier->waiter != NULL && barrier->waiter != stream) {",
     to: "if (false) {",
     killers: ["hostile_test"],
   },
@@ -582,14 +583,14 @@ export const mutants: Mutant[] = [
 
   // ---- Writers: who is woken ----
   {
-    name: "a commit signals though a writer naps",
+    name: "a commit signals though a writer polls",
     file: "scheduler.c",
-    from: "if (how == ASYNC_WAKE_NOW || lane_of(task)->napping == 0) delegate(lane_of(task));",
+    from: "if (how == ASYNC_WAKE_NOW || lane_of(task)->polling == 0) delegate(lane_of(task));",
     to: "delegate(lane_of(task));",
-    killers: ["pool_test naps_wakes_nobody"],
+    killers: ["pool_test polls_wakes_nobody"],
   },
   {
-    name: "who waits does not end a nap",
+    name: "who waits does not end polling",
     file: "scheduler.c",
     from: "if (how == ASYNC_WAKE_NOW) delegate(lane_of(task));",
     to: "",
@@ -610,17 +611,17 @@ export const mutants: Mutant[] = [
     killers: ["pool_test", "explore_test"],
   },
   {
-    name: "a writer naps without looking again at what was asked for meanwhile",
+    name: "a writer polls without looking again at what was asked for meanwhile",
     file: "writer.c",
     from:
       "    async_arena_prepare_spare(); /* if there is no memory it is tried for LINGER_US */\n" +
       "    enter();\n",
     to: "    async_arena_prepare_spare();\n    enter();\n" +
-      "    async_scheduler_nap(runner, poll_us);\n",
+      "    async_scheduler_poll(runner, poll_us);\n",
     killers: ["explore_pool_test"],
   },
   {
-    name: "a writer rests without looking again at what it was told meanwhile",
+    name: "a writer parks without looking again at what it was told meanwhile",
     file: "writer.c",
     from: "async_scheduler.ended != ended || shall_return(seat);",
     to: "async_scheduler.ended != ended;",
@@ -777,7 +778,7 @@ export const mutants: Mutant[] = [
   {
     name: "a stream ends before its last commits are durable",
     file: "registry.c",
-    from: "return stream->references == 0 && async_stream_is_settled(stream) &&",
+    from: "return stream->references == 0 && async_stream_is_drained(stream) &&",
     to: "return stream->references == 0 && stream->queue.head == NULL &&",
     killers: ["flush_test", "power_test"],
   },
@@ -791,7 +792,7 @@ export const mutants: Mutant[] = [
   {
     name: "at a signal commits go on while the queue is written",
     file: "exit.c",
-    from: "  async_hold_commits(timeout_us + PASS_US);\n",
+    from: "  async_gate_close(timeout_us + PASS_US);\n",
     to: "",
     killers: ["exit_test", "signals_test"],
   },
@@ -977,8 +978,8 @@ export const mutants: Mutant[] = [
   {
     name: "a close honours the delay",
     file: "writer.c",
-    from: "return !in_a_hurry && !stream->is_closing && !stream->is_awaited;",
-    to: "return !in_a_hurry && !stream->is_awaited;",
+    from: "return !skips_delay && !stream->is_closing && !stream->is_awaited;",
+    to: "return !skips_delay && !stream->is_awaited;",
     killers: ["closing_test pauses"],
   },
   {
@@ -1078,11 +1079,11 @@ export const mutants: Mutant[] = [
     killers: ["closing_races_test opens_the_database_again"],
   },
   {
-    name: "a close waits at a fence for as long as another database's disk is full",
+    name: "a close waits at a barrier for as long as another database's disk is full",
     file: "apply.c",
     from: "if (!async_failure_is_closed_for_long(stream)) return",
     to: "if (async_failure_is_closed_for_long(stream) || true) return",
-    killers: ["closing_races_test fence"],
+    killers: ["closing_races_test barrier"],
   },
   {
     name: "what is held after a close is hopeless at once",
@@ -1539,8 +1540,8 @@ export const mutants: Mutant[] = [
   {
     name: "a commit at level applied returns at once",
     file: "level.c",
-    from: "return mark->seq >= commit.seq;",
-    to: "return mark->seq >= commit.seq || commit.level == SQLITEASYNC_COMMIT_APPLIED;",
+    from: "return watermark->seq >= commit.seq;",
+    to: "return watermark->seq >= commit.seq || commit.level == SQLITEASYNC_COMMIT_APPLIED;",
     killers: ["level_test applied_in", "explore_level_test"],
   },
   {
@@ -1565,7 +1566,7 @@ export const mutants: Mutant[] = [
     killers: ["level_test all_databases"],
   },
   {
-    name: "a commit that waits keeps the writers napping",
+    name: "a commit that waits keeps the writers polling",
     file: "scheduler.c",
     from: "if (!task->is_callers) async_scheduler.worked_us",
     to: "async_scheduler.worked_us",
@@ -1586,7 +1587,7 @@ export const mutants: Mutant[] = [
     killers: ["level_test rolled_back"],
   },
   {
-    name: "who commits does not run those whom it waits for at a fence",
+    name: "who commits does not run those whom it waits for at a barrier",
     file: "level.c",
     from: "if (outcome == ASYNC_RUN_STUCK) went_on = run_those_before(stream);",
     to: "",
@@ -1635,7 +1636,7 @@ export const mutants: Mutant[] = [
     killers: ["level_test", "explore_level_test"],
   },
   {
-    name: "who commits does not flush what others wait for at a fence",
+    name: "who commits does not flush what others wait for at a barrier",
     file: "level.c",
     from: "return sync_if_ops_wait(stream) || went_on;",
     to: "(void)sync_if_ops_wait;\n  return went_on;",
@@ -1651,8 +1652,8 @@ export const mutants: Mutant[] = [
   {
     name: "a commit that waits honours the delay",
     file: "writer.c",
-    from: "return !in_a_hurry && !stream->is_closing && !stream->is_awaited;",
-    to: "return !in_a_hurry && !stream->is_closing;",
+    from: "return !skips_delay && !stream->is_closing && !stream->is_awaited;",
+    to: "return !skips_delay && !stream->is_closing;",
     killers: ["level_test pause"],
   },
   {

@@ -60,7 +60,7 @@ static void time_steady(sqlite3 *db, const int64_t *numbers, const char *series,
     time_writes(file, numbers + i, BATCH, samples + i);
     (void)async_stream_run(stream, BATCH, true, &due_us);
   }
-  async_registry_release(stream);
+  async_registry_unref(stream);
   if (round >= 0) bench_print(series, round, samples, SAMPLES);
 }
 

@@ -140,7 +140,7 @@ void fuzz_drain(void) {
   CHECK(!async_registry_is_in_use());
   AsyncStream **streams = async_registry_all();
   CHECK(streams != NULL && streams[0] == NULL);
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   AsyncFailure failure;
   if (async_registry_take_failure(NULL, &failure)) FAIL("%s: %d", failure.path, failure.code);
 }

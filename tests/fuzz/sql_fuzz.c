@@ -314,11 +314,11 @@ static void let_the_checkpointer_come(void) {
   sqlite3_free(path);
   if (stream == NULL) return;
   async_mutex_enter(&stream->mutex);
-  async_wal_call_now(&stream->wal);
+  async_wal_request_now(&stream->wal);
   stream->wal.retry_us = 0;
   async_mutex_leave(&stream->mutex);
   async_checkpoint_step();
-  async_registry_release(stream);
+  async_registry_unref(stream);
   checkpointed = true;
 }
 

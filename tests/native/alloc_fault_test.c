@@ -79,7 +79,7 @@ static void leave_room(const char *path, size_t room) {
     left -= n < left ? n : left;
   }
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
 }
 
 static void before_transaction(void *arg) {

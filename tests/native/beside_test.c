@@ -136,7 +136,7 @@ static void a_sync_does_not_pass_for_the_folders(void) {
   testvfs_release();
   CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
   CHECK_EQ(status_number(path, "durable"), status_number(path, "committed"));
-  async_registry_release(stream);
+  async_registry_unref(stream);
   finish(db, 1);
 }
 

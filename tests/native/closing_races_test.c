@@ -142,7 +142,7 @@ static void a_close_by_force_takes_no_more_commits(void) {
   thread_join(thread);
   testvfs_reset();
   CHECK_EQ(call.result, SQLITE_OK);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   sqlite3_close(db);
   check_rows(12);
 }
@@ -296,7 +296,7 @@ static void a_closer_does_not_write_for_who_opens_the_database_again(void) {
 
 /* ---- A disk that is full ---- */
 
-static void a_close_gives_up_a_fence_behind_a_full_disk(void) {
+static void a_close_gives_up_a_barrier_behind_a_full_disk(void) {
   setup();
   CHECK(freopen(test_path("stderr"), "w", stderr) != NULL);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_EXIT_DRAIN_MS, 300), SQLITE_OK);
@@ -401,7 +401,7 @@ int main(void) {
                                 TEST(a_close_by_force_ends_while_halted_or_stopped),
                                 TEST(what_was_cut_off_takes_no_lock_again),
                                 TEST(a_closer_does_not_write_for_who_opens_the_database_again),
-                                TEST(a_close_gives_up_a_fence_behind_a_full_disk),
+                                TEST(a_close_gives_up_a_barrier_behind_a_full_disk),
                                 TEST(a_zombie_gives_its_lock_back_when_the_checkpointer_has_gone),
                                 TEST(a_shortage_after_the_close_of_a_zombie_is_waited_for),
                                 TEST(a_forked_child_closes_a_zombie_and_writes_nothing),

@@ -133,7 +133,7 @@ int wal_header(const char *path) {
   async_mutex_enter(&stream->mutex);
   int header = stream->wal.header;
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return header;
 }
 

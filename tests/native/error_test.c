@@ -63,7 +63,7 @@ static void check_is_stuck(sqlite3 *db, int code) {
   CHECK_EQ(async_flush_request(stream), -code);
   CHECK_EQ(sqlite3async_durable(stream->id), -code);
   int64_t id = stream->id;
-  async_registry_release(stream);
+  async_registry_unref(stream);
   CHECK_EQ(sqlite3async_durable(id), -code);
 }
 
@@ -281,7 +281,7 @@ static void a_folder_is_synced_when_there_are_descriptors_again(void) {
   CHECK_EQ(sqlite3async_durable(stream->id), ticket);
   expect_event(&cursor, "resume");
   CHECK(strstr(status_text(), "\"state\":\"disk-full\"") == NULL);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   close_database(db);
   step_all();
   CHECK_EQ(number_on_disk(), 1);
@@ -368,8 +368,8 @@ static void a_failure_that_was_told_is_of_the_past_once_all_is_closed(void) {
   CHECK(anew != stream);
   CHECK(async_flush_request(anew) > 0);
   CHECK_EQ(async_flush_request(stream), 0);
-  async_registry_release(anew);
-  async_registry_release(stream);
+  async_registry_unref(anew);
+  async_registry_unref(stream);
   close_database(db);
   step_all();
 }

@@ -325,7 +325,7 @@ static void run_close_on_full_disk(void) {
   memdisk_full(false);
   CHECK_EQ(memdisk_open_files(), 0);
   look(pair_path, 0);
-  CHECK_EQ(async_event_latest(), 2); /* that it is full, and that it failed */
+  CHECK_EQ(async_event_count(), 2); /* that it is full, and that it failed */
   step_branch(false);
   int rc = explore_close_all_code();
   CHECK(rc == SQLITE_OK || rc == SQLITE_FULL);
@@ -409,7 +409,7 @@ static void run_close_by_force(void) {
   look(pair_path, committed);
   sqlite3_close(pair_first);
   CHECK_EQ(memdisk_open_files(), 0);
-  CHECK_EQ(async_event_latest(), 0);
+  CHECK_EQ(async_event_count(), 0);
   char *told = file_text(test_path("told"));
   CHECK_TEXT(told, "");
   free(told);

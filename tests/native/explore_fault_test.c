@@ -52,7 +52,7 @@ static void look_after_failure(void) {
   CHECK_EQ(number_after_power_cut(pair_path, NULL, PAIR_COUNT), rows + 1);
   close_database(db);
   explore_close_all();
-  CHECK_EQ(async_event_latest(), 1); /* it may come after who waits is told */
+  CHECK_EQ(async_event_count(), 1); /* it may come after who waits is told */
 }
 
 static void run_write_error(void) {
@@ -148,7 +148,7 @@ static void check_full_events(void) {
   cursor++;
   CHECK(async_event_read(&cursor, &event));
   CHECK_EQ(event.kind, ASYNC_EVENT_RESUME);
-  CHECK_EQ(async_event_latest(), 2);
+  CHECK_EQ(async_event_count(), 2);
 }
 
 static void run_disk_full(void) {
@@ -212,7 +212,7 @@ static void cut_power(void *arg) {
   }
 }
 
-static void run_fence(void) {
+static void run_barrier(void) {
   setup_pair();
   step_branch(true);
   ExploreThread *power = explore_thread("power", cut_power, NULL);
@@ -224,9 +224,9 @@ static void run_fence(void) {
 }
 
 static void a_transaction_on_two_databases_is_whole(void) {
-  explore(&(History){.name = "fence",
+  explore(&(History){.name = "barrier",
                      .prepare = pair_make_two,
-                     .run = run_fence,
+                     .run = run_barrier,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
 }
@@ -246,7 +246,7 @@ static void flush_other(void *db) {
 }
 
 /* One of the two fails before the commit: none has it. */
-static void run_broken_fence(void) {
+static void run_broken_barrier(void) {
   setup_pair();
   memdisk_fail(MEM_WRITE, "y.db", 1, SQLITE_IOERR_WRITE);
   pair_run(try_both, flush_other);
@@ -263,9 +263,9 @@ static void run_broken_fence(void) {
 }
 
 static void if_one_of_two_databases_fails_so_does_the_other(void) {
-  explore(&(History){.name = "broken_fence",
+  explore(&(History){.name = "broken_barrier",
                      .prepare = pair_make_two,
-                     .run = run_broken_fence,
+                     .run = run_broken_barrier,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
 }

@@ -101,8 +101,8 @@ int explore_close_all_code(void) {
   int rc = sqlite3async_close(1000);
   AsyncStream **streams = async_registry_all();
   CHECK(streams != NULL && streams[0] == NULL);
-  async_registry_release_all(streams);
-  CHECK(!async_registry_hurry());
+  async_registry_unref_all(streams);
+  CHECK(!async_registry_wake_if_queued());
   return rc;
 }
 

@@ -136,7 +136,7 @@ static void end(void) {
   CHECK_EQ(number_at(pair_path, TRANSACTIONS), transactions);
   bool has_all = !has_wal() && memdisk_has(moved_path);
   if (has_all) CHECK_EQ(number_at(moved_path, PAIR_COUNT), old_rows);
-  CHECK_EQ(async_event_latest(), 0);
+  CHECK_EQ(async_event_count(), 0);
   step_branch(false);
   explore_close_all();
   CHECK_EQ(number_after_power_cut(pair_path, NULL, TRANSACTIONS), transactions);
@@ -220,7 +220,7 @@ static void run_unlinked(void) {
   explore_join(b);
   CHECK_EQ(memdisk_open_files(), 0);
   CHECK(!memdisk_has(pair_path));
-  CHECK_EQ(async_event_latest(), 0);
+  CHECK_EQ(async_event_count(), 0);
   step_branch(false);
   explore_close_all();
 }

@@ -1,5 +1,5 @@
 /*
-** Interleavings of several writers, of those that nap, and of callers' threads in
+** Interleavings of several writers, of those that poll, and of callers' threads in
 ** sqlite3async_run().
 */
 #include "explore_pair.h"
@@ -11,8 +11,8 @@
 /* Nobody waits for the clock, but for polls of a millisecond at the most. */
 #define PROMPT_US 1500
 #define BUSY_US 19000 /* SQLite's busy handler waits for so long at most in all */
-#define NAP_US 400
-#define LONG_NAP_US 100000 /* far more than any of the histories may take */
+#define POLL_US 400
+#define LONG_POLL_US 100000 /* far more than any of the histories may take */
 #define LOOK_US 50
 
 /* The second connection's database is the other one. */
@@ -26,11 +26,11 @@ static void set(int verb, sqlite3_int64 value) {
   CHECK_EQ(sqlite3async_set(verb, value), SQLITE_OK);
 }
 
-/* ---- Who waits ends a nap; who commits need not ---- */
+/* ---- Who waits ends polling; who commits need not ---- */
 
-static void run_nap_and_flush(void) {
+static void run_poll_and_flush(void) {
   pair_open();
-  set(SQLITEASYNC_POLL_US, LONG_NAP_US);
+  set(SQLITEASYNC_POLL_US, LONG_POLL_US);
   pair_insert(pair_second); /* so that the writer has just had work */
   step_branch(true);
   pair_insert(pair_first);
@@ -40,18 +40,18 @@ static void run_nap_and_flush(void) {
   pair_finish(3);
 }
 
-static void who_waits_ends_a_nap(void) {
-  explore(&(History){.name = "nap_and_flush",
+static void who_waits_ends_polling(void) {
+  explore(&(History){.name = "poll_and_flush",
                      .prepare = pair_make,
-                     .run = run_nap_and_flush,
+                     .run = run_poll_and_flush,
                      .time_max_us = PROMPT_US,
                      .schedules = 240});
 }
 
 /* Each time that he looks whether all is applied, and never helps. */
-static void run_nap_and_stop(void) {
+static void run_poll_and_stop(void) {
   pair_open();
-  set(SQLITEASYNC_POLL_US, LONG_NAP_US);
+  set(SQLITEASYNC_POLL_US, LONG_POLL_US);
   pair_insert(pair_second);
   step_branch(true);
   pair_insert(pair_first);
@@ -62,9 +62,9 @@ static void run_nap_and_stop(void) {
 }
 
 static void and_so_does_who_stops_the_writers(void) {
-  explore(&(History){.name = "nap_and_stop",
+  explore(&(History){.name = "poll_and_stop",
                      .prepare = pair_make,
-                     .run = run_nap_and_stop,
+                     .run = run_poll_and_stop,
                      .time_max_us = PROMPT_US,
                      .schedules = 240});
 }
@@ -73,7 +73,7 @@ static void and_so_does_who_stops_the_writers(void) {
 static void insert_until_applied(void *db) {
   for (int i = 0; i < 2; i++) {
     pair_insert(db);
-    int64_t until_us = step_now_us() + 2 * NAP_US;
+    int64_t until_us = step_now_us() + 2 * POLL_US;
     while (status_number(pair_path, "applied") < status_number(pair_path, "committed")) {
       CHECK(step_now_us() <= until_us);
       step_sleep_us(LOOK_US);
@@ -83,13 +83,13 @@ static void insert_until_applied(void *db) {
 
 static void insert_seldom(void *db) {
   pair_insert(db);
-  step_sleep_us(6000); /* it has stopped to nap by then */
+  step_sleep_us(6000); /* it has parked by then */
   insert_until_applied(db);
 }
 
-static void run_nap(void) {
+static void run_poll(void) {
   pair_open();
-  set(SQLITEASYNC_POLL_US, NAP_US);
+  set(SQLITEASYNC_POLL_US, POLL_US);
   step_branch(true);
   insert_until_applied(pair_first);
   insert_seldom(pair_first);
@@ -97,9 +97,9 @@ static void run_nap(void) {
 }
 
 static void a_commit_that_wakes_nobody_is_applied_soon(void) {
-  explore(&(History){.name = "nap",
+  explore(&(History){.name = "poll",
                      .prepare = pair_make,
-                     .run = run_nap,
+                     .run = run_poll,
                      .time_max_us = BUSY_US,
                      .schedules = 240});
 }
@@ -109,18 +109,18 @@ static void insert_and_wait_for_all(void *db) {
   CHECK_EQ(sqlite3async_flush(NULL, 1000), SQLITE_OK);
 }
 
-static void run_nap_and_two(void) {
+static void run_poll_and_two(void) {
   open_two();
-  set(SQLITEASYNC_POLL_US, LONG_NAP_US);
+  set(SQLITEASYNC_POLL_US, LONG_POLL_US);
   pair_run(insert_and_wait_for_all, insert_and_wait_for_all);
   CHECK_EQ(number_after_power_cut(pair_other_path, NULL, PAIR_COUNT), 1);
   pair_finish(1);
 }
 
-static void two_writers_nap_and_both_are_waited_for(void) {
-  explore(&(History){.name = "nap_and_two",
+static void two_writers_poll_and_both_are_waited_for(void) {
+  explore(&(History){.name = "poll_and_two",
                      .prepare = pair_make_two,
-                     .run = run_nap_and_two,
+                     .run = run_poll_and_two,
                      .time_max_us = PROMPT_US,
                      .schedules = 240});
 }
@@ -192,10 +192,10 @@ static void two_that_run_until_idle_return_when_all_is_applied(void) {
 }
 
 int main(void) {
-  return run_tests((TestCase[]){TEST(who_waits_ends_a_nap),
+  return run_tests((TestCase[]){TEST(who_waits_ends_polling),
                                 TEST(and_so_does_who_stops_the_writers),
                                 TEST(a_commit_that_wakes_nobody_is_applied_soon),
-                                TEST(two_writers_nap_and_both_are_waited_for),
+                                TEST(two_writers_poll_and_both_are_waited_for),
                                 TEST(there_are_fewer_writers_and_more_again),
                                 TEST(two_that_run_until_idle_return_when_all_is_applied),
                                 {0}});

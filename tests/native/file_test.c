@@ -34,7 +34,7 @@ static void setup(void) {
 
 static void finish(void) {
   async_file_close(file);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   step_all();
   CHECK(async_registry_find(test_path("x.db")) == NULL);
 }

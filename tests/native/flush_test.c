@@ -41,7 +41,7 @@ static int64_t request(void) {
   AsyncStream *stream = async_registry_find(path);
   CHECK(stream != NULL);
   int64_t ticket = async_flush_request(stream);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return ticket;
 }
 
@@ -49,7 +49,7 @@ static int64_t durable_seq(void) {
   AsyncStream *stream = async_registry_find(path);
   CHECK(stream != NULL);
   int64_t durable = sqlite3async_durable(stream->id);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return durable;
 }
 

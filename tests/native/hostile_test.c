@@ -301,7 +301,7 @@ static void *commit_pairs(void *unused) {
   return NULL;
 }
 
-/* Fences of both kinds, in all orders: nobody waits in a circle, nobody fails. */
+/* Barriers of both kinds, in all orders: nobody waits in a circle, nobody fails. */
 static void recoveries_beside_commits_on_the_databases_they_name_all_end(void) {
   sqlite3 *b = open_beside_hostile(OTHER);
   exec(b, "DELETE FROM t WHERE a = 2");
@@ -374,7 +374,7 @@ static void looking_into_a_database_leaves_its_locks_in_force(void) {
   exec(b, "COMMIT");
   close_database(b);
   step_all();
-  async_registry_release(stream);
+  async_registry_unref(stream);
   free(names);
   free(file);
 }

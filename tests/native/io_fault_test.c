@@ -169,7 +169,7 @@ static void make_space(void *arg) {
   for (int i = 0; i < 2; i++) {
     AsyncStream *stream = async_registry_find(script_path(names[i]));
     if (stream == NULL) continue;
-    while (stream->op_held_since_us != 0) {
+    while (stream->op_stalled_since_us != 0) {
       char text[4096];
       CHECK(sqlite3async_status(script_path(names[i]), text, sizeof text) > 0);
       CHECK(strstr(text, "\"state\":\"disk-full\"") != NULL);
@@ -177,7 +177,7 @@ static void make_space(void *arg) {
       async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
       CHECK(step_some(CALLS_MAX) < CALLS_MAX);
     }
-    async_registry_release(stream);
+    async_registry_unref(stream);
   }
 }
 

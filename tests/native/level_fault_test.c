@@ -71,7 +71,7 @@ static int64_t lost(void) {
   async_mutex_enter(&stream->mutex);
   int64_t n = async_stream_lost(stream);
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return n;
 }
 
@@ -268,7 +268,7 @@ static void two_databases_durable_with_one_writer(void) {
   commit_both(SQLITEASYNC_COMMIT_DURABLE, true);
 }
 
-/* The second database's fence with a third one comes first, and nobody else runs that. */
+/* The second database's barrier with a third one comes first, and nobody else runs that. */
 static void a_transaction_waits_for_older_ones_of_others(void) {
   sqlite3 *db = setup_two(SQLITEASYNC_COMMIT_APPLIED);
   close_database(make("live/z.db", "DELETE"));
@@ -276,7 +276,7 @@ static void a_transaction_waits_for_older_ones_of_others(void) {
   exec(other, "PRAGMA async_commit = queued; ATTACH '%s' AS y", other_path);
   exec(other, BOTH);
   CHECK(status_number(test_path("live/z.db"), "queuedOps") > 0);
-  exec(db, "INSERT INTO y.t VALUES (1)"); /* one database alone, behind that fence */
+  exec(db, "INSERT INTO y.t VALUES (1)"); /* one database alone, behind that barrier */
   exec(db, "DELETE FROM y.t WHERE rowid > 1; DELETE FROM y.t");
   exec(other, BOTH);
   exec(db, BOTH);

@@ -377,7 +377,7 @@ static void the_writers_are_left_alone(void) {
   WAIT_FOR(WAIT_MS, nobody_runs());
   int64_t before_us = worked_us();
   for (int i = 0; i < 20; i++) insert_and_look(db);
-  CHECK_EQ(worked_us(), before_us); /* no writer has worked, or naps as if one had */
+  CHECK_EQ(worked_us(), before_us); /* no writer has worked, or polls as if one had */
   WAIT_FOR(WAIT_MS, is_durable());  /* but for the sync that is due */
   CHECK(worked_us() > before_us);
   finish(db);
@@ -401,7 +401,7 @@ static void no_writer_is_woken(void) {
   long before = waits();
   for (int i = 0; i < MANY; i++) {
     exec(db, "INSERT INTO t VALUES (1)");
-    sleep_ms(1); /* one wait; a writer that was woken would rest again meanwhile: one more */
+    sleep_ms(1); /* one wait; a writer that was woken would park again meanwhile: one more */
   }
   if (waits() - before > MANY * 3 / 2) FAIL("%ld waits in %d commits", waits() - before, MANY);
   finish(db);

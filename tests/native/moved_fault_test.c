@@ -113,7 +113,7 @@ static void note_failure(void) {
   AsyncStream *stream = async_registry_find(in("x.db"));
   if (stream == NULL) return;
   if (stream->error.code != SQLITE_OK) failed = true;
-  async_registry_release(stream);
+  async_registry_unref(stream);
 }
 
 static void begin(const Fault *fault, int n, int times) {

@@ -213,7 +213,7 @@ static void a_renamed_database_that_fails_is_reported_and_a_deleted_one_is_not(v
     free(text);
     int wanted = is_deleted ? SQLITE_OK : SQLITE_IOERR_WRITE;
     CHECK_EQ(sqlite3async_flush(NULL, MOVING_WAIT_MS), wanted);
-    async_registry_release(stream);
+    async_registry_unref(stream);
     WAIT_FOR(MOVING_WAIT_MS, async_registry_count() == 0);
     moving_flush();
   }

@@ -145,7 +145,7 @@ static void the_checkpointer_makes_no_checkpoint_of_the_new_one(void) {
   async_mutex_leave(&stream->lock.mutex);
   WAIT_FOR(MOVING_WAIT_MS, attempts_of(stream) > attempts);
   CHECK_EQ(checkpoints_of(stream), checkpoints);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   CHECK_EQ(sqlite3_close(old), SQLITE_OK);
   moving_check_rows(moving_path, "n", MOVING_NEW_ROWS);
 }

@@ -163,7 +163,7 @@ static int stream_count(void) {
   AsyncStream **streams = async_registry_all();
   int n = 0;
   while (streams[n] != NULL) n++;
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   return n;
 }
 

@@ -1,6 +1,6 @@
 /*
 ** Several writers: one database's slow disk does not hold up another one, and how
-** writers rest, nap and are woken.
+** writers park, poll and are woken.
 */
 #include "database.h"
 #include "registry.h"
@@ -9,10 +9,10 @@
 
 #define WAIT_MS 5000
 
-static int resting(void) {
+static int parked(void) {
   int count = 0;
   async_mutex_enter(&async_scheduler.mutex);
-  for (AsyncRunner *runner = async_scheduler.lanes[ASYNC_LANE_WRITE].resting; runner != NULL;
+  for (AsyncRunner *runner = async_scheduler.lanes[ASYNC_LANE_WRITE].parked; runner != NULL;
        runner = runner->next) {
     count++;
   }
@@ -27,9 +27,9 @@ static int looping(void) {
   return count;
 }
 
-static int napping(void) {
+static int polling(void) {
   async_mutex_enter(&async_scheduler.mutex);
-  int count = async_scheduler.lanes[ASYNC_LANE_WRITE].napping;
+  int count = async_scheduler.lanes[ASYNC_LANE_WRITE].polling;
   async_mutex_leave(&async_scheduler.mutex);
   return count;
 }
@@ -38,9 +38,9 @@ static int napping(void) {
 static int resting_for_good(void) {
   int count = 0;
   async_mutex_enter(&async_scheduler.mutex);
-  for (AsyncRunner *runner = async_scheduler.lanes[ASYNC_LANE_WRITE].resting; runner != NULL;
+  for (AsyncRunner *runner = async_scheduler.lanes[ASYNC_LANE_WRITE].parked; runner != NULL;
        runner = runner->next) {
-    if (!runner->napping) count++;
+    if (!runner->polling) count++;
   }
   async_mutex_leave(&async_scheduler.mutex);
   return count;
@@ -183,7 +183,7 @@ static void *stop_writers(void *unused) {
 
 static bool is_looking_or_told(bool stopping) {
   async_mutex_enter(&async_scheduler.mutex);
-  bool looks = async_scheduler.lanes[ASYNC_LANE_WRITE].resting == NULL &&
+  bool looks = async_scheduler.lanes[ASYNC_LANE_WRITE].parked == NULL &&
                async_scheduler.lanes[ASYNC_LANE_WRITE].coming == 0;
   bool told = async_scheduler.stopping;
   async_mutex_leave(&async_scheduler.mutex);
@@ -196,7 +196,7 @@ static void stopped_while_it_looks_whether_all_is_idle_a_writer_ends(void) {
   setup(0);
   sqlite3 *db = open_table("x.db");
   AsyncStream *stream = async_registry_find(test_path("x.db"));
-  WAIT_FOR(WAIT_MS, resting() == 1);
+  WAIT_FOR(WAIT_MS, parked() == 1);
   CHECK(async_scheduler_claim(&stream->task));
   async_mutex_enter(&stream->mutex);
   async_writer_set_halt(SQLITEASYNC_HALT_IDLE);
@@ -212,7 +212,7 @@ static void stopped_while_it_looks_whether_all_is_idle_a_writer_ends(void) {
   async_mutex_leave(&async_scheduler.mutex);
   WAIT_FOR(WAIT_MS, looping() == 0);
   thread_join(thread);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   close_database(db);
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
@@ -222,54 +222,54 @@ static void one_task_wakes_one_writer(void) {
   setup(0);
   sqlite3 *one = open_table("one.db");
   sqlite3 *two = open_table("two.db");
-  WAIT_FOR(WAIT_MS, resting() == 2);
+  WAIT_FOR(WAIT_MS, parked() == 2);
   testvfs_hold(ON_WRITE, "one.db-wal");
   exec(one, "INSERT INTO t VALUES (1)");
   testvfs_wait_held();
   sleep_ms(20);
-  CHECK_EQ(resting(), 1);
+  CHECK_EQ(parked(), 1);
   testvfs_release();
-  WAIT_FOR(WAIT_MS, resting() == 2);
+  WAIT_FOR(WAIT_MS, parked() == 2);
   close_database(one);
   close_database(two);
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
-/* ---- Napping ---- */
+/* ---- Polling ---- */
 
-#define LONG_NAP_US 1000000
+#define LONG_POLL_US 1000000
 
-/* A writer that had to wait for a processor after its work rests for good instead: then it
+/* A writer that had to wait for a processor after its work parks instead: then it
 ** gets more. */
-static void commit_until_a_writer_naps(sqlite3 *db) {
+static void commit_until_a_writer_polls(sqlite3 *db) {
   int64_t until_ms = now_ms() + WAIT_MS;
-  while (napping() != 1) {
-    if (now_ms() > until_ms) FAIL("none naps");
+  while (polling() != 1) {
+    if (now_ms() > until_ms) FAIL("none polls");
     if (resting_for_good() > 0) exec(db, "INSERT INTO t VALUES (0)");
     sleep_ms(1);
   }
 }
 
-static void who_commits_while_a_writer_naps_wakes_nobody(void) {
-  setup(LONG_NAP_US);
+static void who_commits_while_a_writer_polls_wakes_nobody(void) {
+  setup(LONG_POLL_US);
   sqlite3 *db = open_table("x.db");
-  commit_until_a_writer_naps(db);
+  commit_until_a_writer_polls(db);
   int64_t start_ms = now_ms();
   exec(db, "INSERT INTO t VALUES (1)");
   sleep_ms(100);
   if (now_ms() - start_ms > 500) SKIP("the machine is too busy");
-  CHECK_EQ(napping(), 1);
+  CHECK_EQ(polling(), 1);
   CHECK(queued("x.db") > 0);
   WAIT_FOR(WAIT_MS, queued("x.db") == 0); /* when it looks by itself */
   close_database(db);
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
-static void who_waits_ends_the_nap(void) {
-  setup(LONG_NAP_US);
+static void who_waits_ends_the_polling(void) {
+  setup(LONG_POLL_US);
   sqlite3 *db = open_table("x.db");
   for (int i = 0; i < 5; i++) {
-    commit_until_a_writer_naps(db);
+    commit_until_a_writer_polls(db);
     exec(db, "INSERT INTO t VALUES (1)");
     int64_t start_ms = now_ms();
     /* In each way there is to wait: as the writer, beside it, and in JavaScript. */
@@ -287,9 +287,9 @@ static void who_waits_ends_the_nap(void) {
 
 /* It looks again and again whether all is applied, and helps nobody. */
 static void and_so_does_who_stops_the_writers(void) {
-  setup(LONG_NAP_US);
+  setup(LONG_POLL_US);
   sqlite3 *db = open_table("x.db");
-  commit_until_a_writer_naps(db);
+  commit_until_a_writer_polls(db);
   exec(db, "INSERT INTO t VALUES (1)");
   int64_t start_ms = now_ms();
   CHECK_EQ(sqlite3async_stop(WAIT_MS), SQLITE_OK);
@@ -300,10 +300,10 @@ static void and_so_does_who_stops_the_writers(void) {
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
-static void much_that_is_queued_ends_the_nap(void) {
-  setup(LONG_NAP_US);
+static void much_that_is_queued_ends_the_polling(void) {
+  setup(LONG_POLL_US);
   sqlite3 *db = open_table("x.db");
-  commit_until_a_writer_naps(db);
+  commit_until_a_writer_polls(db);
   int64_t start_ms = now_ms();
   int64_t before = status_number(NULL, "opsApplied");
   exec(db, "INSERT INTO t VALUES (zeroblob(3000000))");
@@ -314,10 +314,10 @@ static void much_that_is_queued_ends_the_nap(void) {
 }
 
 static void without_work_a_writer_rests_for_good_and_a_commit_wakes_it(void) {
-  setup(LONG_NAP_US);
+  setup(LONG_POLL_US);
   sqlite3 *db = open_table("x.db");
-  commit_until_a_writer_naps(db);
-  WAIT_FOR(WAIT_MS, napping() == 0 && resting() == 1);
+  commit_until_a_writer_polls(db);
+  WAIT_FOR(WAIT_MS, polling() == 0 && parked() == 1);
   int64_t start_ms = now_ms();
   exec(db, "INSERT INTO t VALUES (1)");
   WAIT_FOR(WAIT_MS, queued("x.db") == 0);
@@ -326,15 +326,15 @@ static void without_work_a_writer_rests_for_good_and_a_commit_wakes_it(void) {
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
-static void one_that_did_nothing_does_not_nap_beside_another(void) {
+static void one_that_did_nothing_does_not_poll_beside_another(void) {
   sqlite3 *one;
   sqlite3 *two;
   open_one_held_and_two(&one, &two);
-  commit_until_a_writer_naps(two);
+  commit_until_a_writer_polls(two);
   testvfs_release(); /* now both have had work */
   int64_t until_ms = now_ms() + WAIT_MS;
   while (resting_for_good() != 1) {
-    if (now_ms() > until_ms) FAIL("both nap");
+    if (now_ms() > until_ms) FAIL("both poll");
     for (int i = 0; i < 20; i++) exec(one, "INSERT INTO t VALUES (1)");
   }
   close_database(one);
@@ -342,10 +342,10 @@ static void one_that_did_nothing_does_not_nap_beside_another(void) {
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
 
-static void a_writer_that_naps_is_stopped_at_once(void) {
-  setup(LONG_NAP_US);
+static void a_writer_that_polls_is_stopped_at_once(void) {
+  setup(LONG_POLL_US);
   sqlite3 *db = open_table("x.db");
-  commit_until_a_writer_naps(db);
+  commit_until_a_writer_polls(db);
   int64_t start_ms = now_ms();
   CHECK_EQ(sqlite3async_stop(0), SQLITE_OK);
   CHECK(now_ms() - start_ms < 500);
@@ -355,10 +355,10 @@ static void a_writer_that_naps_is_stopped_at_once(void) {
 }
 
 static void what_maxDelayMs_asks_for_comes_in_time(void) {
-  setup(LONG_NAP_US);
+  setup(LONG_POLL_US);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 50), SQLITE_OK);
   sqlite3 *db = open_table("x.db");
-  WAIT_FOR(WAIT_MS, napping() == 0 && resting() == 1);
+  WAIT_FOR(WAIT_MS, polling() == 0 && parked() == 1);
   int64_t start_ms = now_ms();
   exec(db, "INSERT INTO t VALUES (1)");
   WAIT_FOR(WAIT_MS, is_durable("x.db"));
@@ -375,13 +375,13 @@ int main(void) {
                                 TEST(halted_when_idle_they_return_when_the_last_is_done),
                                 TEST(stopped_while_it_looks_whether_all_is_idle_a_writer_ends),
                                 TEST(one_task_wakes_one_writer),
-                                TEST(who_commits_while_a_writer_naps_wakes_nobody),
-                                TEST(who_waits_ends_the_nap),
+                                TEST(who_commits_while_a_writer_polls_wakes_nobody),
+                                TEST(who_waits_ends_the_polling),
                                 TEST(and_so_does_who_stops_the_writers),
-                                TEST(much_that_is_queued_ends_the_nap),
+                                TEST(much_that_is_queued_ends_the_polling),
                                 TEST(without_work_a_writer_rests_for_good_and_a_commit_wakes_it),
-                                TEST(one_that_did_nothing_does_not_nap_beside_another),
-                                TEST(a_writer_that_naps_is_stopped_at_once),
+                                TEST(one_that_did_nothing_does_not_poll_beside_another),
+                                TEST(a_writer_that_polls_is_stopped_at_once),
                                 TEST(what_maxDelayMs_asks_for_comes_in_time),
                                 {0}});
 }

@@ -246,7 +246,7 @@ static void ask_for_flush(History *history) {
     AsyncStream *stream = async_registry_find(history->paths[d]);
     if (stream == NULL) continue;
     CHECK(async_flush_request(stream) >= 0);
-    async_registry_release(stream);
+    async_registry_unref(stream);
   }
 }
 
@@ -279,7 +279,7 @@ static void work_beside(History *history) {
   if (kind < 2) async_checkpoint_step();
   if (kind >= 2) async_sync_role(stream, kind == 2 ? ASYNC_ROLE_WAL : ASYNC_ROLE_DATABASE);
   recorder_on_sync(note_within, history);
-  async_registry_release(stream);
+  async_registry_unref(stream);
 }
 
 static void make_checkpoint(History *history) {

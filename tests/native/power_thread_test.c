@@ -31,7 +31,7 @@ static int64_t pushed_position(void) {
   int64_t position = stream->pushed.seq;
   stream_id = stream->id;
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return position;
 }
 

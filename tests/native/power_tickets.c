@@ -12,7 +12,7 @@ void tickets_add(Tickets *tickets, const char *path, int state) {
   tickets->pending[tickets->count++] =
       (Ticket){.stream = stream->id, .seq = stream->pushed.seq, .state = state};
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
 }
 
 void tickets_note_durable(Tickets *tickets, int d) {

@@ -83,6 +83,6 @@ bool is_voiding(const char *path) {
   async_mutex_enter(&index->mutex);
   may = may && index->exclusive[ASYNC_WAL_WRITE] == NULL && index->closer == NULL;
   async_mutex_leave(&index->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return may;
 }

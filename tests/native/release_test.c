@@ -275,7 +275,7 @@ static void what_is_applied_is_made_durable_first(void) {
   CHECK(async_flush_request(stream) > 0);
   step_all();
   CHECK_EQ(async_lock_hand_over(stream), SQLITE_OK);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   close_database(db);
   step_all();
 }

@@ -60,7 +60,7 @@ static int code_of_stream(const char *path) {
   async_mutex_enter(&stream->mutex);
   int code = stream->error.code;
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return code;
 }
 
@@ -76,7 +76,7 @@ static void note_failed_streams(void) {
 void script_settle(void) {
   if (scenario->has_thread) {
     /* A stream whose op is held for want of space is as settled as it gets. */
-    WAIT_FOR(WAIT_MS, !async_registry_hurry());
+    WAIT_FOR(WAIT_MS, !async_registry_wake_if_queued());
   } else {
     RUN_CHECK(step_some(STEPS_MAX) < STEPS_MAX);
   }
@@ -257,7 +257,7 @@ static int flush_stepped(const char *path) {
     if (now < 0) rc = (int)-now;
     if (now >= 0 && now < ticket) rc = SQLITE_BUSY;
   }
-  async_registry_release(stream);
+  async_registry_unref(stream);
   return rc;
 }
 
@@ -341,7 +341,7 @@ static void check_failed_stream(const char *path) {
     CHECK_EQ(status_number(path, "code"), code);
   }
   bool is_main = strcmp(path, script_path("x.db")) == 0;
-  async_registry_release(stream);
+  async_registry_unref(stream);
   if (code == SQLITE_OK || db == NULL || !is_main) return;
   int reads = exec_code(db, "SELECT count(*) FROM main.t");
   int writes = exec_code(db, "UPDATE main.meta SET k = 99");
@@ -353,7 +353,7 @@ static void check_failed_stream(const char *path) {
 static bool is_registry_empty(void) {
   AsyncStream **streams = async_registry_all();
   bool empty = streams[0] == NULL;
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   return empty;
 }
 

@@ -138,10 +138,10 @@ static void checkpoint(void) {
   AsyncStream *stream = async_registry_find(script_path("x.db"));
   if (stream == NULL) return;
   async_mutex_enter(&stream->mutex);
-  async_wal_call_now(&stream->wal);
+  async_wal_request_now(&stream->wal);
   stream->wal.retry_us = 0;
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   async_checkpoint_step();
   script_settle_if_eager();
 }

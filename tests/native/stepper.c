@@ -49,7 +49,7 @@ bool step_is_on(void) { return is_on && self >= 0; }
 /* ---- Failing ---- */
 
 static const char *mutex_name(const void *mutex) {
-  static const char *const names[] = {"?",         "control", "registry",  "fence",    "lock table",
+  static const char *const names[] = {"?",         "control", "registry",  "barrier",  "lock table",
                                       "wal-index", "stream",  "scheduler", "doorbell", "events",
                                       "notify",    "router",  "known",     "arena",    "position"};
   AsyncRank rank = ((const AsyncMutex *)mutex)->rank;

@@ -299,7 +299,7 @@ static void check_end(void) {
   CHECK_EQ(sqlite3async_close(CLOSE_MS), SQLITE_OK);
   AsyncStream **streams = async_registry_all();
   CHECK(streams != NULL && streams[0] == NULL);
-  async_registry_release_all(streams);
+  async_registry_unref_all(streams);
   CHECK(!has_open_files());
   int64_t sum = 0;
   for (int i = 0; i < DATABASES; i++) {

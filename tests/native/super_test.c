@@ -216,7 +216,7 @@ static void *commit_pairs(void *arg) {
   return NULL;
 }
 
-static void fences_in_both_directions_do_not_wait_for_each_other(void) {
+static void barriers_in_both_directions_do_not_wait_for_each_other(void) {
   setup();
   CHECK_EQ(sqlite3async_start(), SQLITE_OK);
   Thread one = thread_start(commit_pairs, NULL);
@@ -237,6 +237,6 @@ int main(void) {
                                 TEST(a_failure_of_the_attached_one_fails_both),
                                 TEST(both_or_none_with_a_foreign_attached_database),
                                 TEST(both_or_none_attached_to_a_foreign_main_database),
-                                TEST(fences_in_both_directions_do_not_wait_for_each_other),
+                                TEST(barriers_in_both_directions_do_not_wait_for_each_other),
                                 {0}});
 }

@@ -122,7 +122,7 @@ static void make_database_dirty(void) {
   async_mutex_enter(&stream->mutex);
   async_file_make_dirty(stream->files.database);
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
 }
 
 /* A checkpoint's sync of the WAL has begun before the commits that a flush is about; and that is
@@ -152,7 +152,7 @@ static void set_directory_dirty(void) {
   async_mutex_enter(&stream->mutex);
   stream->directory_dirty = true;
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
 }
 
 /* With the journal mode TRUNCATE each transaction syncs all that it has written. */
@@ -192,7 +192,7 @@ static void the_sync_of_a_checkpoint_does_not_pass_for_the_folders(void) {
   CHECK(!is_all_durable());
   testvfs_release();
   CHECK_EQ(sqlite3async_flush(path, WAIT_MS), SQLITE_OK);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   finish(db, 1);
 }
 
@@ -213,7 +213,7 @@ static void a_database_shrinks_when_the_folder_has_been_synced(void) {
     async_scheduler_wake(&stream->task, ASYNC_WAKE_NOW);
     sleep_ms(FOR_A_WHILE_MS / 3);
   }
-  async_registry_release(stream);
+  async_registry_unref(stream);
   CHECK_EQ(testvfs_count(ON_TRUNCATE, "x.db$"), 0);
   testvfs_release();
   WAIT_FOR(WAIT_MS, testvfs_count(ON_TRUNCATE, "x.db$") == 1);
@@ -235,7 +235,7 @@ static void who_runs_the_ops_leaves_a_file_to_the_thread_that_syncs_it(void) {
   CHECK(!stream->ops_wait_for_sync);
   async_mutex_leave(&stream->mutex);
   CHECK_EQ(testvfs_count(ON_SYNC, "x.db$"), 1);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NEVER), SQLITE_OK);
   finish(db, 0);
 }
@@ -265,7 +265,7 @@ static void what_a_sync_that_failed_was_about_is_never_durable(void) {
   async_mutex_enter(&stream->mutex);
   CHECK_EQ(stream->durable.seq, durable);
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   sqlite3_close(db);
   CHECK_EQ(sqlite3async_close(WAIT_MS), SQLITE_OK);
 }
@@ -310,7 +310,7 @@ static void a_flush_that_waits_for_a_sync_is_not_tried_over_and_over(void) {
   thread_join(thread);
   WAIT_FOR(WAIT_MS, runs() > before); /* it goes on by itself */
   WAIT_FOR(WAIT_MS, is_all_durable());
-  async_registry_release(stream);
+  async_registry_unref(stream);
   finish(db, 1);
 }
 
@@ -344,7 +344,7 @@ static void a_syncer_has_its_work_from_its_start_on(void) {
   async_setup();
   for (int i = 0; i < 30; i++) {
     CHECK_EQ(sqlite3async_start(), SQLITE_OK);
-    async_writer_expect(1);
+    async_writer_ensure_threads(1);
     CHECK(has_syncer());
     async_writer_stop();
     CHECK(!has_syncer());

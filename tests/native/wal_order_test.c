@@ -52,7 +52,7 @@ static void flush(void) {
   AsyncStream *stream = async_registry_find(path);
   CHECK(stream != NULL);
   CHECK(async_flush_request(stream) >= 0);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   step_all();
 }
 
@@ -157,12 +157,12 @@ static void check_order_of_checkpoint(const char *level) {
   Log *log = log_now();
   int first = line_of(log, "write x.db ", 0);
   int last = last_line_of(log, "write x.db ");
-  int wal_sync = line_of(log, "sync x.db-wal", 0);
+  int wal_sync_seq = line_of(log, "sync x.db-wal", 0);
   int database_sync = sync_of_database(log, 0);
   int header = line_of(log, WAL_HEADER, last); /* or the zeros over it */
   CHECK(first > 0 && last >= first);
-  CHECK(wal_sync >= 0 && wal_sync < first);
-  CHECK(line_of(log, "write x.db-wal", wal_sync) > last); /* it was a sync of all frames */
+  CHECK(wal_sync_seq >= 0 && wal_sync_seq < first);
+  CHECK(line_of(log, "write x.db-wal", wal_sync_seq) > last); /* it was a sync of all frames */
   CHECK(database_sync > last && syncs_of_database(log) == 1);
   CHECK(header > database_sync);
   check_header_is_synced_at_once(log, header);

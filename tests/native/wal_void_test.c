@@ -58,9 +58,9 @@ static void finish_written(sqlite3 *db, int64_t rows) {
 static void call_checkpointer(void) {
   AsyncStream *stream = async_registry_find(path);
   async_mutex_enter(&stream->mutex);
-  async_wal_call_now(&stream->wal);
+  async_wal_request_now(&stream->wal);
   async_mutex_leave(&stream->mutex);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   async_checkpoint_step();
 }
 

@@ -146,7 +146,7 @@ static void after_RESTART_by_hand_it_starts_anew(void) {
   }
   stop = true;
   thread_join(thread);
-  async_registry_release(stream);
+  async_registry_unref(stream);
   close_database(other);
   finish(db);
 }

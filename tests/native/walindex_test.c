@@ -14,12 +14,12 @@
 #define READ_1 (ASYNC_WAL_READ_0 + 1)
 
 static AsyncWalIndex index_;
-static AsyncWalUser one;
-static AsyncWalUser two;
-static AsyncWalUser three;
-static AsyncWalUser checkpointer = {.is_checkpointer = true};
+static AsyncShmUser one;
+static AsyncShmUser two;
+static AsyncShmUser three;
+static AsyncShmUser checkpointer = {.is_checkpointer = true};
 
-static void *map(AsyncWalUser *user, int region, bool extend) {
+static void *map(AsyncShmUser *user, int region, bool extend) {
   void volatile *address = &index_;
   CHECK_EQ(async_walindex_map(&index_, user, region, SIZE, extend, &address), SQLITE_OK);
   return (void *)address;
@@ -28,21 +28,21 @@ static void *map(AsyncWalUser *user, int region, bool extend) {
 static void setup(void) {
   async_setup();
   async_walindex_init(&index_);
-  AsyncWalUser *users[] = {&one, &two, &three, &checkpointer};
+  AsyncShmUser *users[] = {&one, &two, &three, &checkpointer};
   for (int i = 0; i < 4; i++) map(users[i], 0, true);
 }
 
 static void finish(void) {
-  AsyncWalUser *users[] = {&one, &two, &three, &checkpointer};
+  AsyncShmUser *users[] = {&one, &two, &three, &checkpointer};
   for (int i = 0; i < 4; i++) async_walindex_unmap(&index_, users[i]);
   async_walindex_free(&index_);
 }
 
-static int lock(AsyncWalUser *user, int first, int n, int kind) {
+static int lock(AsyncShmUser *user, int first, int n, int kind) {
   return async_walindex_lock(&index_, user, first, n, SQLITE_SHM_LOCK | kind);
 }
 
-static void unlock(AsyncWalUser *user, int first, int n, int kind) {
+static void unlock(AsyncShmUser *user, int first, int n, int kind) {
   int rc = async_walindex_lock(&index_, user, first, n, SQLITE_SHM_UNLOCK | kind);
   CHECK_EQ(rc, SQLITE_OK);
 }
@@ -144,7 +144,7 @@ static void unmapping_gives_all_locks_back(void) {
 static void any_requests_keep_the_rules(void) {
   setup();
   Random random = random_new(0);
-  AsyncWalUser *users[] = {&one, &two, &three};
+  AsyncShmUser *users[] = {&one, &two, &three};
   int held[3][SQLITE_SHM_NLOCK] = {{0}}; /* 0, SHARED or EXCLUSIVE */
   for (int step = 0; step < 20000; step++) {
     int user = random_below(&random, 3);
@@ -175,7 +175,7 @@ static void any_requests_keep_the_rules(void) {
 /* ---- The checkpointer ---- */
 
 typedef struct Request {
-  AsyncWalUser *user;
+  AsyncShmUser *user;
   int slot;
   int kind;
   int code;
@@ -192,13 +192,13 @@ static void *make_request(void *arg) {
   return NULL;
 }
 
-static void a_request_waits_for_the_checkpointer_and_tells_it_to_hurry(void) {
+static void a_request_waits_for_the_checkpointer_and_interrupts_it(void) {
   setup();
   CHECK_EQ(lock(&checkpointer, ASYNC_WAL_CHECKPOINT, 1, EXCLUSIVE), SQLITE_OK);
-  CHECK(!index_.hurry);
+  CHECK(!index_.interrupted);
   Request request = {&one, ASYNC_WAL_CHECKPOINT, EXCLUSIVE, -1, 0, false};
   Thread thread = thread_start(make_request, &request);
-  while (!index_.hurry) sleep_ms(1);
+  while (!index_.interrupted) sleep_ms(1);
   sleep_ms(20);
   CHECK(!request.done);
   unlock(&checkpointer, ASYNC_WAL_CHECKPOINT, 1, EXCLUSIVE);
@@ -229,9 +229,9 @@ static void a_checkpoint_by_hand_waits_for_the_checkpointers_reading(void) {
   finish();
 }
 
-static AsyncWalUser *writer(void) {
+static AsyncShmUser *writer(void) {
   async_mutex_enter(&index_.mutex);
-  AsyncWalUser *user = index_.exclusive[ASYNC_WAL_WRITE];
+  AsyncShmUser *user = index_.exclusive[ASYNC_WAL_WRITE];
   async_mutex_leave(&index_.mutex);
   return user;
 }
@@ -287,9 +287,9 @@ static void it_gives_up_after_a_while_with_a_reader_in_the_way(void) {
   CHECK(writer() == NULL); /* it does not come later */
   CHECK_EQ(lock(&one, ASYNC_WAL_WRITE, 1, EXCLUSIVE), SQLITE_OK);
   unlock(&one, ASYNC_WAL_WRITE, 1, EXCLUSIVE);
-  /* In a hurry it does not wait at all. */
+  /* Interrupted it does not wait at all. */
   CHECK_EQ(lock(&one, READ_1, 1, SHARED), SQLITE_OK);
-  async_walindex_hurry(&index_);
+  async_walindex_interrupt(&index_);
   make_request(&request);
   CHECK_EQ(request.code, SQLITE_BUSY);
   CHECK(request.took_ms < 20);
@@ -380,7 +380,7 @@ int main(void) {
                                 TEST(a_range_is_had_as_a_whole_or_not_at_all),
                                 TEST(unmapping_gives_all_locks_back),
                                 TEST(any_requests_keep_the_rules),
-                                TEST(a_request_waits_for_the_checkpointer_and_tells_it_to_hurry),
+                                TEST(a_request_waits_for_the_checkpointer_and_interrupts_it),
                                 TEST(a_checkpoint_by_hand_waits_for_the_checkpointers_reading),
                                 TEST(it_gets_the_WRITE_lock_when_the_last_transaction_ends),
                                 TEST(it_gives_up_after_a_while_with_a_reader_in_the_way),
