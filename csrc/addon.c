@@ -16,7 +16,8 @@
 */
 #ifndef SQLITE_CORE
 
-#include "control.h"
+#include "api.h"
+#include "init.h"
 #include "napi.h"
 #include "notify.h"
 #include "sqlite3async.h"
@@ -241,7 +242,7 @@ int32_t node_api_module_get_api_version_v1(void) { return NAPI_VERSION_WANTED; }
 /* Once for each environment, or oftener.  The exports stay empty if the
 ** process does not have all of Node-API that is wanted. */
 NapiValue napi_register_module_v1(NapiEnv env, NapiValue exports) {
-  async_control_init();
+  async_init();
   if (!async_napi_found()) return exports;
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
     export_function(env, exports, functions[i].name, call_from_js, &functions[i]);

@@ -7,6 +7,7 @@
 #include "failure.h"
 #include "barrier.h"
 #include "file.h"
+#include "lock.h"
 #include "moved.h"
 #include "parent.h"
 #include "sync.h"

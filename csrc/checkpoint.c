@@ -7,6 +7,7 @@
 #include "doorbell.h"
 #include "flush.h"
 #include "handle.h"
+#include "lock.h"
 #include "moved.h"
 #include "registry.h"
 #include "sync.h"
@@ -37,7 +38,7 @@ static _Thread_local bool wal_is_synced;
 static _Thread_local bool copies_unsynced; /* or not, since nobody asks for it */
 
 static AsyncOsThread thread;
-static bool started; /* guarded by control.c's mutex, which start and stop are called under */
+static bool started;           /* guarded by api.h's mutex, which start and stop are called under */
 static atomic_bool has_thread; /* which takes care of WALs */
 static atomic_bool stopping;
 static atomic_bool paused;

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "ending.h"
 #include "flush.h"
+#include "lock.h"
 #include "loss.h"
 #include "moved.h"
 #include "registry.h"

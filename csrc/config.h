@@ -1,6 +1,6 @@
 /*
 ** The parameters that sqlite3async_set() sets, as numbers any thread may read
-** at any time.  What a value must be, and when it may change, is control.c's
+** at any time.  What a value must be, and when it may change, is parameters.c's
 ** to check.
 */
 #ifndef ASYNC_CONFIG_H

@@ -2,8 +2,10 @@
 ** Durability, as sqlite3async.h offers it: flush in its forms, and release.
 */
 #include "config.h"
-#include "control.h"
+#include "api.h"
 #include "flush.h"
+#include "init.h"
+#include "lock.h"
 #include "outside.h"
 #include "registry.h"
 
@@ -12,11 +14,11 @@
 static int report(int rc, const char *path) {
   if (path == NULL || path[0] == '\0') path = "all databases";
   if (rc == SQLITE_MISUSE) {
-    return async_control_error(rc, "flush of %s: no writer is running; call sqlite3async_start()",
-                               path);
+    return async_api_error(rc, "flush of %s: no writer is running; call sqlite3async_start()",
+                           path);
   }
-  if (rc == SQLITE_BUSY) return async_control_error(rc, "flush of %s: not done in time", path);
-  if (rc != SQLITE_OK) return async_control_error(rc, "flush of %s: %s", path, sqlite3_errstr(rc));
+  if (rc == SQLITE_BUSY) return async_api_error(rc, "flush of %s: not done in time", path);
+  if (rc != SQLITE_OK) return async_api_error(rc, "flush of %s: %s", path, sqlite3_errstr(rc));
   return SQLITE_OK;
 }
 
@@ -25,7 +27,7 @@ static int report_past_failure(const char *zPath) {
   if (!async_registry_has_failure()) return SQLITE_OK; /* and no path is to be resolved */
   bool all = zPath == NULL || zPath[0] == '\0';
   char *full = NULL;
-  int rc = all ? SQLITE_OK : async_control_full_path(zPath, &full);
+  int rc = all ? SQLITE_OK : async_api_full_path(zPath, &full);
   if (rc != SQLITE_OK) return report(rc, zPath); /* it is told the next time */
   AsyncFailure failure;
   bool found = async_registry_take_failure(full, &failure);
@@ -43,11 +45,11 @@ static int report_outside(const char *zPath, bool found) {
 }
 
 int sqlite3async_flush(const char *zPath, int timeoutMs) {
-  int rc = async_control_ready("flush");
+  int rc = async_api_ready("flush");
   if (rc != SQLITE_OK) return rc;
   int64_t until_us = async_flush_deadline(timeoutMs);
   AsyncStream **streams;
-  rc = async_control_find(zPath, &streams);
+  rc = async_api_find(zPath, &streams);
   if (rc != SQLITE_OK) return report(rc, zPath);
   /* First ask all, so that their syncs can overlap; then wait for each.  A single one is asked
   ** when it is waited for: this thread may do the work itself, and then nobody is to be woken. */
@@ -66,10 +68,10 @@ int sqlite3async_flush(const char *zPath, int timeoutMs) {
 }
 
 int sqlite3async_flush_begin(const char *zPath, sqlite3_int64 *pairs, int nPair) {
-  int rc = async_control_ready("flush");
+  int rc = async_api_ready("flush");
   if (rc != SQLITE_OK) return -rc;
   AsyncStream **streams;
-  rc = async_control_find(zPath, &streams);
+  rc = async_api_find(zPath, &streams);
   if (rc != SQLITE_OK) return -report(rc, zPath);
   bool found = streams[0] != NULL;
   int count = 0;
@@ -105,11 +107,11 @@ static int try_release(AsyncStream *stream, int64_t until_us) {
 }
 
 int sqlite3async_release(const char *zPath, int timeoutMs) {
-  int rc = async_control_ready_for("release", zPath);
+  int rc = async_api_ready_for("release", zPath);
   if (rc != SQLITE_OK) return rc;
   int64_t until_us = async_flush_deadline(timeoutMs < 0 ? 0 : timeoutMs);
   AsyncStream **streams;
-  rc = async_control_find(zPath, &streams);
+  rc = async_api_find(zPath, &streams);
   if (rc == SQLITE_OK && streams[0] == NULL) rc = SQLITE_NOTFOUND;
   if (rc == SQLITE_OK) {
     rc = try_release(streams[0], until_us);
@@ -125,22 +127,22 @@ int sqlite3async_release(const char *zPath, int timeoutMs) {
   case SQLITE_NOTFOUND:
     return async_outside_error("release", zPath, false);
   case SQLITE_BUSY:
-    return async_control_error(rc,
-                               "release of %s: within %d ms there was no moment without a "
-                               "transaction and with everything written",
-                               zPath, timeoutMs);
+    return async_api_error(rc,
+                           "release of %s: within %d ms there was no moment without a "
+                           "transaction and with everything written",
+                           zPath, timeoutMs);
   case SQLITE_MISUSE:
-    return async_control_error(rc,
-                               "release of %s: no writer is running; call "
-                               "sqlite3async_start()",
-                               zPath);
+    return async_api_error(rc,
+                           "release of %s: no writer is running; call "
+                           "sqlite3async_start()",
+                           zPath);
   default:
-    return async_control_error(rc, "release of %s: %s", zPath, sqlite3_errstr(rc));
+    return async_api_error(rc, "release of %s: %s", zPath, sqlite3_errstr(rc));
   }
 }
 
 sqlite3_int64 sqlite3async_durable(sqlite3_int64 streamId) {
   if (async_forked) return -SQLITE_MISUSE;
-  async_control_init();
+  async_init();
   return async_registry_durable(streamId);
 }

@@ -16,7 +16,7 @@ struct Excluded {
   size_t length;
 };
 
-/* Written under the mutex of control.h; each is constant once it is in its list. */
+/* Written under the mutex of api.h; each is constant once it is in its list. */
 typedef _Atomic(const Excluded *) List;
 static List excluded;
 static List excepted; /* databases all the same */

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-/* Under the mutex of control.h: take over a full path, from malloc.  False if memory is out. */
+/* Under the mutex of api.h: take over a full path, from malloc.  False if memory is out. */
 bool async_exclude_add(char *full);
 
 /* Under that mutex, with a path that is excluded: but not this one database. */

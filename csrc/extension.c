@@ -13,7 +13,8 @@
 #include "sqlite3ext.h"
 SQLITE_EXTENSION_INIT1
 
-#include "control.h"
+#include "api.h"
+#include "init.h"
 #include "os.h"
 #include "router.h"
 
@@ -23,7 +24,7 @@ SQLITE_EXTENSION_INIT1
 #include <string.h>
 
 /* What sqlite3async_prepare() said; before that the extension's own choice.  Under the mutex of
-** control.h. */
+** api.h. */
 static char prepared_parent[256];
 static bool prepared_default;
 
@@ -36,18 +37,17 @@ SQLITE3ASYNC_API int sqlite3_sqlite3async_init(sqlite3 *db, char **error,
 static int compare(const char *parent, const char *wanted_parent, bool wanted_default) {
   bool same = wanted_parent[0] == '\0' || sqlite3_stricmp(wanted_parent, parent) == 0;
   if (same && (!wanted_default || prepared_default)) return SQLITE_OK;
-  return async_control_error(SQLITE_MISUSE, "the VFS is registered already, with parent \"%s\"%s",
-                             parent,
-                             prepared_default ? ", as the default" : ", not as the default");
+  return async_api_error(SQLITE_MISUSE, "the VFS is registered already, with parent \"%s\"%s",
+                         parent, prepared_default ? ", as the default" : ", not as the default");
 }
 
 /* Under the mutex. */
 static int prepare(const char *parent, bool is_default) {
-  const sqlite3_vfs *registered = async_control_parent();
+  const sqlite3_vfs *registered = async_api_parent();
   if (registered != NULL) return compare(registered->zName, parent, is_default);
   size_t length = strlen(parent);
   if (length >= sizeof prepared_parent) {
-    return async_control_error(SQLITE_MISUSE, "the parent's name has %d bytes", (int)length);
+    return async_api_error(SQLITE_MISUSE, "the parent's name has %d bytes", (int)length);
   }
   memcpy(prepared_parent, parent, length + 1);
   prepared_default = is_default;
@@ -55,10 +55,10 @@ static int prepare(const char *parent, bool is_default) {
 }
 
 int sqlite3async_prepare(const char *zParent, int isDefault) {
-  async_control_init();
-  async_control_enter();
+  async_init();
+  async_api_enter();
   int rc = prepare(zParent == NULL ? "" : zParent, isDefault != 0);
-  async_control_leave();
+  async_api_leave();
   return rc;
 }
 
@@ -88,7 +88,7 @@ static void warn_of_wal_reset_bug(void) {
 
 static int register_router(void) {
   int rc = async_router_register();
-  return rc == SQLITE_OK ? rc : async_control_error(rc, "load: %s", sqlite3_errstr(rc));
+  return rc == SQLITE_OK ? rc : async_api_error(rc, "load: %s", sqlite3_errstr(rc));
 }
 
 static int load(char **error, const sqlite3_api_routines *api) {
@@ -109,11 +109,11 @@ static int load(char **error, const sqlite3_api_routines *api) {
   }
   SQLITE_EXTENSION_INIT2(api);
   char parent[sizeof prepared_parent];
-  async_control_init();
-  async_control_enter();
+  async_init();
+  async_api_enter();
   strcpy(parent, prepared_parent);
   bool is_default = prepared_default;
-  async_control_leave();
+  async_api_leave();
   int rc = sqlite3async_initialize(parent[0] == '\0' ? NULL : parent, is_default);
   if (rc == SQLITE_OK) rc = register_router();
   if (rc == SQLITE_OK) rc = sqlite3async_start();
@@ -138,13 +138,13 @@ int sqlite3_sqlite3async_init(sqlite3 *db, char **error, const sqlite3_api_routi
 
 #else
 
-#include "control.h"
+#include "api.h"
 
 /* Linked in, there is nothing to prepare: sqlite3async_initialize() has it all. */
 int sqlite3async_prepare(const char *zParent, int isDefault) {
   (void)zParent;
   (void)isDefault;
-  return async_control_error(SQLITE_MISUSE, "prepare: call sqlite3async_initialize()");
+  return async_api_error(SQLITE_MISUSE, "prepare: call sqlite3async_initialize()");
 }
 
 #endif /* SQLITE_CORE */

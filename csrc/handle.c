@@ -14,6 +14,7 @@
 #include "config.h"
 #include "flush.h"
 #include "level.h"
+#include "lock.h"
 #include "moved.h"
 #include "registry.h"
 #include "super.h"

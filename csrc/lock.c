@@ -1,6 +1,8 @@
 /*
 ** File locks.  See lock.h.
 */
+#include "lock.h"
+
 #include "config.h"
 #include "file.h"
 #include "moved.h"
@@ -9,9 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* After another process stood in our way, be brief for this long; with none in
-** sight the lock may be held longer by this factor. */
-#define CONTENDED_US 10000000
+/* With no other process in sight the lock may be held longer by this factor. */
 #define ALONE_FACTOR 4
 /* Of maxLockHoldMs, how much the lock shall be free afterwards. */
 #define FREE_FRACTION 10
@@ -19,20 +19,6 @@
 #define MAKE_WAY_US 10000000
 /* How often to see whether the writer is stuck, or was stopped. */
 #define STALLED_POLL_US 20000
-
-void async_lock_init(AsyncLock *lock) {
-  memset(lock, 0, sizeof *lock);
-  async_mutex_init(&lock->mutex, ASYNC_RANK_LOCK);
-  async_cond_init(&lock->freed);
-  async_cond_init(&lock->checkpointed);
-  lock->contended_us = -CONTENDED_US;
-}
-
-void async_lock_free(AsyncLock *lock) {
-  async_cond_free(&lock->checkpointed);
-  async_cond_free(&lock->freed);
-  async_mutex_free(&lock->mutex);
-}
 
 /* The parent's handle that carries the OS lock.  Constant while a handle of
 ** SQLite is open, which the caller answers for. */
@@ -219,7 +205,7 @@ static int64_t owed_us(AsyncStream *stream, int64_t now_us) {
   AsyncLock *lock = &stream->lock;
   int64_t max_hold_us = async_config.max_lock_hold_ms * 1000;
   if (max_hold_us <= 0 || lock->hold_since_us == 0) return 0;
-  bool contended = now_us - lock->contended_us < CONTENDED_US;
+  bool contended = now_us - lock->contended_us < ASYNC_CONTENDED_US;
   int64_t limit_us = contended ? max_hold_us : max_hold_us * ALONE_FACTOR;
   int64_t held_us = now_us - lock->hold_since_us + drain_estimate_us(stream);
   if (held_us <= limit_us) return 0;

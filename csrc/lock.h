@@ -34,46 +34,15 @@
 #ifndef ASYNC_LOCK_H
 #define ASYNC_LOCK_H
 
-#include "mutex.h"
-
-struct AsyncStream;
-
-/* A connection's line in the table; part of its handle. */
-typedef struct AsyncHolder {
-  int level; /* SQLITE_LOCK_NONE .. SQLITE_LOCK_EXCLUSIVE; written under the mutex */
-  bool is_checkpointer;
-  bool read_only; /* SQLite opened the database so, whatever the parent's handle can do */
-} AsyncHolder;
-
-typedef struct AsyncLock {
-  AsyncMutex mutex;
-  AsyncCond freed;          /* the OS lock was given back */
-  int shared;               /* holders at SHARED or above */
-  AsyncHolder *writer;      /* the one at RESERVED or above */
-  bool os_locked;           /* os_level is really the parent's: see lockFiles */
-  int os_level;             /* what the parent's handle has */
-  int64_t hold_since_us;    /* since when the lock was not free long enough */
-  int64_t free_since_us;    /* last given back */
-  int64_t free_total_us;    /* free moments since hold_since_us */
-  int64_t contended_us;     /* when another process last stood in our way */
-  bool is_wal_mode;         /* the database is in WAL mode; known while os_level is not NONE */
-  bool cut_off;             /* its holders have nothing any more, see async_lock_cut_off() */
-  bool handed_over;         /* others may have it, though connections have SHARED */
-  bool checkpointer_shared; /* it is one of `shared` */
-  bool checkpointing;       /* the checkpointer has it open, or is about to */
-  AsyncCond checkpointed;   /* no longer so */
-} AsyncLock;
-
-void async_lock_init(AsyncLock *lock);
-void async_lock_free(AsyncLock *lock);
+#include "stream.h"
 
 /* As xLock, xUnlock and xCheckReservedLock of sqlite3_io_methods. */
-int async_lock_acquire(struct AsyncStream *stream, AsyncHolder *holder, int level);
-int async_lock_release(struct AsyncStream *stream, AsyncHolder *holder, int level);
-int async_lock_check_reserved(struct AsyncStream *stream, int *reserved);
+int async_lock_acquire(AsyncStream *stream, AsyncHolder *holder, int level);
+int async_lock_release(AsyncStream *stream, AsyncHolder *holder, int level);
+int async_lock_check_reserved(AsyncStream *stream, int *reserved);
 
 /* The first n bytes of the database are written: which mode do they say? */
-void async_lock_note_header(struct AsyncStream *stream, const unsigned char *header, int n);
+void async_lock_note_header(AsyncStream *stream, const unsigned char *header, int n);
 
 /*
 ** A connection is to use the shared wal-index: the database must be this
@@ -81,29 +50,29 @@ void async_lock_note_header(struct AsyncStream *stream, const unsigned char *hea
 ** the file cannot be written and so not be locked; SQLITE_CANTOPEN if it was
 ** handed over and its journal mode was changed by another process.
 */
-int async_lock_own(struct AsyncStream *stream);
+int async_lock_own(AsyncStream *stream);
 
 /*
 ** Let other processes have the database.  SQLITE_BUSY if anybody here has a
 ** transaction, or anything is queued.
 */
-int async_lock_hand_over(struct AsyncStream *stream);
+int async_lock_hand_over(AsyncStream *stream);
 
 /* The stream has failed for good, and its handles are only waiting to be closed: give the OS lock
 ** back whatever they hold. */
-void async_lock_cut_off(struct AsyncStream *stream);
+void async_lock_cut_off(AsyncStream *stream);
 
 /*
 ** The checkpointer is about to open the database; false if it must not.  From
 ** here to end_checkpoint, who asks for EXCLUSIVE waits for it, if nobody else is
 ** in the way, instead of getting SQLITE_BUSY.
 */
-bool async_lock_begin_checkpoint(struct AsyncStream *stream);
-void async_lock_end_checkpoint(struct AsyncStream *stream);
+bool async_lock_begin_checkpoint(AsyncStream *stream);
+void async_lock_end_checkpoint(AsyncStream *stream);
 /* Wait until it has ended, interrupting it; false if that took too long. */
-bool async_lock_await_checkpoint(struct AsyncStream *stream, int64_t timeout_us);
+bool async_lock_await_checkpoint(AsyncStream *stream, int64_t timeout_us);
 
 /* The queue ran dry: give the OS lock back as far as nobody needs it. */
-void async_lock_release_if_idle(struct AsyncStream *stream);
+void async_lock_release_if_idle(AsyncStream *stream);
 
 #endif /* ASYNC_LOCK_H */

@@ -11,20 +11,20 @@
 #include "os.h"
 
 typedef enum AsyncRank {
-  ASYNC_RANK_CONTROL = 1, /* control.c: life cycle calls, one at a time */
-  ASYNC_RANK_REGISTRY,    /* registry.c: the list of streams and their references */
-  ASYNC_RANK_BARRIER,     /* barrier.c: which streams have arrived; the order of barriers */
-  ASYNC_RANK_LOCK,        /* lock.c: a stream's lock table and its parent handle's lock */
-  ASYNC_RANK_WALINDEX,    /* walindex.h: a stream's wal-index and its locks */
-  ASYNC_RANK_STREAM,      /* stream.h: a stream's queue, overlays, watermarks */
-  ASYNC_RANK_SCHEDULER,   /* scheduler.h: which streams have work */
-  ASYNC_RANK_DOORBELL,    /* doorbell.c: the checkpointer is to look around */
-  ASYNC_RANK_EVENT,       /* event.c: the ring of events */
-  ASYNC_RANK_NOTIFY,      /* notify.c: subscriptions of JavaScript environments */
-  ASYNC_RANK_ROUTER,      /* router.c: the routes */
-  ASYNC_RANK_KNOWN,       /* known.c: which paths are known */
-  ASYNC_RANK_ARENA,       /* arena.c: spare chunks */
-  ASYNC_RANK_POSITION,    /* parent.h: the parent's descriptors of a stream, where they have one */
+  ASYNC_RANK_API = 1,   /* api.c: life cycle calls, one at a time */
+  ASYNC_RANK_REGISTRY,  /* registry.c: the list of streams and their references */
+  ASYNC_RANK_BARRIER,   /* barrier.c: which streams have arrived; the order of barriers */
+  ASYNC_RANK_LOCK,      /* lock.c: a stream's lock table and its parent handle's lock */
+  ASYNC_RANK_WALINDEX,  /* walindex.h: a stream's wal-index and its locks */
+  ASYNC_RANK_STREAM,    /* stream.h: a stream's queue, overlays, watermarks */
+  ASYNC_RANK_SCHEDULER, /* scheduler.h: which streams have work */
+  ASYNC_RANK_DOORBELL,  /* doorbell.c: the checkpointer is to look around */
+  ASYNC_RANK_EVENT,     /* event.c: the ring of events */
+  ASYNC_RANK_NOTIFY,    /* notify.c: subscriptions of JavaScript environments */
+  ASYNC_RANK_ROUTER,    /* router.c: the routes */
+  ASYNC_RANK_KNOWN,     /* known.c: which paths are known */
+  ASYNC_RANK_ARENA,     /* arena.c: spare chunks */
+  ASYNC_RANK_POSITION,  /* parent.h: the parent's descriptors of a stream, where they have one */
 } AsyncRank;
 
 typedef struct AsyncMutex {

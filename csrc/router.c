@@ -12,7 +12,7 @@
 
 #include "closing.h"
 #include "config.h"
-#include "control.h"
+#include "api.h"
 #include "exclude.h"
 #include "known.h"
 #include "path.h"
@@ -293,37 +293,37 @@ static int take_in(const char *full) {
   if (!async_exclude_has(full)) return SQLITE_OK;
   char *copy = copy_of(full);
   if (copy == NULL) return SQLITE_NOMEM;
-  async_control_enter();
+  async_api_enter();
   bool done = async_exclude_all_but(copy);
-  async_control_leave();
+  async_api_leave();
   return done ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 int sqlite3async_route(const char *zPath) {
-  int rc = async_control_ready_for("route", zPath);
+  int rc = async_api_ready_for("route", zPath);
   if (rc != SQLITE_OK) return rc;
   if (strcmp(zPath, ":memory:") == 0) {
-    return async_control_error(SQLITE_MISUSE, "Cannot route \":memory:\": it names no file, and a "
-                                              "database in memory never waits for a disk");
+    return async_api_error(SQLITE_MISUSE, "Cannot route \":memory:\": it names no file, and a "
+                                          "database in memory never waits for a disk");
   }
   if (strncmp(zPath, "file:", 5) == 0) {
-    return async_control_error(
+    return async_api_error(
         SQLITE_MISUSE, "Cannot route \"%.400s\": it is a URI; give the path of the file", zPath);
   }
   char *full;
-  rc = async_control_full_path(zPath, &full);
-  if (rc == SQLITE_NOMEM) return async_control_error(rc, "route: out of memory");
+  rc = async_api_full_path(zPath, &full);
+  if (rc == SQLITE_NOMEM) return async_api_error(rc, "route: out of memory");
   if (rc != SQLITE_OK || async_os_is_directory(full)) {
     free(full);
-    return async_control_error(SQLITE_CANTOPEN,
-                               "route: \"%s\" is a directory, or cannot be resolved", zPath);
+    return async_api_error(SQLITE_CANTOPEN, "route: \"%s\" is a directory, or cannot be resolved",
+                           zPath);
   }
   if (!async_registry_has_path(full) && async_os_is_open_here(full)) {
     free(full);
-    return async_control_error(SQLITE_BUSY,
-                               "route: \"%s\" is already open, outside of %s; "
-                               "route it before it is opened",
-                               zPath, SQLITEASYNC_VFSNAME);
+    return async_api_error(SQLITE_BUSY,
+                           "route: \"%s\" is already open, outside of %s; "
+                           "route it before it is opened",
+                           zPath, SQLITEASYNC_VFSNAME);
   }
   rc = take_in(full);
   async_mutex_enter(&router_mutex);
@@ -334,7 +334,7 @@ int sqlite3async_route(const char *zPath) {
     free(full);
   }
   async_mutex_leave(&router_mutex);
-  if (rc != SQLITE_OK) return async_control_error(rc, "route: %s", sqlite3_errstr(rc));
+  if (rc != SQLITE_OK) return async_api_error(rc, "route: %s", sqlite3_errstr(rc));
   return SQLITE_OK;
 }
 
@@ -387,21 +387,21 @@ static int take_route_back(const char *full) {
 }
 
 int sqlite3async_unroute(const char *zPath) {
-  int rc = async_control_ready_for("unroute", zPath);
+  int rc = async_api_ready_for("unroute", zPath);
   if (rc != SQLITE_OK) return rc;
   char *full;
-  rc = async_control_full_path(zPath, &full);
-  if (rc == SQLITE_NOMEM) return async_control_error(rc, "unroute: out of memory");
+  rc = async_api_full_path(zPath, &full);
+  if (rc == SQLITE_NOMEM) return async_api_error(rc, "unroute: out of memory");
   rc = full == NULL ? SQLITE_NOTFOUND : take_route_back(full);
   free(full);
   if (rc == SQLITE_NOTFOUND) {
-    return async_control_error(rc, "unroute: \"%s\" was not routed", zPath);
+    return async_api_error(rc, "unroute: \"%s\" was not routed", zPath);
   }
   if (rc == SQLITE_BUSY) {
-    return async_control_error(rc,
-                               "unroute: \"%s\" is open, or not all of it is written yet; close "
-                               "it and flush first",
-                               zPath);
+    return async_api_error(rc,
+                           "unroute: \"%s\" is open, or not all of it is written yet; close "
+                           "it and flush first",
+                           zPath);
   }
   return SQLITE_OK;
 }
@@ -409,17 +409,17 @@ int sqlite3async_unroute(const char *zPath) {
 /* ---- What is not routed even by being the default ---- */
 
 int sqlite3async_exclude(const char *zPath) {
-  int rc = async_control_ready_for("exclude", zPath);
+  int rc = async_api_ready_for("exclude", zPath);
   if (rc != SQLITE_OK) return rc;
   char *full;
-  rc = async_control_full_path(zPath, &full);
+  rc = async_api_full_path(zPath, &full);
   if (rc == SQLITE_OK && !async_exclude_has(full)) {
-    async_control_enter();
+    async_api_enter();
     rc = async_exclude_add(full) ? SQLITE_OK : SQLITE_NOMEM;
-    async_control_leave();
+    async_api_leave();
   } else {
     free(full);
   }
   if (rc == SQLITE_OK) return rc;
-  return async_control_error(rc, "Cannot exclude \"%.400s\": %s", zPath, sqlite3_errstr(rc));
+  return async_api_error(rc, "Cannot exclude \"%.400s\": %s", zPath, sqlite3_errstr(rc));
 }

@@ -4,9 +4,10 @@
 #include "status.h"
 
 #include "config.h"
-#include "control.h"
+#include "api.h"
 #include "event.h"
 #include "file.h"
+#include "init.h"
 #include "json.h"
 #include "level.h"
 #include "outside.h"
@@ -136,12 +137,12 @@ static bool is_over(AsyncStream *stream) {
 }
 
 int sqlite3async_status(const char *zPath, char *buf, int n) {
-  int rc = async_control_ready("status");
+  int rc = async_api_ready("status");
   if (rc != SQLITE_OK) return -rc;
   bool all = zPath == NULL || zPath[0] == '\0';
   AsyncStream **streams;
-  rc = async_control_find(zPath, &streams);
-  if (rc != SQLITE_OK) return -async_control_error(rc, "status: %s", sqlite3_errstr(rc));
+  rc = async_api_find(zPath, &streams);
+  if (rc != SQLITE_OK) return -async_api_error(rc, "status: %s", sqlite3_errstr(rc));
   if (!all && (streams[0] == NULL || is_over(streams[0]))) {
     async_registry_unref_all(streams);
     return -async_outside_error("tell the status of", zPath, false);
@@ -171,10 +172,10 @@ static int look_at(AsyncStream *stream) {
 }
 
 int sqlite3async_databases(char *buf, int n) {
-  int rc = async_control_ready("databases");
+  int rc = async_api_ready("databases");
   if (rc != SQLITE_OK) return -rc;
   AsyncStream **streams = async_registry_all();
-  if (streams == NULL) return -async_control_error(SQLITE_NOMEM, "databases: out of memory");
+  if (streams == NULL) return -async_api_error(SQLITE_NOMEM, "databases: out of memory");
   AsyncJson json = {.buf = buf, .room = buf == NULL || n < 0 ? 0 : (size_t)n};
   async_json_open_list(&json);
   for (AsyncStream **stream = streams; *stream != NULL; stream++) {
@@ -194,11 +195,11 @@ int sqlite3async_databases(char *buf, int n) {
 }
 
 int sqlite3async_is_open(const char *zPath) {
-  int rc = async_control_ready("is_open");
+  int rc = async_api_ready("is_open");
   if (rc != SQLITE_OK) return -rc;
   AsyncStream **streams;
-  rc = async_control_find(zPath, &streams);
-  if (rc != SQLITE_OK) return -async_control_error(rc, "is_open: %s", sqlite3_errstr(rc));
+  rc = async_api_find(zPath, &streams);
+  if (rc != SQLITE_OK) return -async_api_error(rc, "is_open: %s", sqlite3_errstr(rc));
   int is_open = 0;
   for (AsyncStream **stream = streams; *stream != NULL && !is_open; stream++) {
     is_open = look_at(*stream) > 0;
@@ -223,7 +224,7 @@ static const char *kind_name(AsyncEventKind kind) {
 
 int sqlite3async_event(sqlite3_int64 *cursor, char *buf, int n) {
   if (async_forked) return 0;
-  async_control_init();
+  async_init();
   if (cursor == NULL) return 0;
   if (buf == NULL) {
     *cursor = async_event_count();

@@ -39,7 +39,7 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   async_cond_init(&stream->synced.cond);
   stream->applied_wanted = stream->sync_at = INT64_MAX;
   stream->sync_task.home = ASYNC_LANE_SYNC;
-  async_lock_init(&stream->lock);
+  async_locktable_init(&stream->lock);
   async_walindex_init(&stream->walindex);
   return stream;
 }
@@ -49,7 +49,7 @@ void async_stream_free(AsyncStream *stream) {
   async_arena_free(&stream->queue.arena);
   async_segment_pool_free(&stream->segments);
   async_walindex_free(&stream->walindex);
-  async_lock_free(&stream->lock);
+  async_locktable_free(&stream->lock);
   async_cond_free(&stream->durable_moved.cond);
   async_cond_free(&stream->applied_moved.cond);
   async_cond_free(&stream->checkpointed.cond);

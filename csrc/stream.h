@@ -18,7 +18,7 @@
 #define ASYNC_STREAM_H
 
 #include "host.h"
-#include "lock.h"
+#include "locktable.h"
 #include "mutex.h"
 #include "queue.h"
 #include "scheduler.h"

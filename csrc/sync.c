@@ -4,6 +4,7 @@
 #include "sync.h"
 
 #include "config.h"
+#include "lock.h"
 #include "notify.h"
 
 #include <assert.h>

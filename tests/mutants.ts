@@ -898,7 +898,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: "the default of draining at signals takes a wish back",
-    file: "control.c",
+    file: "parameters.c",
     from: "value == SQLITEASYNC_UNLESS_SET && drain_on_signals_set",
     to: "value == SQLITEASYNC_UNLESS_SET && drain_on_signals_set && async_forked",
     killers: ["signals_test a_default"],

@@ -14,8 +14,7 @@ export function piecesOf(message: string): string[] {
 
 /** The format strings of what the core says, with NUL for what is inset. */
 export function cMessages(): string[] {
-  const call =
-    /(?:async_control_error|sqlite3_log|mprintf|snprintf)\(((?:[^;"]|"(?:[^"\\]|\\.)*")*);/g;
+  const call = /(?:async_api_error|sqlite3_log|mprintf|snprintf)\(((?:[^;"]|"(?:[^"\\]|\\.)*")*);/g;
   return readdirSync(join(ROOT, "csrc")).filter((file) => file.endsWith(".c")).flatMap((file) => {
     return [...textOf(`csrc/${file}`).matchAll(call)].map(([, parameters]) => {
       const literals = [...parameters!.matchAll(/((?:"(?:[^"\\]|\\.)*"\s*)+)/g)];

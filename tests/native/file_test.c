@@ -2,7 +2,7 @@
 ** A file over a real parent, stepped: what is read, known and done while ops
 ** are queued.
 */
-#include "control.h"
+#include "api.h"
 #include "database.h"
 #include "file.h"
 #include "registry.h"
@@ -24,7 +24,7 @@ static const char *journal_path;
 static void setup(void) {
   async_setup();
   const char *path = sqlite3_create_filename(test_path("x.db"), "", "", 0, NULL);
-  stream = async_registry_create(path, async_control_parent());
+  stream = async_registry_create(path, async_api_parent());
   CHECK(stream != NULL);
   int flags = 0;
   CHECK_EQ(async_file_open_database(stream, path, DATABASE_FLAGS, &file, &flags), SQLITE_OK);
@@ -65,7 +65,7 @@ static int64_t size_of(AsyncFile *of) {
 static bool exists(const char *path) {
   int result = -1;
   if (async_file_knows(stream, path, &result)) return result != 0;
-  sqlite3_vfs *parent = async_control_parent();
+  sqlite3_vfs *parent = async_api_parent();
   CHECK_EQ(parent->xAccess(parent, path, SQLITE_ACCESS_EXISTS, &result), SQLITE_OK);
   return result != 0;
 }

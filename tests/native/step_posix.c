@@ -35,7 +35,7 @@ static int64_t us_of(const struct timespec *time) {
 
 /* What happens under the others concerns nobody else. */
 static const char *const lock_names[] = {
-    [ASYNC_RANK_CONTROL] = "lock control",     [ASYNC_RANK_REGISTRY] = "lock registry",
+    [ASYNC_RANK_API] = "lock control",         [ASYNC_RANK_REGISTRY] = "lock registry",
     [ASYNC_RANK_BARRIER] = "lock barrier",     [ASYNC_RANK_LOCK] = "lock lock table",
     [ASYNC_RANK_WALINDEX] = "lock wal-index",  [ASYNC_RANK_STREAM] = "lock stream",
     [ASYNC_RANK_SCHEDULER] = "lock scheduler", [ASYNC_RANK_DOORBELL] = "lock doorbell",
