@@ -6,7 +6,6 @@
 #include "config.h"
 #include "doorbell.h"
 #include "flush.h"
-#include "handle.h"
 #include "lock.h"
 #include "moved.h"
 #include "registry.h"
@@ -143,9 +142,9 @@ static int note_number(void *number, int n, char **values, char **names) {
 
 /* Has the connection opened this stream, and not another database that is at its path by now? */
 static bool is_open_in(sqlite3 *db, const AsyncStream *stream) {
-  sqlite3_file *file = NULL;
-  sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  return async_handle_is_of(file, stream);
+  const AsyncStream *opened = NULL;
+  sqlite3_file_control(db, "main", ASYNC_FCNTL_STREAM, &opened);
+  return opened == stream;
 }
 
 static int open_connection(AsyncStream *stream, sqlite3 **db_out, int64_t *page_size) {

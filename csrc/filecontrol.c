@@ -11,7 +11,7 @@
 ** All act when the statement is prepared, as SQLite does it with all PRAGMAs
 ** of a VFS: prepare them anew each time.
 */
-#include "handle.h"
+#include "filecontrol.h"
 
 #include "autocheckpoint.h"
 #include "client.h"
@@ -152,7 +152,7 @@ static int control_committed(AsyncHandle *handle) {
   return async_level_await(handle->stream, commit);
 }
 
-int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
+int async_filecontrol(sqlite3_file *base, int op, void *arg) {
   AsyncHandle *handle = (AsyncHandle *)base;
   if (async_forked) return SQLITE_NOTFOUND;
   switch (op) {
@@ -183,6 +183,9 @@ int async_handle_file_control(sqlite3_file *base, int op, void *arg) {
     return SQLITE_OK;
   case SQLITE_FCNTL_PRAGMA:
     return control_pragma(handle, arg);
+  case ASYNC_FCNTL_STREAM:
+    *(const AsyncStream **)arg = handle->stream;
+    return SQLITE_OK;
   case SQLITE_FCNTL_HAS_MOVED:
     return async_moved_ask(handle->stream, arg);
 

@@ -1,8 +1,7 @@
 /*
 ** A handle: what SQLite holds of a file it opened through us.
 **
-** One thread at a time uses a handle, as SQLite promises.  The methods do
-** little: they hand on to file.h and lock.h.
+** One thread at a time uses a handle, as SQLite promises.
 */
 #ifndef ASYNC_HANDLE_H
 #define ASYNC_HANDLE_H
@@ -36,18 +35,7 @@ struct AsyncHandle {
   bool has_chunks; /* SQLITE_FCNTL_CHUNK_SIZE was set: size hints mean something */
 };
 
-/* Make *handle a handle on the file, opened with these flags; it takes over the reference.  name:
-** as SQLite gave it, if that has opened it as a database, else NULL. */
-void async_handle_init(AsyncHandle *handle, AsyncStream *stream, AsyncFile *file, int flags,
-                       const char *name);
-
 /* Is it the program's handle on a database? */
 bool async_handle_is_connection(const AsyncHandle *handle);
-
-/* Is it an open file of this stream? */
-bool async_handle_is_of(const sqlite3_file *base, const AsyncStream *stream);
-
-/* As xFileControl; in filecontrol.c. */
-int async_handle_file_control(sqlite3_file *base, int op, void *arg);
 
 #endif /* ASYNC_HANDLE_H */

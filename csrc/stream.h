@@ -28,6 +28,10 @@
 typedef struct AsyncStream AsyncStream;
 struct AsyncFile;
 
+/* A file control of our own, for sqlite3_file_control(): the stream of the open file, as
+** const AsyncStream **.  A file of another VFS knows no such number, and changes nothing. */
+#define ASYNC_FCNTL_STREAM 0x61737963
+
 typedef struct AsyncWatermark {
   int64_t seq;          /* of the last op */
   int64_t transactions; /* committed ones, up to there */

@@ -15,8 +15,8 @@
 #include "config.h"
 #include "exclude.h"
 #include "flush.h"
-#include "handle.h"
 #include "known.h"
+#include "methods.h"
 #include "moved.h"
 #include "parent.h"
 #include "registry.h"
@@ -90,7 +90,7 @@ static int open_in_stream(AsyncStream *stream, const char *name, sqlite3_file *b
     return rc;
   }
   AsyncHandle *handle = (AsyncHandle *)base;
-  async_handle_init(handle, stream, file, opened, flags & SQLITE_OPEN_MAIN_DB ? name : NULL);
+  async_methods_open(handle, stream, file, opened, flags & SQLITE_OPEN_MAIN_DB ? name : NULL);
   handle->is_shared_cache = (flags & SQLITE_OPEN_SHAREDCACHE) != 0;
   if (out_flags != NULL) *out_flags = opened;
   return SQLITE_OK;

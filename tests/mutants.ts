@@ -699,7 +699,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: "a full queue refuses nobody",
-    file: "handle.c",
+    file: "methods.c",
     from: "return async_config.on_queue_full == SQLITEASYNC_FULL_BUSY ? SQLITE_BUSY : SQLITE_OK;",
     to: "return SQLITE_OK;",
     killers: ["bound_test"],
@@ -940,7 +940,7 @@ export const mutants: Mutant[] = [
   // ---- Closing ----
   {
     name: "the last close waits for nothing",
-    file: "handle.c",
+    file: "methods.c",
     from: "    async_closing_end(stream);\n  } else if",
     to: "  } else if",
     killers: ["closing_test leaves_a_file"],
@@ -1143,7 +1143,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: "what SQLite's own close has met counts as told",
-    file: "handle.c",
+    file: "methods.c",
     from: "if (handle->is_ending && !handle->knew_error) stream->error_told = false;",
     to: "",
     killers: ["error_test last_close"],
@@ -1246,7 +1246,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: "a close does not look whether the database has moved",
-    file: "handle.c",
+    file: "methods.c",
     from: "if (is_connection) async_moved_look_now(stream);",
     to: "",
     killers: ["moved_fault_test"],
