@@ -5,6 +5,7 @@
 #include "database.h"
 #include "flush.h"
 #include "other.h"
+#include "lock.h"
 #include "registry.h"
 #include "testvfs.h"
 
