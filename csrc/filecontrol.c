@@ -72,7 +72,7 @@ static int pragma_commit(AsyncHandle *handle, const char *value, char **result) 
 static int pragma_status(AsyncHandle *handle, char **result) {
   AsyncStream *stream = handle->stream;
   int level = async_client_level(handle);
-  int length = async_status_write(stream, level, NULL, 0);
+  int length = async_status_of_stream(stream, level, NULL, 0);
   int room;
   /* It may grow meanwhile; not for ever, since all that is in it has a bound. */
   do {
@@ -80,7 +80,7 @@ static int pragma_status(AsyncHandle *handle, char **result) {
     room = length + STATUS_SPARE;
     *result = sqlite3_malloc(room);
     if (*result == NULL) return SQLITE_NOMEM;
-    length = async_status_write(stream, level, *result, (size_t)room);
+    length = async_status_of_stream(stream, level, *result, (size_t)room);
   } while (length >= room);
   return SQLITE_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "file.h"
+#include "parent.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -76,6 +77,7 @@ AsyncStream *async_registry_create(const char *path, sqlite3_vfs *parent) {
   if (stream == NULL) {
     stream = async_stream_new(path, parent, last_id + 1);
     if (stream != NULL) {
+      stream->has_position = async_parent_has_position(parent);
       last_id++;
       AsyncStream **bucket = path_bucket(path, strlen(path));
       stream->path_next = *bucket;

@@ -5,7 +5,6 @@
 
 #include "config.h"
 #include "doorbell.h"
-#include "parent.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -28,7 +27,6 @@ AsyncStream *async_stream_new(const char *path, sqlite3_vfs *parent, int64_t id)
   memcpy(stream->path, path, size);
   stream->parent = parent;
   stream->id = id;
-  stream->has_position = async_parent_has_position(parent);
   async_mutex_init(&stream->position_mutex, ASYNC_RANK_POSITION);
   async_mutex_init(&stream->mutex, ASYNC_RANK_STREAM);
   async_cond_init(&stream->durable_moved.cond);

@@ -6,6 +6,7 @@
 
 import { builtLibraries, moduleFaults, writeModules } from "./embed.ts";
 import { cFiles, filesIn } from "./files.ts";
+import { layerFaults } from "./layers.ts";
 import { limitViolations } from "./limits.ts";
 import { mutantFaults } from "./mutants.ts";
 import { run, zigBuild } from "./process.ts";
@@ -28,6 +29,7 @@ const steps: [name: string, check: Check][] = [
   ["format of C", () => formatC()],
   ["format of Zig", () => format("zig fmt", "--check", "", ["build.zig", "build.zig.zon"])],
   ["limits of lines, functions, files, headers", () => limitViolations().join("\n")],
+  ["layers of the C core", () => layerFaults().join("\n")],
   ["places of the planted faults", () => mutantFaults().join("\n")],
   ["versions agree", () => versionFaults().join("\n")],
   ["lint", () => program("deno", "lint")],
