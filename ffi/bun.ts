@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { createRequire } from "node:module";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { listenToProcess } from "./process_methods.ts";
@@ -31,11 +30,11 @@ interface BunSqlite {
 }
 
 /**
- * A module that only Bun has. It is not imported, for whatever follows imports would look for it,
- * too, and not find it.
+ * A module that only Bun has. It is neither imported nor required, for whatever follows imports
+ * would look for it, too, and not find it.
  */
 function bunModule<Module>(name: string): Module {
-  return createRequire(import.meta.url)(name) as Module;
+  return (process as unknown as { getBuiltinModule(name: string): Module }).getBuiltinModule(name);
 }
 
 /** The Bun runtime. */

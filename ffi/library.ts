@@ -4,7 +4,7 @@
  * @module
  */
 import { realpathSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { cannotOpen, isDenied, reasonOf } from "./errors.ts";
@@ -81,7 +81,9 @@ function buildPath(): string | undefined {
     : process.platform === "darwin"
     ? "libsqlite3async.dylib"
     : "libsqlite3async.so";
-  return fileURLToPath(new URL(`../zig-out/lib/${file}`, import.meta.url));
+  // Not by a URL relative to import.meta.url: a bundler takes that for a file to put beside what it
+  // makes, and fails, for the package has none.
+  return join(dirname(fileURLToPath(import.meta.url)), "..", "zig-out", "lib", file);
 }
 
 /** The library of this platform that the package carries, unpacked. */

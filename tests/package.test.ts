@@ -18,59 +18,24 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { basename, delimiter, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
 import { currentPlatform, PLATFORMS } from "../ffi/platform.ts";
-import { numbersIn, numbersTo } from "./helpers/check.ts";
-import { execute, type Outcome, RUNTIME } from "./helpers/execute.ts";
-import { Folder } from "./helpers/folder.ts";
+import { addressFaults } from "../tools/addresses.ts";
+import { RUNTIME } from "./helpers/execute.ts";
 import { Registry } from "./helpers/jsr.ts";
+import { filesIn, NAME, only, PRINTED, Site } from "./helpers/site.ts";
 
 const ROOT = process.cwd();
-const PACKED = fileURLToPath(new URL("../zig-out/pack/", import.meta.url));
-const archive = existsSync(PACKED)
-  ? readdirSync(PACKED).filter((name) => name.endsWith(".tgz")).map((name) => join(PACKED, name))[0]
-  : undefined;
-const NAME = "@sqlite3async/vfs";
 /** What README.md leads to. */
 const DOCS = filesIn(join(ROOT, "docs")).map((name) => `docs/${name}`);
 const HOME_CACHE = process.platform === "darwin" ? "Library/Caches" : ".cache";
-const TIMEOUT_MS = 120_000;
-/** Where nobody listens: a registry that cannot be reached. */
-const NOWHERE = "http://127.0.0.1:9/";
 
-/** A test that one runtime makes, of what is packed. */
-function only(runtime: string): { skip: string | false } {
-  if (runtime !== RUNTIME) return { skip: `of ${runtime}` };
-  return { skip: archive === undefined && "nothing is packed: ./run test does it, or ./run pack" };
-}
 const inDeno = only("deno");
 const inBun = only("bun");
 const inNode = only("node");
-
-/** Commits one row that it flushes, and one that the exit must save. */
-const PROGRAM = `
-import { install } from "${NAME}";
-import { DatabaseSync } from "node:sqlite";
-import process from "node:process";
-
-const vfs = await install();
-vfs.route("data/app.db");
-const database = new DatabaseSync("data/app.db");
-database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-database.exec("CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY)");
-const insert = database.prepare("INSERT INTO t VALUES (NULL)");
-insert.run();
-await vfs.flush();
-const { state, committed, durable } = vfs.status("data/app.db");
-console.log(vfs.name, state, durable > 0 && durable === committed);
-insert.run();
-process.exit(0);
-`;
-const PRINTED = "sqlite3async running true\n";
 
 /** A program that needs the types of the package. */
 const TYPED = `
@@ -88,95 +53,6 @@ const result: number = await vfs.durable(() => 5);
 vfs.durable(async () => {});
 void [AsyncVfsError, durable, typo, flushed, result];
 `;
-
-/** A user's folder: a project, and a home and caches of its own. */
-class Site extends Folder {
-  readonly home: string = this.file("home");
-  readonly caches: string = this.file("caches");
-  readonly project: string = this.file("project");
-  /** The environment of its commands: nothing of the tests' own but where programs are. */
-  readonly env: Record<string, string> = {
-    PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
-    HOME: this.home,
-    XDG_CACHE_HOME: this.caches,
-    NO_COLOR: "1",
-    DENO_DIR: this.file("deno"),
-    DENO_NO_UPDATE_CHECK: "1",
-    JSR_URL: NOWHERE,
-    BUN_INSTALL_CACHE_DIR: this.file("bun"),
-    npm_config_cache: this.file("npm"),
-    npm_config_registry: NOWHERE,
-    npm_config_fetch_retries: "0",
-    npm_config_update_notifier: "false",
-  };
-
-  constructor() {
-    super();
-    mkdirSync(this.home);
-    mkdirSync(join(this.project, "data"), { recursive: true });
-    this.write("program.mjs", PROGRAM);
-    this.write("typed.ts", TYPED);
-  }
-
-  write(name: string, text: string): void {
-    writeFileSync(join(this.project, name), text);
-  }
-
-  /** Run a command in the project, or elsewhere. */
-  execute(command: string[], cwd: string = this.project): Promise<Outcome> {
-    const options = { cwd, env: this.env, timeoutMs: TIMEOUT_MS };
-    return execute(command[0]!, command.slice(1), options);
-  }
-
-  /** Run a command that must succeed. Returns what it printed. */
-  async must(command: string[], cwd?: string): Promise<string> {
-    const { code, stdout, stderr } = await this.execute(command, cwd);
-    const words = command.map((word) => basename(word)).join(" ");
-    assert.equal(code, 0, `${words}: ${code}\n${stdout}${stderr}`);
-    return stdout;
-  }
-
-  /** Install the archive, as npm or Bun does it. */
-  async install(installer: "npm" | "bun"): Promise<void> {
-    this.write("package.json", `{ "private": true }`);
-    const commands = {
-      npm: ["npm", "install", "--no-audit", "--no-fund", archive!],
-      bun: [process.execPath, "add", archive!],
-    };
-    await this.must(commands[installer]);
-  }
-
-  /** Where a package manager has put the package. */
-  get installed(): string {
-    return join(this.project, "node_modules", NAME);
-  }
-
-  /**
-   * Run the program, or what was made of it, twice: what it prints must be right, what it leaves
-   * be a plain database, and what the package has carried lie in `unpacked`.
-   */
-  async assertRuns(command: string[], unpacked: string = this.caches): Promise<void> {
-    const data = join(this.project, "data");
-    rmSync(data, { recursive: true });
-    mkdirSync(data);
-    for (const rows of [2, 4]) {
-      assert.equal(await this.must(command), PRINTED);
-      assert.deepEqual(numbersIn(join(data, "app.db")), numbersTo(rows));
-    }
-    const ours = filesIn(unpacked).filter((path) => path.startsWith("sqlite3async"));
-    assert.match(ours.join(), /^sqlite3async(-\d+)?\/libsqlite3async-\w+\.\w+$/);
-    rmSync(unpacked, { recursive: true });
-  }
-}
-
-/** The paths of a folder's files, with slashes. */
-function filesIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => !entry.isDirectory())
-    .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1))
-    .map((path) => path.replaceAll("\\", "/"))
-    .sort();
-}
 
 test("npm installs the package without a registry, and Node runs it", inNode, async () => {
   using site = new Site();
@@ -212,7 +88,10 @@ test("the package for npm has its files, and no name of this checkout", inNode, 
   const sources = ["mod.ts", ...filesIn(join(ROOT, "ffi")).map((name) => `ffi/${name}`)];
   const compiled = sources.filter((name) => !name.endsWith(".d.ts"))
     .map((name) => name.slice(0, -".ts".length))
-    .flatMap((name) => [`${name}.d.ts`, `${name}.js`]);
+    .flatMap((name) => [
+      ...[`${name}.d.ts`, `${name}.js`],
+      ...(name.startsWith("ffi/prebuilt/") ? [] : [`${name}.js.map`]),
+    ]);
   const others = ["CHANGELOG.md", "LICENSE", "README.md", "package.json", ...DOCS];
   assert.deepEqual(files, [...compiled, ...others].sort());
   const { dependencies, scripts, exports } = JSON.parse(
@@ -229,6 +108,79 @@ test("the package for npm has its files, and no name of this checkout", inNode, 
     if (library.includes(ROOT)) named.push(platform);
   }
   assert.deepEqual(named, []);
+});
+
+test("the manifest says what is true of the package", inNode, async () => {
+  using site = new Site();
+  await site.install("npm");
+  const manifest = JSON.parse(readFileSync(join(site.installed, "package.json"), "utf8"));
+  assert.equal(manifest.sideEffects, false);
+  // All but commands, and the libraries' modules, which consist of a constant each.
+  const commands: unknown[] = Object.values(manifest.bin ?? {});
+  const modules = filesIn(site.installed)
+    .filter((name) => /^(mod|ffi\/\w+)\.js$/.test(name) && !commands.includes(name));
+  site.write("look.mjs", lookingAround(modules.map((name) => `./node_modules/${NAME}/${name}`)));
+  assert.equal(await site.must([process.execPath, "look.mjs"]), "");
+  // These are passed on as they stand in the checkout.
+  const checkout = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  for (const name of ["name", "version", "license", "engines", "homepage", "bugs", "repository"]) {
+    assert.deepEqual(manifest[name], checkout[name], name);
+  }
+});
+
+/** A program that imports modules, and fails if that has changed anything outside of them. */
+function lookingAround(modules: string[]): string {
+  return `
+import assert from "node:assert/strict";
+import process from "node:process";
+const objects = [globalThis, process, process.env, Object, Promise, Symbol, EventTarget.prototype];
+function look() {
+  const members = objects.flatMap((object) => Reflect.ownKeys(object).map((key) => {
+    const { value, get } = Object.getOwnPropertyDescriptor(object, key);
+    return [key, typeof value === "object" ? undefined : value, get];
+  }));
+  return [...members, process.eventNames()];
+}
+look(); // at which Node loads some of its own
+const before = look();
+for (const path of ${JSON.stringify(modules)}) await import(path);
+assert.deepEqual(look(), before);
+`;
+}
+
+test("a release needs the project's addresses", inNode, () => {
+  const addresses = {
+    homepage: "https://forge.example/project",
+    bugs: { url: "https://forge.example/project/issues" },
+    repository: { type: "git", url: "git+https://forge.example/project.git" },
+  };
+  assert.deepEqual(addressFaults(addresses), []);
+  assert.deepEqual(
+    addressFaults({}),
+    ["homepage", "bugs.url", "repository.url"].map((name) => {
+      return `package.json has no ${name}: give the project's address`;
+    }),
+  );
+  const repository = { type: "git", url: "git@forge.example:project.git" };
+  assert.deepEqual(addressFaults({ ...addresses, repository }), [
+    `package.json: repository.url is "git@forge.example:project.git", which is no https address`,
+  ]);
+});
+
+test("a stack trace shows the lines of the sources", inNode, async () => {
+  using site = new Site();
+  await site.install("npm");
+  site.write(
+    "fails.mjs",
+    `
+import { install } from "${NAME}";
+await install({ library: "/no/such" }).catch((error) => console.log(error.stack));
+`,
+  );
+  const stack = await site.must([process.execPath, "--enable-source-maps", "fails.mjs"]);
+  const [, line] = stack.match(/at givenLibrary \(.*\/vfs\/ffi\/library\.ts:(\d+):\d+\)/) ?? [];
+  const source = readFileSync(join(ROOT, "ffi/library.ts"), "utf8").split("\n");
+  assert.match(source[Number(line) - 1] ?? "", /throw cannotOpen\(message, path\)/, stack);
 });
 
 test("the package imports only what all runtimes have", inNode, async () => {
@@ -382,6 +334,7 @@ test("the compiler finds the types, with Node's and with the web's", {
   ];
   const resolutions = ["nodenext nodenext", "node16 node16", "preserve bundler"];
   site.write("package.json", `{ "private": true, "type": "module" }`);
+  site.write("typed.ts", TYPED);
   site.write("typed.cts", `import { install } from "${NAME}";\nvoid install();\n`);
   for (const [index, resolution] of resolutions.entries()) {
     const [module, moduleResolution] = resolution.split(" ") as [string, string];
@@ -429,6 +382,7 @@ test(
     using site = new Site();
     await using registry = await Registry.start(ROOT, await published());
     await addFrom(site, registry);
+    site.write("typed.ts", TYPED);
     const { imports } = JSON.parse(readFileSync(join(site.project, "deno.json"), "utf8"));
     assert.match(imports[NAME], /^jsr:@sqlite3async\/vfs@\^\d+\.\d+\.\d+$/);
     await site.must([process.execPath, "check", "typed.ts"]);

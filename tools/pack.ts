@@ -8,7 +8,7 @@
  * @module
  */
 
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { moduleFaults } from "./embed.ts";
 import { filesIn } from "./files.ts";
 import { type Result, run } from "./process.ts";
@@ -30,6 +30,7 @@ const faults = moduleFaults();
 if (faults.length > 0) fail(`${faults.join("\n")}\nType ./run prebuilt first`);
 await Deno.remove(OUTPUT, { recursive: true }).catch(() => {});
 await compile();
+finishMaps();
 writeManifest();
 for (const name of ["README.md", "CHANGELOG.md", "LICENSE", ...DOCS]) {
   Deno.mkdirSync(dirname(`${PACKAGE}/${name}`), { recursive: true });
@@ -45,16 +46,34 @@ console.log(
 async function compile(): Promise<void> {
   const output = ["--outDir", PACKAGE, "--rootDir", ".", "--declaration", "--noCheck"];
   const imports = ["--rewriteRelativeImportExtensions", "--types", ""];
-  await must([...TSC, ...output, ...imports, "mod.ts", "ffi/cli.ts"]);
+  const maps = ["--sourceMap", "--inlineSources"];
+  await must([...TSC, ...output, ...imports, ...maps, "mod.ts", "ffi/cli.ts"]);
   // In declarations the compiler leaves imports as they are. And what is said to Deno of the
-  // modules' types has no place in the package.
+  // modules' types has no place in the package; its line stays, for the maps count lines.
   for (const folder of ["", "/ffi", "/ffi/prebuilt"]) {
     for (const path of filesIn(`${PACKAGE}${folder}`, ".d.ts", ".js")) {
       const text = Deno.readTextFileSync(path);
-      const changed = text.replace(/^ *\/\/ @ts-types=.*\n/gm, "")
+      const changed = text.replace(/^ *\/\/ @ts-types=.*$/gm, "")
         .replace(/((?:from |import\()"\.\.?\/[^"]*)\.ts"/g, '$1.js"');
       Deno.writeTextFileSync(path, changed);
     }
+  }
+}
+
+/**
+ * The maps have the sources in them, and name them as if they lay beside the JavaScript. The
+ * libraries' modules have none: it would be their text once more.
+ */
+function finishMaps(): void {
+  for (const path of [PACKAGE, `${PACKAGE}/ffi`].flatMap((folder) => filesIn(folder, ".map"))) {
+    const map = JSON.parse(Deno.readTextFileSync(path));
+    map.sources = map.sources.map((source: string) => basename(source));
+    Deno.writeTextFileSync(path, JSON.stringify(map));
+  }
+  for (const path of filesIn(`${PACKAGE}/ffi/prebuilt`, ".js")) {
+    const text = Deno.readTextFileSync(path);
+    Deno.writeTextFileSync(path, text.replace(/^\/\/# sourceMappingURL=.*\n?/m, ""));
+    Deno.removeSync(`${path}.map`);
   }
 }
 
@@ -66,7 +85,7 @@ function writeManifest(): void {
   };
   manifest.bin = { sqlite3async: "ffi/cli.js" };
   manifest.types = "./mod.d.ts"; // for those who don't know exports
-  manifest.files = ["mod.js", "mod.d.ts", "ffi/", "docs/", "CHANGELOG.md"];
+  manifest.files = ["mod.js", "mod.js.map", "mod.d.ts", "ffi/", "docs/", "CHANGELOG.md"];
   Deno.writeTextFileSync(`${PACKAGE}/package.json`, JSON.stringify(manifest, null, 2) + "\n");
 }
 

@@ -1,14 +1,15 @@
 /**
  * Everything of a release but what leaves this machine: `./run release [--rehearse]`. Looks whether
- * the tree is clean and the version ready, builds the libraries twice and compares them, packs for
- * npm, installs that and what Deno would publish, writes the checksums, and prints what is to be
- * typed then.
+ * the tree is clean, the version ready and the project's address known, builds the libraries twice
+ * and compares them, packs for npm, installs that and what Deno would publish, writes the
+ * checksums, and prints what is to be typed then.
  *
  * With --rehearse what isn't ready is told, and doesn't stop it.
  *
  * @module
  */
 
+import { addressFaults } from "./addresses.ts";
 import { builtLibraries, checksums } from "./embed.ts";
 import { filesIn } from "./files.ts";
 import { run } from "./process.ts";
@@ -27,6 +28,7 @@ if (faults.length > 0 && !rehearse) Deno.exit(1);
 await step("the libraries, built twice", "deno", "run", "-A", "tools/prebuilt.ts", "--twice");
 await step("the package for npm", "deno", "run", "-A", "tools/pack.ts");
 await step("the packages, installed", "deno", "run", "-A", "tools/test.ts", "package");
+await step("the package, bundled", "deno", "run", "-A", "tools/test.ts", "node/bundlers");
 // Of what a rehearsal has not committed it would complain.
 const dirty = rehearse ? ["--allow-dirty"] : [];
 await step("the package for Deno", "deno", "publish", "--dry-run", ...dirty);
@@ -43,7 +45,8 @@ and attach what is in ${OUTPUT} to the tag.`);
 
 /** What speaks against releasing this tree now. */
 async function unready(): Promise<string[]> {
-  const found = versionFaults();
+  const manifest = JSON.parse(Deno.readTextFileSync("package.json"));
+  const found = [...versionFaults(), ...addressFaults(manifest)];
   const changes = await git("status", "--porcelain");
   if (changes !== "") found.push(`changes that are not committed:\n${changes.trimEnd()}`);
   if (await git("tag", "--list", `v${version}`) !== "") found.push(`v${version} is a tag already`);

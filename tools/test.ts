@@ -123,7 +123,9 @@ async function build(): Promise<void> {
     const { ok, output } = await zigBuild(...args);
     if (!ok) fail(`zig build ${args.join(" ")}`, output);
   }
-  const ofPackage = full ? /\/(package|test_runners)\.test\.ts$/ : /\/package\.test\.ts$/;
+  const ofPackage = full
+    ? /\/(package|bundlers|test_runners)\.test\.ts$/
+    : /\/(package|bundlers)\.test\.ts$/;
   if (programs.some(({ name }) => ofPackage.test(name))) {
     for (const tool of ["tools/prebuilt.ts", "tools/pack.ts"]) {
       const { ok, output } = await run(["deno", "run", "-A", tool], { timeoutMs: 1_200_000 });

@@ -60,10 +60,9 @@ export function windowsEnvironment(): Record<string, string> {
   };
 }
 
-/** Tests that need a shell, npm or a C compiler. */
-export const NOT_ON_WINDOWS = ["bench", "docs", "drivers", "image", "package"].map((name) =>
-  `${name}.test.ts`
-);
+/** Tests that need a shell, npm, a C compiler or namespaces. */
+export const NOT_ON_WINDOWS = ["bench", "bundlers", "docs", "drivers", "image", "package"]
+  .map((name) => `${name}.test.ts`);
 
 /** What is not run, and why. */
 export function skippedOnWindows(): string[] {
