@@ -10,7 +10,8 @@
 //!     zig build native-bench  zig-out/native-bench/native-bench
 //!     zig build preload       zig-out/preload/: what programs are slowed down with; also built by
 //!                             native-tests and native-bench
-//!     zig build prebuilt      zig-out/prebuilt/TARGET/: the library for each of `platforms`
+//!     zig build prebuilt      zig-out/prebuilt/TARGET/: the library for each of `platforms`, or
+//!                             for one of them with -Dplatform=TARGET
 //!
 //! `./run build` calls it with the pinned Zig and with -Dsqlite set.
 
@@ -40,6 +41,8 @@ const platforms = [_]struct { name: []const u8, triple: []const u8 }{
     .{ .name = "windows_x64", .triple = "x86_64-windows-gnu" },
     .{ .name = "windows_arm64", .triple = "aarch64-windows-gnu" },
 };
+
+const fast: std.builtin.OptimizeMode = .ReleaseFast;
 
 const warnings = [_][]const u8{
     "-Wall",
@@ -97,8 +100,11 @@ const stepped_atomics = [_][]const u8{
 
 pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{});
-    const Optimize = std.builtin.Optimize;
-    const optimize = b.option(Optimize, "optimize", "Of the library; default: fast") orelse .fast;
+    const optimize = b.option(
+        std.builtin.OptimizeMode,
+        "optimize",
+        "Of the library; default: ReleaseFast",
+    ) orelse fast;
     const tsan = b.option(bool, "tsan", "Native tests with the thread sanitizer") orelse false;
     const sqlite = sqliteDir(b);
 
@@ -130,11 +136,13 @@ pub fn build(b: *Build) void {
     native_bench.dependOn(preload);
 
     const prebuilt = b.step("prebuilt", "Build the library for every platform of the package");
+    const only = b.option([]const u8, "platform", "Of these, build only this one's") orelse "";
     for (platforms) |platform| {
+        if (only.len > 0 and !std.mem.eql(u8, only, platform.name)) continue;
         const query = Build.parseTargetQuery(.{ .arch_os_abi = platform.triple }) catch |err|
             std.process.fatal("{s}: {t}", .{ platform.triple, err });
         const dir: Build.InstallDir = .{ .custom = b.fmt("prebuilt/{s}", .{platform.name}) };
-        installLibrary(b, prebuilt, dir, sqlite, b.resolveTargetQuery(query), .fast);
+        installLibrary(b, prebuilt, dir, sqlite, b.resolveTargetQuery(query), fast);
     }
 }
 
@@ -143,7 +151,7 @@ fn sqliteDir(b: *Build) Build.LazyPath {
     const description = "Folder with SQLite's headers and amalgamation";
     const dir = b.option([]const u8, "sqlite", description) orelse
         std.process.fatal("SQLite's headers: pass -Dsqlite=DIR, or type ./run build", .{});
-    return b.graph.cwdRelativePath(dir);
+    return .{ .cwd_relative = dir };
 }
 
 fn installLibrary(
@@ -152,14 +160,14 @@ fn installLibrary(
     dir: Build.InstallDir,
     sqlite: Build.LazyPath,
     target: Build.ResolvedTarget,
-    optimize: std.builtin.Optimize,
+    optimize: std.builtin.OptimizeMode,
 ) void {
     const module = b.createModule(.{
         .target = target,
         .optimize = optimize,
         .link_libc = true,
         .pic = true,
-        .strip = optimize != .debug,
+        .strip = optimize != .Debug,
     });
     addCore(b, module, sqlite);
 
@@ -220,7 +228,7 @@ fn addNativeTests(
 ) void {
     const options: Build.Module.CreateOptions = .{
         .target = target,
-        .optimize = .debug,
+        .optimize = .Debug,
         .link_libc = true,
         .sanitize_c = .full,
         .sanitize_thread = tests.tsan,
@@ -236,7 +244,7 @@ fn addNativeTests(
     // SQLite is not ours to test: no sanitizer's complaints, and optimized.
     const amalgamation = b.createModule(.{
         .target = target,
-        .optimize = .fast,
+        .optimize = fast,
         .link_libc = true,
         .sanitize_thread = tests.tsan,
     });
@@ -307,8 +315,8 @@ fn addPlatformTest(
     folder: []const u8,
 ) void {
     const dir: Build.InstallDir = .{ .custom = folder };
-    installLibrary(b, step, dir, sqlite, target, .fast);
-    const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    installLibrary(b, step, dir, sqlite, target, fast);
+    const module = b.createModule(.{ .target = target, .optimize = fast, .link_libc = true });
     module.addIncludePath(sqlite);
     module.addCSourceFiles(.{
         .root = b.path("tests/platform"),
@@ -336,7 +344,7 @@ fn addWineLibrary(
     target: Build.ResolvedTarget,
     dir: Build.InstallDir,
 ) void {
-    const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    const module = b.createModule(.{ .target = target, .optimize = fast, .link_libc = true });
     module.addCSourceFile(.{
         .file = b.path("tests/platform/wine/bcryptprimitives.c"),
         .flags = &test_flags,
@@ -391,8 +399,8 @@ fn addFuzzTests(
 
 /// The tests of the shared library in the SQLite of a folder, by which the program is named.
 fn addHostTest(b: *Build, step: *Build.Step, dir: []const u8, target: Build.ResolvedTarget) void {
-    const sqlite = b.graph.cwdRelativePath(dir);
-    const module = b.createModule(.{ .target = target, .optimize = .debug, .link_libc = true });
+    const sqlite: Build.LazyPath = .{ .cwd_relative = dir };
+    const module = b.createModule(.{ .target = target, .optimize = .Debug, .link_libc = true });
     module.addCMacro("SQLITE_CORE", "1"); // it calls SQLite as a program does, not an extension
     module.addIncludePath(b.path("tests/native"));
     module.addIncludePath(sqlite);
@@ -417,7 +425,7 @@ fn addNativeBench(
     sqlite: Build.LazyPath,
     target: Build.ResolvedTarget,
 ) void {
-    const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    const module = b.createModule(.{ .target = target, .optimize = fast, .link_libc = true });
     module.addCMacro("SQLITE_CORE", "1");
     module.addIncludePath(b.path("csrc"));
     addCore(b, module, sqlite);
@@ -431,7 +439,7 @@ fn addNativeBench(
     const dir: Build.InstallDir = .{ .custom = "native-bench" };
     step.dependOn(&b.addInstallArtifact(program, .{ .dest_dir = .{ .override = dir } }).step);
 
-    const extension = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+    const extension = b.createModule(.{ .target = target, .optimize = fast, .link_libc = true });
     extension.addIncludePath(sqlite);
     extension.addCSourceFile(.{ .file = b.path("bench/extension/slow.c"), .flags = &test_flags });
     const library = b.addLibrary(.{
@@ -446,7 +454,7 @@ fn addNativeBench(
 fn addPreload(b: *Build, step: *Build.Step, target: Build.ResolvedTarget) void {
     if (target.result.os.tag != .linux) return;
     for (cFiles(b, "tests/preload", ".c")) |file| {
-        const module = b.createModule(.{ .target = target, .optimize = .fast, .link_libc = true });
+        const module = b.createModule(.{ .target = target, .optimize = fast, .link_libc = true });
         module.addCSourceFiles(.{
             .root = b.path("tests/preload"),
             .files = &.{file},
@@ -485,7 +493,7 @@ fn addCoreBut(
     // A fault may well leave something unused.
     const planted_flags = std.mem.concat(b.allocator, []const u8, &.{ flags, &.{"-w"} });
     module.addCSourceFile(.{
-        .file = b.graph.cwdRelativePath(copy),
+        .file = .{ .cwd_relative = copy },
         .flags = planted_flags catch @panic("OOM"),
     });
 }
@@ -493,12 +501,8 @@ fn addCoreBut(
 /// The sorted names of the files in a folder that end in `suffix`; none if there is no such folder.
 fn cFiles(b: *Build, folder: []const u8, suffix: []const u8) []const []const u8 {
     const io = b.graph.io;
-    var dir = b.root.openDir(io, folder, .{ .iterate = true }) catch {
-        b.graph.poisonCache(); // so that the folder is looked for again next time
-        return &.{};
-    };
+    var dir = b.build_root.handle.openDir(io, folder, .{ .iterate = true }) catch return &.{};
     defer dir.close(io);
-    b.dependOnDirectoryContents(b.path(folder));
 
     var names: std.ArrayList([]const u8) = .empty;
     var entries = dir.iterate();
