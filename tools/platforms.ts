@@ -76,16 +76,13 @@ export function skippedPlatforms(): string[] {
   );
 }
 
-/** Build for the platforms of the programs. Gives the first failure, or the last success. */
-export async function buildPlatforms(programs: { name: string }[]): Promise<Result> {
-  let result: Result = { ok: true, reason: "", output: "", seconds: 0 };
-  for (const { name, target, native } of available) {
-    if (!programs.some((program) => program.name.startsWith(`${name}/`))) continue;
+/** The platforms that can be run here, and what builds the programs for them. */
+export function platformBuilds(): { name: string; build: () => Promise<Result> }[] {
+  return available.map(({ name, target, native }) => {
     const steps = native ? ["platform-test", "native-tests"] : ["platform-test"];
-    result = await zigBuild(...steps, `-Dtarget=${target}`, `-Dfolder=platform/${name}`);
-    if (!result.ok) break;
-  }
-  return result;
+    const options = [`-Dtarget=${target}`, `-Dfolder=platform/${name}`];
+    return { name, build: () => zigBuild(...steps, ...options) };
+  });
 }
 
 /** All programs of all platforms that can be run here. */

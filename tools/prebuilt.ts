@@ -1,7 +1,9 @@
 /**
- * The libraries that the package carries: `./run prebuilt [--twice]`. Builds them for all
+ * The libraries that the package carries: `./run prebuilt [--twice | --here]`. Builds them for all
  * platforms, holds their symbols to the header, makes the modules of ffi/prebuilt/ and writes
  * zig-out/prebuilt/SHA256SUMS.
+ *
+ * --here builds only this platform's, and makes no module: `pack.ts --here` does.
  *
  * --twice builds them once more from a copy of the sources in another folder, with empty caches,
  * and compares: the libraries follow from the sources and the version of Zig alone.
@@ -9,18 +11,23 @@
  * @module
  */
 
+import { currentPlatform } from "../ffi/platform.ts";
 import { builtLibraries, checksums, moduleFaults, sha256, writeModules } from "./embed.ts";
 import { run, zigBuild } from "./process.ts";
 import { symbolFaults } from "./symbols.ts";
 
 const SUMS = "zig-out/prebuilt/SHA256SUMS";
 
-for (const arg of Deno.args) {
-  if (arg !== "--twice") fail(`no such option: "${arg}"`);
+const unknown = Deno.args.find((arg) => arg !== "--twice" && arg !== "--here");
+if (unknown !== undefined) fail(`no such option: "${unknown}"`);
+if (Deno.args.length > 1) fail("one option at a time");
+if (Deno.args[0] === "--here") {
+  await buildHere();
+  Deno.exit();
 }
 await Deno.remove("zig-out/prebuilt", { recursive: true }).catch(() => {});
-const { ok, output } = await zigBuild("prebuilt");
-if (!ok) fail(output);
+const { ok, reason, output } = await zigBuild("prebuilt");
+if (!ok) fail(`${output}\nzig build prebuilt: ${reason}`);
 const libraries = builtLibraries();
 const faults = libraries.flatMap(({ path }) => symbolFaults(path));
 writeModules();
@@ -36,6 +43,17 @@ for (const { platform, path } of libraries) {
 }
 console.log(SUMS);
 if (Deno.args.includes("--twice")) await compareWithAnother();
+
+/** Build the library for this platform, as the package carries it. */
+async function buildHere(): Promise<void> {
+  const { ok, reason, output } = await zigBuild("prebuilt", `-Dplatform=${currentPlatform()}`);
+  if (!ok) fail(`${output}\nzig build prebuilt: ${reason}`);
+  const library = builtLibraries().find(({ platform }) => platform === currentPlatform());
+  if (library === undefined) fail(`build.zig knows no platform "${currentPlatform()}"`);
+  const faults = symbolFaults(library.path);
+  if (faults.length > 0) fail(faults.join("\n"));
+  console.log(library.path);
+}
 
 /** Build the same sources elsewhere, from nothing. */
 async function compareWithAnother(): Promise<void> {

@@ -12,6 +12,12 @@ export interface Result {
   seconds: number;
 }
 
+/** The programs that run, each the leader of its group. */
+const running = new Set<number>();
+
+/** So long a program that was killed may be outlived by what has its pipes open. */
+const OUTLIVED_MS = 5000;
+
 /**
  * Run a program to its end, with no stdin. It leads a process group of its own, so that the
  * time-out, and our own end, reach the programs that it started too.
@@ -30,30 +36,65 @@ export async function run(
     stderr: "piped",
     detached: true,
   }).spawn();
-  const interrupt = () => {
-    killGroup(child.pid);
-    Deno.exit(130);
-  };
-  Deno.addSignalListener("SIGINT", interrupt);
-  Deno.addSignalListener("SIGTERM", interrupt);
+  begun(child.pid);
+  const { promise: late, resolve: giveUp } = Promise.withResolvers<void>();
+  let outlived: ReturnType<typeof setTimeout> | undefined;
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
     killGroup(child.pid);
+    // What has left the group may have the pipes open for ever.
+    outlived = setTimeout(giveUp, OUTLIVED_MS);
   }, options.timeoutMs);
 
-  const { success, code, signal, stdout, stderr } = await child.output();
+  const stdout = new Output(child.stdout);
+  const stderr = new Output(child.stderr);
+  const { success, code, signal } = await child.status;
+  await Promise.race([Promise.all([stdout.ended, stderr.ended]), late]);
 
   clearTimeout(timer);
-  Deno.removeSignalListener("SIGINT", interrupt);
-  Deno.removeSignalListener("SIGTERM", interrupt);
-  const decoder = new TextDecoder();
+  clearTimeout(outlived);
+  ended(child.pid);
   return {
     ok: success && !timedOut,
     reason: timedOut ? `no end after ${options.timeoutMs / 1000} s` : signal ?? `exit code ${code}`,
-    output: decoder.decode(stdout) + decoder.decode(stderr),
+    output: stdout.text + stderr.text,
     seconds: (performance.now() - start) / 1000,
   };
+}
+
+/** What a program writes, as far as it has come. */
+class Output {
+  text = "";
+  readonly ended: Promise<void>;
+
+  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.ended = this.#read(stream);
+  }
+
+  async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
+    for await (const part of stream.pipeThrough(new TextDecoderStream())) this.text += part;
+  }
+}
+
+function begun(pid: number): void {
+  if (running.size === 0) {
+    Deno.addSignalListener("SIGINT", interrupt);
+    Deno.addSignalListener("SIGTERM", interrupt);
+  }
+  running.add(pid);
+}
+
+function ended(pid: number): void {
+  running.delete(pid);
+  if (running.size > 0) return;
+  Deno.removeSignalListener("SIGINT", interrupt); // a listener keeps our process alive
+  Deno.removeSignalListener("SIGTERM", interrupt);
+}
+
+function interrupt(): void {
+  for (const pid of running) killGroup(pid);
+  Deno.exit(130);
 }
 
 function killGroup(pid: number): void {

@@ -27,8 +27,16 @@ for (const fault of faults) console.log(`not ready: ${fault}`);
 if (faults.length > 0 && !rehearse) Deno.exit(1);
 await step("the libraries, built twice", "deno", "run", "-A", "tools/prebuilt.ts", "--twice");
 await step("the package for npm", "deno", "run", "-A", "tools/pack.ts");
-await step("the packages, installed", "deno", "run", "-A", "tools/test.ts", "package");
-await step("the package, bundled", "deno", "run", "-A", "tools/test.ts", "node/bundlers");
+await step("the packages, installed", "deno", "run", "-A", "tools/test.ts", "--packed", "package");
+await step(
+  "the package, bundled",
+  "deno",
+  "run",
+  "-A",
+  "tools/test.ts",
+  "--packed",
+  "node/bundlers",
+);
 // Of what a rehearsal has not committed it would complain.
 const dirty = rehearse ? ["--allow-dirty"] : [];
 await step("the package for Deno", "deno", "publish", "--dry-run", ...dirty);

@@ -10,13 +10,23 @@ import { basename, delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { numbersIn, numbersTo } from "./check.ts";
+import { currentPlatform, type Platform, PLATFORMS } from "../../ffi/platform.ts";
 import { execute, type Outcome, RUNTIME } from "./execute.ts";
 import { Folder } from "./folder.ts";
 
 /** The package's name. */
 export const NAME = "@sqlite3async/vfs";
 
-const PACKED = fileURLToPath(new URL("../../zig-out/pack/", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const PACKED = join(ROOT, process.env.SQLITE3ASYNC_PACKED ?? "zig-out/pack");
+/** What was packed: this checkout, or a copy of it beside the archive. */
+export const SOURCES: string = existsSync(join(PACKED, "sources"))
+  ? join(PACKED, "sources")
+  : process.cwd();
+/** The platforms whose libraries are in it. */
+export const CARRIED: readonly Platform[] = SOURCES === process.cwd()
+  ? PLATFORMS
+  : [currentPlatform()];
 const archive = existsSync(PACKED)
   ? readdirSync(PACKED).filter((name) => name.endsWith(".tgz")).map((name) => join(PACKED, name))[0]
   : undefined;
