@@ -169,7 +169,7 @@ test("what was told as committed before a signal's end is there", {
   const path = folder.file("a.db");
   using child = new Child(`
     import { openSync, writeSync } from "node:fs";
-    const vfs = await install();
+    const vfs = await install({ exitDrainMs: 60_000 }); // the disk may be busy
     const connection = open(vfs.uri(${JSON.stringify(path)}));
     connection.exec("CREATE TABLE t(n INTEGER PRIMARY KEY)");
     const insert = connection.prepare("INSERT INTO t VALUES (?)");
@@ -183,7 +183,7 @@ test("what was told as committed before a signal's end is there", {
   `);
   await child.printed("100\n");
   child.kill("SIGTERM");
-  const ended = await child.ended();
+  const ended = await child.ended(90_000);
   assert.equal(ended.signal, "SIGTERM", ended.stderr);
   assert.equal(ended.stderr, "");
   const told = Number(readFileSync(folder.file("told"), "utf8").trim().split("\n").at(-1));

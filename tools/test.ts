@@ -37,7 +37,10 @@ const JOBS = 2;
 const ALONE = ["flush.test.ts", "help_test", "pool_test", "walindex_test"];
 
 /** Programs that take longest: they begin first, so that none is left at the end. */
-const LONG = ["unfinalized.test.ts", "signals_test", "kill.test.ts"];
+const LONG = [
+  ...["closed.test.ts", "unfinalized.test.ts", "signals_test", "power_test", "kill.test.ts"],
+  ...["io_fault_test", "moved_test", "wal.test.ts", "contention.test.ts", "exit_test"],
+];
 
 const startMs = performance.now();
 const { choice, fresh, filter } = await chosen(Deno.args);
