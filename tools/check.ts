@@ -12,6 +12,7 @@ import { layerFaults } from "./layers.ts";
 import { limitViolations } from "./limits.ts";
 import { mutantFaults } from "./mutants.ts";
 import { run, zigBuild } from "./process.ts";
+import { Progress } from "./progress.ts";
 import { symbolFaults } from "./symbols.ts";
 import { versionFaults } from "./version.ts";
 
@@ -42,12 +43,13 @@ const steps: [name: string, check: Check][] = [
   ["package for Deno", () => program("deno", "publish", "--dry-run", "--allow-dirty")],
 ];
 
+const progress = new Progress();
 let failed = 0;
 for (const [name, check] of steps) {
   const start = performance.now();
-  const complaint = (await check()).trim();
+  const complaint = (await progress.during(name, async () => await check())).trim();
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.log(`${complaint === "" ? "ok    " : "FAILED"}  ${name} (${seconds} s)`);
+  progress.say(`${complaint === "" ? "ok    " : "FAILED"}  ${name} (${seconds} s)`);
   if (complaint !== "") {
     console.log(complaint.replace(/^/gm, "        "));
     failed++;
