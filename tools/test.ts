@@ -38,7 +38,7 @@ const ALONE = ["flush.test.ts", "help_test", "pool_test", "walindex_test"];
 
 /** Programs that take longest: they begin first, so that none is left at the end. */
 const LONG = [
-  ...["closed.test.ts", "unfinalized.test.ts", "signals_test", "power_test", "kill.test.ts"],
+  ...["closed.test.ts", "signals_test", "power_test", "kill.test.ts"],
   ...["io_fault_test", "moved_test", "wal.test.ts", "contention.test.ts", "exit_test"],
 ];
 
