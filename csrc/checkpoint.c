@@ -126,8 +126,7 @@ void async_checkpoint_ends(AsyncStream *stream) {
 
 bool async_checkpoint_may_restart(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  const AsyncWal *wal = &stream->wal;
-  bool may = wal->header == ASYNC_WAL_VOID || wal->free_to_restart || wal->cannot_checkpoint;
+  bool may = async_wal_may_restart(&stream->wal);
   async_mutex_leave(&stream->mutex);
   return may || !async_checkpoint_is_active();
 }
@@ -249,7 +248,7 @@ static int close(Session *session) {
 
 static bool must_end(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
-  bool must = stream->wal.header == ASYNC_WAL_VALID && async_wal_must_end(&stream->wal);
+  bool must = stream->wal.header != ASYNC_WAL_VOID && async_wal_must_end(&stream->wal);
   async_mutex_leave(&stream->mutex);
   return must;
 }
@@ -396,7 +395,7 @@ static bool is_over_limit(const AsyncStream *stream) {
 
 /* Under the mutex: by a transaction that looks at the index now. */
 static bool can_restart(const AsyncStream *stream) {
-  return stream->wal.end <= stream->wal.backfilled && stream->wal.header == ASYNC_WAL_VOID;
+  return stream->wal.end <= stream->wal.backfilled && async_wal_may_restart(&stream->wal);
 }
 
 bool async_checkpoint_is_over_limit(AsyncStream *stream) {

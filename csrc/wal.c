@@ -100,6 +100,10 @@ bool async_wal_is_over_limit(const AsyncWal *wal) {
   return async_wal_is_full(wal) && !wal->cannot_checkpoint;
 }
 
+bool async_wal_may_restart(const AsyncWal *wal) {
+  return wal->header == ASYNC_WAL_VOID || wal->free_to_restart || wal->cannot_checkpoint;
+}
+
 /* Raise the request; true if it is a new one. */
 static bool request(AsyncWal *wal, AsyncCheckpointRequest wanted) {
   if (wal->request >= wanted) return false;
@@ -138,7 +142,9 @@ void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome) {
 
   wal->request = ASYNC_CHECKPOINT_WHEN_IDLE;
   int64_t pause_us = is_ripe(wal) ? GAP_RETRY_US : async_config.checkpoint_idle_ms * 1000;
-  if (all) {
+  /* At its bound transactions wait until it can start anew, and ask for that only once. */
+  bool still_ends = async_wal_must_end(wal) && !async_wal_may_restart(wal);
+  if (all && !still_ends) {
     wal->request = ASYNC_CHECKPOINT_NONE;
   } else if (is_long(wal) || async_wal_must_end(wal)) {
     wal->request = ASYNC_CHECKPOINT_NOW;

@@ -119,6 +119,10 @@ bool async_wal_is_full(const AsyncWal *wal);
 /* Is it, and can the checkpointer do anything about it? */
 bool async_wal_is_over_limit(const AsyncWal *wal);
 
+/* If the database has all of it: may it start anew now?  That is, is it void, or is there nothing
+** that its header would have to be synced for? */
+bool async_wal_may_restart(const AsyncWal *wal);
+
 /* A checkpoint has ended: what is to be done next? */
 void async_wal_note_checkpoint(AsyncWal *wal, const AsyncWalOutcome *outcome);
 

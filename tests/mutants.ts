@@ -247,6 +247,13 @@ export const mutants: Mutant[] = [
     killers: ["sync_test over_and_over"],
   },
   {
+    name: "a WAL at its bound that was not voided is not seen to again",
+    file: "wal.c",
+    from: "if (all && !still_ends) {",
+    to: "if (all || (still_ends && false)) {",
+    killers: ["wal_void_threads_test at_its_bound"],
+  },
+  {
     name: "a WAL that was found without a frame is voided",
     file: "void.c",
     from: "bool has_frames = copied > 0 || (copied == 0 && stream->wal.end > 0);",
@@ -262,9 +269,9 @@ export const mutants: Mutant[] = [
   },
   {
     name: "a WAL starts anew before the zeros over its header are synced",
-    file: "checkpoint.c",
-    from: "bool may = wal->header == ASYNC_WAL_VOID ||",
-    to: "bool may = wal->header != ASYNC_WAL_VALID ||",
+    file: "wal.c",
+    from: "return wal->header == ASYNC_WAL_VOID || wal->free_to_restart",
+    to: "return wal->header != ASYNC_WAL_VALID || wal->free_to_restart",
     killers: ["wal_void_test", "explore_void_test"],
   },
   {

@@ -169,6 +169,48 @@ static void a_lone_connection_is_not_refused_at_the_bound(void) {
   finish(db);
 }
 
+/* So the first transaction at the bound asks for a checkpoint, and others wait for that one: if it
+** copies all and cannot void the WAL, it must come again. */
+static void one_at_its_bound_that_could_not_be_voided_is_voided_later(void) {
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_WAL_BYTES, 100000), SQLITE_OK);
+  AsyncWal wal = {.end = 200000, .backfilled = 200000, .header = ASYNC_WAL_VOIDING};
+  const AsyncWalOutcome done = {.code = SQLITE_OK, .opened = true, .progress = true};
+  async_wal_note_checkpoint(&wal, &done);
+  CHECK(async_wal_due_us(&wal) >= 0);
+  wal.header = ASYNC_WAL_VOID;
+  async_wal_note_checkpoint(&wal, &done);
+  CHECK_EQ(async_wal_due_us(&wal), -1);
+}
+
+static atomic_bool goes_on;
+
+static void *halt_and_go_on(void *unused) {
+  Random random = random_new(1);
+  while (goes_on) {
+    CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NOW), SQLITE_OK);
+    for (volatile int k = random_below(&random, 200000); k > 0; k--) continue;
+    CHECK_EQ(sqlite3async_set(SQLITEASYNC_HALT, SQLITEASYNC_HALT_NEVER), SQLITE_OK);
+    for (volatile int k = random_below(&random, 400000); k > 0; k--) continue;
+  }
+  return unused;
+}
+
+/* A halt interrupts what voids the WAL. */
+static void halted_now_and_then_at_the_bound_commits_go_on(void) {
+  sqlite3 *db = setup();
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_WAL_BYTES, 100000), SQLITE_OK);
+  goes_on = true;
+  Thread thread = thread_start(halt_and_go_on, NULL);
+  int rows = 0;
+  for (int i = 0; i < 400; i++) {
+    if (exec_code(db, "INSERT INTO t(b) VALUES (zeroblob(3000))") == SQLITE_OK) rows++;
+  }
+  goes_on = false;
+  thread_join(thread);
+  CHECK_EQ(query_int(db, "SELECT count(*) FROM t"), rows);
+  finish(db);
+}
+
 int main(void) {
   return run_tests((TestCase[]){TEST(what_is_released_has_its_header),
                                 TEST(what_was_not_recovered_is_not_voided),
@@ -176,5 +218,7 @@ int main(void) {
                                 TEST(what_was_begun_is_ended),
                                 TEST(after_RESTART_by_hand_it_starts_anew),
                                 TEST(a_lone_connection_is_not_refused_at_the_bound),
+                                TEST(one_at_its_bound_that_could_not_be_voided_is_voided_later),
+                                TEST(halted_now_and_then_at_the_bound_commits_go_on),
                                 {0}});
 }
