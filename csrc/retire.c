@@ -158,6 +158,7 @@ void async_file_retire(AsyncStream *stream) {
   stream->stats.ops_applied++;
   unqueue(stream);
   if (stream->queue.head == NULL) async_segment_pool_trim(&stream->segments);
+  async_stream_check(stream);
 }
 
 void async_file_drop(AsyncStream *stream) {

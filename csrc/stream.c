@@ -166,6 +166,22 @@ void async_stream_signal(AsyncSignal *signal) {
   if (signal->waiting > 0) async_cond_broadcast(&signal->cond);
 }
 
+void async_stream_check(const AsyncStream *stream) {
+  assert(async_mutex_is_held(&stream->mutex));
+  assert(stream->pushed.seq >= stream->applied.seq);
+  assert(stream->applied.seq >= stream->durable.seq);
+  assert(stream->pushed.transactions >= stream->applied.transactions);
+  assert(stream->applied.transactions >= stream->durable.transactions);
+  const AsyncQueue *queue = &stream->queue;
+  assert((queue->head == NULL) == (queue->tail == NULL));
+  assert((queue->head == NULL) == (queue->ops == 0));
+  assert(queue->bytes >= 0 && queue->bytes <= queue->peak_bytes);
+  assert(stream->error.code != SQLITE_OK || queue->head == NULL ||
+         queue->head->seq == stream->applied.seq + 1);
+  assert(stream->files.dirty >= 0 && stream->files.closing >= 0);
+  (void)queue; /* without assertions */
+}
+
 AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFile *file,
                            uint32_t length) {
   assert(async_mutex_is_held(&stream->mutex));
@@ -177,6 +193,7 @@ AsyncOp *async_stream_push(AsyncStream *stream, AsyncOpKind kind, struct AsyncFi
   op->transactions = stream->pushed.transactions;
   op->queued_us = async_os_now_us();
   op->wal_sync_seq = stream->wal_sync_seq;
+  async_stream_check(stream);
   return op;
 }
 

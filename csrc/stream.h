@@ -256,6 +256,9 @@ void async_stream_signal(AsyncSignal *signal);
 ** any of the files. */
 void async_stream_await_sync(AsyncStream *stream);
 
+/* Under the mutex: assert what holds of a stream whenever nobody is in the middle of a change. */
+void async_stream_check(const AsyncStream *stream);
+
 /*
 ** Append an op, under the mutex.  Numbers it and notes the time.  NULL if
 ** memory is out.

@@ -31,6 +31,7 @@ static void publish(AsyncStream *stream, AsyncWatermark watermark) {
     stream->unsynced_since_us = 0;
   }
   stream->durable = watermark;
+  async_stream_check(stream);
   async_stream_signal(&stream->durable_moved);
   if (!wanted) return;
   async_mutex_leave(&stream->mutex);
