@@ -17,9 +17,10 @@
 /* How often to look again where nobody says that there is something to see: the writer was
 ** stopped, or is stuck. */
 #define LOOK_US 20000
-/* How often the lock of a database that only zombies have open is tried to be given back: a
-** statement in the middle of its rows keeps it. */
-#define RELEASE_TRIES 3
+/* How often the lock of a database that only zombies have open is tried to be given back.  A try may
+** meet the checkpointer, find that the WAL's header has to be restored, and that it has not been
+** synced, each more than once; and a statement in the middle of its rows keeps it anyway. */
+#define RELEASE_TRIES 8
 /* How often to look whether others have closed their databases. */
 #define ANY_POLL_US 1000
 
