@@ -192,12 +192,14 @@ static AsyncStep step_op(AsyncStream *stream, AsyncOp *op, bool may_sync, int64_
   async_mutex_enter(&stream->mutex);
   if (syncs) {
     op->file->syncing = false;
+    /* At once: until the stream has failed, nobody is to sync it again. */
+    if (rc != SQLITE_OK) async_failure_note(stream, rc, op->kind, op->file->path);
     async_sync_wake_waiting(stream);
   }
   if (rc != SQLITE_OK) {
     op->under_way = false;
     /* It may have moved since it was looked: then it is tried again, without the name. */
-    bool again = by_name && !moved && async_moved_look(stream);
+    bool again = by_name && !moved && !syncs && async_moved_look(stream);
     if (by_name) async_moved_end_by_name(stream);
     return again ? ASYNC_STEP_DONE : op_failed(stream, op, rc, shortage, due_us);
   }

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "doorbell.h"
+#include "ending.h"
 #include "flush.h"
 #include "lock.h"
 #include "moved.h"
@@ -393,6 +394,12 @@ static bool is_over_limit(const AsyncStream *stream) {
   return async_wal_is_over_limit(&stream->wal) && async_checkpoint_is_active();
 }
 
+/* Under the mutex: will there be further checkpoints to wait for?  None of a stream that has
+** failed, and none in a process that ends, once the time of the drain is over. */
+static bool can_be_waited_for(const AsyncStream *stream) {
+  return is_over_limit(stream) && stream->error.code == SQLITE_OK && !async_ending_is_over();
+}
+
 /* Under the mutex: by a transaction that looks at the index now. */
 static bool can_restart(const AsyncStream *stream) {
   return stream->wal.end <= stream->wal.backfilled && async_wal_may_restart(&stream->wal);
@@ -412,7 +419,7 @@ bool async_checkpoint_await(AsyncStream *stream) {
   /* One that is under way may have met the caller's own last transaction. */
   int64_t first = stream->wal.begun + 1;
   bool waited = false;
-  while (is_over_limit(stream) && !can_restart(stream) &&
+  while (can_be_waited_for(stream) && !can_restart(stream) &&
          stream->wal.ended < first + AWAIT_ATTEMPTS &&
          !(stream->wal.blocked && stream->wal.ended >= first)) {
     async_stream_wait(stream, &stream->checkpointed, AWAIT_POLL_US);

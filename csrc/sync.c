@@ -97,6 +97,8 @@ int async_sync_now(AsyncStream *stream, AsyncFile *file) {
     return SQLITE_BUSY;
   }
   int rc = sync_alone(stream, file);
+  /* At once: until the stream has failed, nobody is to sync it again. */
+  if (rc != SQLITE_OK) async_failure_note(stream, rc, ASYNC_OP_SYNC, file->path);
   async_sync_wake_waiting(stream);
   return rc;
 }

@@ -524,11 +524,25 @@ export const mutants: Mutant[] = [
     killers: ["flush_test", "error_test"],
   },
   {
+    name: "a sync of the writer's that failed is made again by a flush",
+    file: "apply.c",
+    from: "if (rc != SQLITE_OK) async_failure_note(stream, rc, op->kind, op->file->path);",
+    to: "",
+    killers: ["error_test not_made_again"],
+  },
+  {
+    name: "who waits at the WAL's bound is not told that the stream has failed",
+    file: "checkpoint.c",
+    from: "stream->error.code == SQLITE_OK && !async_ending_is_over()",
+    to: "!async_ending_is_over()",
+    killers: ["checkpoint_test who_waits_at"],
+  },
+  {
     name: "a sync beside the writer that failed is nobody's error",
     file: "sync.c",
-    from: "  if (rc != SQLITE_OK) async_failure_note(stream, rc, ASYNC_OP_SYNC, file->path);\n" +
-      "  async_sync_wake",
-    to: "  async_sync_wake",
+    from: "rc == SQLITE_OK);\n" +
+      "  if (rc != SQLITE_OK) async_failure_note(stream, rc, ASYNC_OP_SYNC, file->path);\n",
+    to: "rc == SQLITE_OK);\n",
     killers: ["beside_test fails_the_database"],
   },
   {

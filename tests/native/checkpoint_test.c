@@ -5,6 +5,7 @@
 #include "database.h"
 #include "testvfs.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,37 @@ static void a_busy_timeout_outlasts_the_reader(void) {
   finish(db, 1000);
 }
 
+static atomic_int code_at_the_bound;
+
+static void *read_once(void *db) {
+  code_at_the_bound = exec_code(db, "SELECT count(*) FROM t");
+  return NULL;
+}
+
+static void who_waits_at_the_bound_is_told_that_the_stream_has_failed(void) {
+  code_at_the_bound = -1;
+  sqlite3 *db = setup(100000, 0);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_WAL_BYTES, 400000), SQLITE_OK);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 60000), SQLITE_OK); /* nobody else syncs */
+  sqlite3 *reader = open_async(path);
+  CHECK_EQ(query_int(reader, "SELECT count(*) FROM t"), 0);
+  testvfs_hold(ON_SYNC, "x.db$");
+  while (wal_bytes() < 100000) commit(db, 1);
+  testvfs_wait_held(); /* the checkpointer, in the middle of its last checkpoint */
+  while (wal_bytes() < 400000) commit(db, 1);
+  Thread thread = thread_start(read_once, reader);
+  sleep_ms(100);
+  CHECK_EQ(code_at_the_bound, -1); /* it waits for the next one */
+  testvfs_fail(ON_SYNC, "x.db-wal", 0, -1, SQLITE_IOERR_FSYNC, 0);
+  CHECK_EQ(sqlite3async_flush(NULL, WAIT_MS), SQLITE_IOERR_FSYNC);
+  testvfs_release();
+  WAIT_FOR(WAIT_MS, code_at_the_bound != -1);
+  CHECK_EQ(code_at_the_bound, SQLITE_IOERR_FSYNC);
+  thread_join(thread);
+  sqlite3_close(reader);
+  sqlite3_close(db);
+}
+
 /* ---- In nobody's way ---- */
 
 static void a_single_connection_never_meets_the_checkpointer(void) {
@@ -361,6 +393,7 @@ int main(void) {
                                 TEST(an_idle_database_is_checkpointed),
                                 TEST(a_long_reader_is_shown_and_bounds_the_WAL),
                                 TEST(a_busy_timeout_outlasts_the_reader),
+                                TEST(who_waits_at_the_bound_is_told_that_the_stream_has_failed),
                                 TEST(a_single_connection_never_meets_the_checkpointer),
                                 TEST(the_mode_changes_while_it_works),
                                 TEST(locking_becomes_exclusive_while_it_works),

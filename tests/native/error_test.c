@@ -391,6 +391,25 @@ static void what_only_the_last_close_has_met_is_told(void) {
   CHECK_EQ(number_on_disk(), 1);
 }
 
+static void a_sync_that_failed_is_not_made_again_by_who_waited_for_it(void) {
+  setup(0);
+  CHECK_EQ(sqlite3async_set(SQLITEASYNC_MAX_DELAY_MS, 100), SQLITE_OK);
+  CHECK_EQ(sqlite3async_start(), SQLITE_OK);
+  sqlite3 *db = open_async(path);
+  testvfs_hold(ON_SYNC, "x.db$"); /* the writer's */
+  testvfs_fail(ON_SYNC, "x.db$", 0, 1, SQLITE_IOERR_FSYNC, 0);
+  exec(db, "PRAGMA synchronous = OFF; UPDATE meta SET k = 1; PRAGMA synchronous = NORMAL;"
+           "UPDATE meta SET k = 2");
+  testvfs_wait_held();
+  sleep_ms(300);                         /* maxDelayMs is over: a flush waits for the file */
+  testvfs_delay(ON_CONTROL, "x.db", 50); /* "has it moved?", before the stream fails */
+  testvfs_release();
+  WAIT_FOR(10000, exec_code(db, "SELECT * FROM t") == SQLITE_IOERR_FSYNC);
+  CHECK_EQ(testvfs_count(ON_SYNC, "x.db$"), 0);
+  CHECK_EQ(status_number(path, "durable"), 0);
+  sqlite3_close(db);
+}
+
 int main(void) {
   return run_tests((TestCase[]){TEST(an_io_error_at_any_change_leaves_a_prefix),
                                 TEST(a_full_disk_that_is_not_waited_for_leaves_a_prefix),
@@ -401,6 +420,7 @@ int main(void) {
                                 TEST(a_folder_is_synced_when_there_are_descriptors_again),
                                 TEST(a_journal_that_cannot_be_made_for_long_is_an_error),
                                 TEST(a_journal_that_can_never_be_made_is_an_error_at_once),
+                                TEST(a_sync_that_failed_is_not_made_again_by_who_waited_for_it),
                                 TEST(those_who_wait_are_told),
                                 TEST(a_sync_is_not_tried_again_for_a_full_disk_either),
                                 TEST(what_only_the_last_close_has_met_is_told),
