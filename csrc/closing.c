@@ -17,8 +17,8 @@
 /* How often to look again where nobody says that there is something to see: the writer was
 ** stopped, or is stuck. */
 #define LOOK_US 20000
-/* How often the lock of a database that only zombies have open is tried to be given back.  A try may
-** meet the checkpointer, find that the WAL's header has to be restored, and that it has not been
+/* How often the lock of a database that only zombies have open is tried to be given back.  A try
+** may meet the checkpointer, find that the WAL's header has to be restored, and that it was not
 ** synced, each more than once; and a statement in the middle of its rows keeps it anyway. */
 #define RELEASE_TRIES 8
 /* How often to look whether others have closed their databases. */
