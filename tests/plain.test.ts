@@ -282,13 +282,15 @@ test("console.log() of the VFS tells what is in use, and that it is closed", asy
     const vfs = await install({ maxDelayMs: 250, onQueueFull: "busy" });
     console.log(vfs);
     console.log("----");
-    open(vfs.uri(${JSON.stringify(folder.file("a.db"))})).exec("CREATE TABLE t(n)");
+    const database = open(vfs.uri(${JSON.stringify(folder.file("a.db"))}));
+    database.exec("CREATE TABLE t(n)");
     console.log({ deep: [vfs] });
     console.log("----");
     const { inspect } = await import("node:util");
     console.log(/a\\.db/.test(inspect(vfs)), Object.keys(vfs).length < 3);
     console.log(Object.create(vfs)); // it is none, and that is no reason to throw
     console.log("shown");
+    database.close(); // not before, by the collector
   `);
   const [idle, busy, other] = stdout.replace(/\s+/g, " ").replaceAll("'", '"').split(" ---- ");
   const name = 'AsyncVfs { name: "sqlite3async", state: "running",';
