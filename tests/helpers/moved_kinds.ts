@@ -59,8 +59,8 @@ async function begun(stage: Stage, justMade: boolean): Promise<Connection> {
   await stage.settle(stage.file("sub/a.db"));
   if (justMade) stage.pause(PAUSE_MS);
   insertRows(connection, 2, ROWS - 1);
-  // The writer is in one of its pauses then. Between its look whether the folder was renamed and its
-  // next call by name there is a moment in which nothing can be done about it.
+  // The writer is in one of its pauses then. Between its look whether the folder was renamed and
+  // its next call by name there is a moment in which nothing can be done about it.
   if (justMade) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS / 2);
   if (!justMade) await stage.settle(stage.file("sub/a.db"));
   return connection;
