@@ -150,6 +150,7 @@ const NEEDS: Record<string, string[]> = {
 
 /** The same, in a full run. */
 const NEEDS_FULL: Record<string, string[]> = {
+  "frameworks.test.ts": ["package"],
   "test_runners.test.ts": ["package"],
 };
 
