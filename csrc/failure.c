@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pause between two tries of what is held. */
+/* Pause between two tries of what is stalled. */
 #define HELD_RETRY_US 100000
 
 const char *async_failure_operation(AsyncOpKind kind) {
@@ -144,7 +144,7 @@ bool async_failure_is_closed_for_long(const AsyncStream *stream) {
   return stream->is_closing && closing_us >= async_config.exit_drain_ms * 1000;
 }
 
-/* Has what is held been tried for long enough?  Under the mutex. */
+/* Has what is stalled been tried for long enough?  Under the mutex. */
 static bool is_hopeless(const AsyncStream *stream, int64_t since_us) {
   int64_t now_us = async_os_now_us();
   if (now_us - since_us >= async_config.disk_full_retry_ms * 1000) return true;

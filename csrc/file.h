@@ -170,6 +170,11 @@ void async_file_link(AsyncFile *file);
 /* Under the mutex: if nobody needs the file any more, it becomes garbage. */
 void async_file_let_go(AsyncFile *file);
 
+/* Under the mutex: keep the parent's handle while a thread uses it without the mutex; the same, no
+** longer: it may become garbage. */
+void async_file_pin(AsyncFile *file);
+void async_file_unpin(AsyncFile *file);
+
 /*
 ** Under the mutex: the journal at this name was opened, or deleted, on disk.
 ** What an earlier file of the name left unsynced is now this one's to sync:

@@ -131,6 +131,13 @@ void async_file_let_go(AsyncFile *file) {
   discard(file);
 }
 
+void async_file_pin(AsyncFile *file) { file->in_use++; }
+
+void async_file_unpin(AsyncFile *file) {
+  file->in_use--;
+  async_file_let_go(file);
+}
+
 void async_file_collect(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   bool any = stream->files.garbage != NULL;

@@ -3,9 +3,9 @@
 */
 #include "level.h"
 
+#include "barrier.h"
 #include "config.h"
 #include "ending.h"
-#include "barrier.h"
 #include "registry.h"
 #include "writer.h"
 
@@ -38,7 +38,7 @@ static bool is_reached(const AsyncStream *stream, AsyncCommit commit) {
   return watermark->seq >= commit.seq;
 }
 
-/* Is there nothing to be done before the writer tries again what is held? */
+/* Is there nothing to be done before the writer tries again what is stalled? */
 static bool is_left_to_writer(const AsyncStream *stream) {
   return async_stream_is_stalled(stream) && async_scheduler_has_runner();
 }

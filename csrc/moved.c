@@ -21,13 +21,12 @@ static bool has_moved(AsyncStream *stream) {
   AsyncFile *database = stream->files.database;
   if (database == NULL || database->parent == NULL) return false;
   int moved = 0;
-  database->in_use++;
+  async_file_pin(database);
   async_mutex_leave(&stream->mutex);
   sqlite3_file *parent = database->parent;
   int rc = parent->pMethods->xFileControl(parent, SQLITE_FCNTL_HAS_MOVED, &moved);
   async_mutex_enter(&stream->mutex);
-  database->in_use--;
-  async_file_let_go(database);
+  async_file_unpin(database);
   return rc == SQLITE_OK && moved != 0;
 }
 
@@ -73,12 +72,11 @@ static void remove_journals(AsyncStream *stream) {
   while ((journal = find_journal(stream)) != NULL) {
     AsyncOsFileState state = journal->state;
     journal->is_left = true;
-    journal->in_use++;
+    async_file_pin(journal);
     async_mutex_leave(&stream->mutex);
     if (is_same(async_os_file_state(journal->path), state)) vfs->xDelete(vfs, journal->path, 0);
     async_mutex_enter(&stream->mutex);
-    journal->in_use--;
-    async_file_let_go(journal);
+    async_file_unpin(journal);
   }
 }
 

@@ -286,10 +286,9 @@ static int sync_beside(AsyncStream *stream, AsyncFile *file) {
 
 /* The same; the file stays meanwhile. */
 static int sync_pinned(AsyncStream *stream, AsyncFile *file) {
-  file->in_use++;
+  async_file_pin(file);
   int rc = sync_beside(stream, file);
-  file->in_use--;
-  async_file_let_go(file);
+  async_file_unpin(file);
   return rc;
 }
 

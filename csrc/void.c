@@ -51,16 +51,15 @@ static AsyncFile *pin_wal(AsyncStream *stream) {
   async_mutex_enter(&stream->mutex);
   AsyncFile *wal = stream->files.wal;
   if (wal != NULL && wal->parent == NULL) wal = NULL;
-  if (wal != NULL) wal->in_use++;
+  if (wal != NULL) async_file_pin(wal);
   async_mutex_leave(&stream->mutex);
   return wal;
 }
 
-static void let_go_of(AsyncFile *wal) {
+static void unpin_wal(AsyncFile *wal) {
   AsyncStream *stream = wal->stream;
   async_mutex_enter(&stream->mutex);
-  wal->in_use--;
-  async_file_let_go(wal);
+  async_file_unpin(wal);
   async_mutex_leave(&stream->mutex);
   async_file_collect(stream);
 }
@@ -74,7 +73,7 @@ static bool may_be_voided(AsyncStream *stream) {
   return may;
 }
 
-/* What is held for want of space is not waited for without a bound. */
+/* What is stalled is not waited for without a bound. */
 static int make_durable(AsyncStream *stream) {
   int64_t ticket = async_flush_request(stream);
   if (ticket > 0) async_writer_help(stream, ticket);
@@ -93,7 +92,7 @@ void async_void_wal(AsyncStream *stream) {
   bool is_void = rc == SQLITE_OK && stream->wal.header == ASYNC_WAL_VOIDING;
   if (is_void) stream->wal.header = ASYNC_WAL_VOID;
   async_mutex_leave(&stream->mutex);
-  let_go_of(wal);
+  unpin_wal(wal);
 }
 
 void async_void_free(AsyncStream *stream) {

@@ -169,9 +169,9 @@ function typeScriptPrograms(
   const ofFolders = folders.flatMap((folder) => filesIn(folder, ".ts"));
   const sources = ["mod.ts", ...packing, ...ofFolders, ...filesIn("tests/preload", ".c")];
   return filesIn("tests", ".test.ts").map((path) => {
-    const name = `${runner}/${path.slice("tests/".length)}`;
-    const files = [library(), path, ...sources];
     const test = path.slice("tests/".length);
+    const name = `${runner}/${test}`;
+    const files = [library(), path, ...sources];
     const needs = ["library", ...(NEEDS[test] ?? []), ...(full ? NEEDS_FULL[test] ?? [] : [])];
     return { name, command: [...command, `./${path}`], files, needs, longer: full, counts };
   });
